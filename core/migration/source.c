@@ -1,0 +1,1261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/migration/source.c - the side that the VM leaves.
+ *
+ * Theory of operation
+ *
+ * `owed` holds the pages that the destination lacks, or has in an old version. It begins as all
+ * pages with data; a page that is sent leaves it, a page that a scan reports comes back. A round
+ * sends what is owed in ascending order; at the switch what is still owed is either sent with the
+ * VM stopped (pre-copy) or named in a MAP and pulled afterwards (post-copy).
+ *
+ *          cursor
+ *            v
+ *   owed  ...|##..#....###.#     sent this round: left of the cursor
+ *
+ * Ownership: the VM is ours until the record `committed` is on disk. COMMIT is sent after that and
+ * never before; from there on we resume the VM only if the destination says ABORTED, or that it has
+ * never heard of the migration. Everything that goes wrong earlier ends in cancel().
+ */
+#include "core/migration/source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND 1000000000ull
+
+#define ACCEPT_TIMEOUT_NS (60 * SECOND) /* the destination starts a hypervisor meanwhile */
+#define LINK_TIMEOUT_NS   (15 * SECOND)
+#define SWITCH_TIMEOUT_NS (15 * SECOND)
+#define RECONNECT_NS      (30 * SECOND)
+#define FAREWELL_NS       (5 * SECOND) /* how long the last word is waited for */
+#define PING_NS           (2 * SECOND)
+#define RETRY_NS          (SECOND / 4)  /* between two attempts to connect */
+#define PEEK_NS           (SECOND / 50) /* xen peeks per batch; a peek costs 0.5 ms per GiB */
+#define MEASURE_NS        (SECOND / 10) /* QEMU, migration.c: BUFFER_DELAY, 100 ms */
+
+/*
+ * A faulted page that is on its way already arrives with its frame: small frames keep that short,
+ * 32 KiB are 0.7 ms at 400 Mbit/s.
+ */
+#define PULL_PAGES 8
+
+#define WHO "source"
+
+#ifndef GW_PLANT
+#define GW_PLANT 0 /* a bug that the random test must find; see tests/core/migration */
+#endif
+
+struct gw_source {
+	struct gw_source_config config;
+	enum gw_state state;
+	struct gw_set owed;
+	struct gw_set sent; /* at least once */
+	struct gw_set skip; /* written again in this round; after the switch: what is there */
+
+	unsigned round;
+	uint64_t cursor;
+	uint64_t populated_pages;
+	uint64_t round_owed; /* at its beginning */
+	uint64_t round_sent, round_skipped;
+	uint64_t round_start_ns;
+	uint64_t previous_dirty;
+	uint64_t peeked_ns;
+	uint64_t bandwidth;
+	uint64_t measured_ns, measured_bytes; /* since the last measurement was closed */
+	uint64_t round_start_bytes;
+
+	uint64_t begun_ns; /* Reservation accepted */
+	uint64_t stopped_ns, commit_ns;
+	uint64_t image_pages; /* owed at the switch */
+	uint64_t first_rate;  /* that the policy asked for before tracking began */
+	uint64_t heard_ns, pinged_ns, waiting_since_ns, lost_ns, retry_ns;
+
+	bool sending; /* ROOM is wanted */
+	bool marked;  /* the mark that ends this phase is out */
+	bool tracking;
+	bool track_asked;  /* until it tracks the VM may stand for an instant */
+	bool pulls;        /* the switch was to post-copy */
+	bool punching;     /* stale pages are being punched out there, the VM still runs */
+	bool handing_over; /* that record is on disk */
+	bool stop_asked;   /* we stopped the VM, or are about to */
+	bool resuming;     /* back to the source: RUNNING is awaited */
+	bool settled;      /* cancelled: the destination has confirmed, or need not */
+	bool runs_here;    /* cancelled: the VM is as it was */
+	bool link;         /* the connections stand */
+	bool connecting;
+	bool may_be_prepared; /* the destination may have said PREPARED, unheard */
+	bool have_whole;      /* the MAP of what is there came to its end, over this link */
+	bool asked;           /* RESUME was sent: STANDING says how it goes on */
+	bool stands;          /* and has said that the VM runs there */
+	bool finished;
+	bool digests_sent;
+	enum gw_outcome outcome;
+	struct gw_metrics metrics;
+	char reason[GW_TRACE_BYTES];
+	struct gw_run runs[GW_FRAME_RUNS_MAX];
+};
+
+/* --- memory, views ------------------------------------------------------------------------- */
+
+size_t gw_source_bytes(uint64_t ram_pages)
+{
+	return sizeof(struct gw_source) + 3 * gw_set_words(ram_pages) * sizeof(uint64_t);
+}
+
+static uint64_t or_default(uint64_t value, uint64_t fallback)
+{
+	return value ? value : fallback;
+}
+
+struct gw_source *gw_source_init(void *memory, const struct gw_source_config *config)
+{
+	struct gw_source *s = memory;
+	uint64_t *words = (uint64_t *)(void *)(s + 1);
+	size_t n = gw_set_words(config->ram_pages);
+
+	memset(s, 0, sizeof(*s));
+	s->config = *config;
+	s->config.accept_timeout_ns = or_default(config->accept_timeout_ns, ACCEPT_TIMEOUT_NS);
+	s->config.link_timeout_ns = or_default(config->link_timeout_ns, LINK_TIMEOUT_NS);
+	s->config.switch_timeout_ns = or_default(config->switch_timeout_ns, SWITCH_TIMEOUT_NS);
+	s->config.reconnect_ns = or_default(config->reconnect_ns, RECONNECT_NS);
+	gw_set_init(&s->owed, words, config->ram_pages);
+	gw_set_init(&s->sent, words + n, config->ram_pages);
+	gw_set_init(&s->skip, words + 2 * n, config->ram_pages);
+	s->state = GW_STATE_PRE_MIGRATION;
+	return s;
+}
+
+enum gw_state gw_source_state(const struct gw_source *source)
+{
+	return source->state;
+}
+
+const struct gw_metrics *gw_source_metrics(const struct gw_source *source)
+{
+	return &source->metrics;
+}
+
+/* On a new link `owed` is out of date until the map of what is there has come. */
+static bool pushes(const struct gw_source *s)
+{
+	return s->state == GW_STATE_PULL && !s->marked && s->link && !s->asked;
+}
+
+bool gw_source_wants_room(const struct gw_source *s)
+{
+	return s->sending && s->link && !s->finished && (s->state != GW_STATE_PULL || pushes(s));
+}
+
+void gw_source_progress(const struct gw_source *s, uint64_t *done, uint64_t *all)
+{
+	bool after = s->state >= GW_STATE_COMMITMENT;
+
+	*all = after ? s->image_pages : s->round_owed;
+	*done = after ? s->image_pages - gw_set_count(&s->owed) : s->round_sent + s->round_skipped;
+}
+
+/* --- small words --------------------------------------------------------------------------- */
+
+static void enter(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                  enum gw_state state, const char *why)
+{
+	gw_trace(out, ev->now_ns, WHO, "%s -> %s: %s", gw_state_name(s->state),
+	         gw_state_name(state), why);
+	s->state = state;
+	s->waiting_since_ns = ev->now_ns;
+}
+
+static void send(struct gw_actions *out, struct gw_message message)
+{
+	gw_act(out, GW_ACT_SEND)->message = message;
+}
+
+static void send_plain(struct gw_actions *out, enum gw_message_kind kind)
+{
+	send(out, (struct gw_message){.kind = kind});
+}
+
+static void journal(struct gw_actions *out, enum gw_journal_record record, bool durable)
+{
+	struct gw_action *action = gw_act(out, GW_ACT_JOURNAL);
+
+	action->journal.record = record;
+	action->journal.durable = durable;
+}
+
+static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                   enum gw_outcome outcome)
+{
+	struct gw_action *action;
+
+	if (s->finished)
+		return;
+	s->finished = true;
+	s->sending = false;
+	if (s->begun_ns)
+		s->metrics.total_time_ns = ev->now_ns - s->begun_ns;
+	s->metrics.bytes_on_link = ev->link_bytes;
+	gw_act(out, GW_ACT_HANG_UP);
+	action = gw_act(out, GW_ACT_FINISH);
+	action->finish.outcome = outcome;
+	(void)snprintf(action->finish.text, sizeof(action->finish.text), "%s", s->reason);
+}
+
+static void keep_reason(struct gw_source *s, const char *text)
+{
+	if (!s->reason[0])
+		(void)snprintf(s->reason, sizeof(s->reason), "%s", text);
+}
+
+static const char *text_of(const struct gw_message *message, char *to, size_t room)
+{
+	size_t n = message->reason.bytes < room - 1 ? message->reason.bytes : room - 1;
+
+	memcpy(to, message->reason.text, n);
+	to[n] = '\0';
+	return to;
+}
+
+/* --- going back: the VM stays at the source ------------------------------------------------ */
+
+static void settle(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->runs_here && s->settled)
+		finish(s, ev, out, s->outcome);
+}
+
+static void came_back(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	s->runs_here = true;
+	s->resuming = false;
+	journal(out, GW_REC_STAYED, true);
+	settle(s, ev, out);
+}
+
+/*
+ * Only ever reached while the VM is ours. The VM comes first: it is resumed before the destination
+ * is told. If the destination may have prepared itself it is told even over a new connection, so
+ * that nothing is left there.
+ */
+static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                   const char *why, bool tell)
+{
+	if (s->state == GW_STATE_CANCELLED || s->finished)
+		return;
+	keep_reason(s, why);
+	s->outcome = GW_STAYED;
+	s->sending = false;
+	enter(s, ev, out, GW_STATE_CANCELLED, why);
+	gw_act(out, GW_ACT_LET_GO);
+	s->tracking = false;
+	s->settled = !tell && !s->may_be_prepared;
+	if (tell && s->link)
+		send(out, gw_message_reason(GW_MSG_ABORT, s->reason));
+	else if (tell && !s->may_be_prepared)
+		s->settled = true;
+	s->lost_ns = ev->now_ns;
+	if (s->stop_asked || s->track_asked) {
+		s->resuming = true;
+		gw_act(out, GW_ACT_RESUME);
+	} else {
+		came_back(s, ev, out);
+	}
+}
+
+static void vm_gone(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	char why[GW_TRACE_BYTES];
+
+	/* After the switch the image alone is needed, and it is a file of its own. */
+	if (s->state == GW_STATE_COMMITMENT || s->state == GW_STATE_ACTIVATION ||
+	    s->state == GW_STATE_PULL || s->state == GW_STATE_RELEASED)
+		return;
+	(void)snprintf(why, sizeof(why), "the VM ended at the source: %.160s", ev->text);
+	if (s->state == GW_STATE_CANCELLED) {
+		s->outcome = GW_LOST;
+		if (!s->runs_here)
+			came_back(s, ev, out); /* as far as it can: no question stays open */
+		return;
+	}
+	s->stop_asked = s->track_asked = false;
+	cancel(s, ev, out, why, true);
+	s->outcome = GW_LOST;
+}
+
+static void give_up_waiting(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state == GW_STATE_ACTIVATION || s->state == GW_STATE_PULL) {
+		keep_reason(s, "the link is gone and the VM, which runs at the destination, waits "
+		               "for pages: `recover` goes on where this stopped");
+		finish(s, ev, out, GW_UNFINISHED);
+		return;
+	}
+	if (GW_PLANT == 2) { /* resumes after COMMIT because nobody answers */
+		s->stop_asked = true;
+		cancel(s, ev, out, "the destination is silent", false);
+		return;
+	}
+	enter(s, ev, out, GW_STATE_DOUBT, "the destination cannot be asked");
+	(void)snprintf(s->reason, sizeof(s->reason),
+	               "the destination was lost in the moment of the handover and may run the VM: "
+	               "`recover` asks again, `resolve --run-here|--gone` lets you say");
+	journal(out, GW_REC_DOUBT, true);
+	finish(s, ev, out, GW_DOUBTED);
+}
+
+/* --- rounds -------------------------------------------------------------------------------- */
+
+static void begin_sending(struct gw_source *s, const struct gw_event *ev)
+{
+	s->cursor = 0;
+	s->round_sent = 0;
+	s->round_skipped = 0;
+	s->round_owed = gw_set_count(&s->owed);
+	s->round_start_ns = ev->now_ns;
+	s->round_start_bytes = ev->link_bytes;
+	s->peeked_ns = ev->now_ns;
+	s->marked = false;
+	s->sending = true;
+	gw_set_clear(&s->skip);
+}
+
+static void begin_round(struct gw_source *s, const struct gw_event *ev, uint64_t rate,
+                        struct gw_actions *out)
+{
+	s->round++;
+	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = rate;
+	begin_sending(s, ev);
+}
+
+static void begin_switch(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                         bool pulls, const char *why)
+{
+	s->pulls = pulls;
+	s->sending = false;
+	enter(s, ev, out, GW_STATE_STOP_AND_COPY, why);
+	/* What is stale already can be punched out there while the VM still runs here. */
+	s->punching = pulls && s->round;
+	if (s->punching)
+		gw_act(out, GW_ACT_MAP)->set = &s->owed;
+	journal(out, GW_REC_HANDING_OVER, true);
+}
+
+static void view_of(const struct gw_source *s, const struct gw_event *ev, struct gw_view *view)
+{
+	*view = (struct gw_view){
+	        .round = s->round,
+	        .now_ns = ev->now_ns - s->begun_ns,
+	        .ram_pages = s->config.ram_pages,
+	        .populated_pages = s->populated_pages,
+	        .dirty_pages = gw_set_count(&s->owed),
+	        .previous_dirty_pages = s->previous_dirty,
+	        .sent_pages = s->round_sent,
+	        .skipped_pages = s->round_skipped,
+	        .sent_total_pages = s->metrics.pages_sent,
+	        .round_ns = s->round ? ev->now_ns - s->round_start_ns : 0,
+	        .bandwidth_bytes_per_s = s->bandwidth,
+	        .limit_bytes_per_s = s->config.limit_bytes_per_s,
+	        .state_bytes = s->config.state_bytes,
+	        .downtime_limit_ns = s->config.downtime_limit_ns,
+	        .deadline_ns = s->config.deadline_ns,
+	        .dirty = &s->owed,
+	};
+}
+
+static void report_round(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                         const struct gw_view *view, const struct gw_verdict *verdict)
+{
+	struct gw_round *round;
+
+	if (!s->round) {
+		gw_trace(out, ev->now_ns, WHO, "%llu of %llu pages hold data: %s (%s)",
+		         (unsigned long long)view->populated_pages,
+		         (unsigned long long)view->ram_pages, gw_decision_name(verdict->decision),
+		         verdict->reason);
+		return;
+	}
+	gw_trace(out, ev->now_ns, WHO,
+	         "round %u: sent %llu pages in %llu.%03llu s, %llu dirty: %s (%s)", s->round,
+	         (unsigned long long)view->sent_pages,
+	         (unsigned long long)(view->round_ns / SECOND),
+	         (unsigned long long)(view->round_ns % SECOND / 1000000u),
+	         (unsigned long long)view->dirty_pages, gw_decision_name(verdict->decision),
+	         verdict->reason);
+	round = &gw_act(out, GW_ACT_ROUND)->round;
+	*round = (struct gw_round){
+	        .round = s->round,
+	        .sent_pages = view->sent_pages,
+	        .skipped_pages = view->skipped_pages,
+	        .dirty_pages = view->dirty_pages,
+	        .duration_ns = view->round_ns,
+	        .bandwidth_bytes_per_s = view->bandwidth_bytes_per_s,
+	        .decision = verdict->decision,
+	};
+	memcpy(round->reason, verdict->reason, sizeof(round->reason));
+}
+
+static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	struct gw_view view;
+	struct gw_verdict verdict = {0};
+	uint64_t dirty;
+
+	view_of(s, ev, &view);
+	gw_policy_decide(&s->config.policy, &view, &verdict);
+	report_round(s, ev, out, &view, &verdict);
+	dirty = view.dirty_pages;
+	s->previous_dirty = dirty;
+	switch (verdict.decision) {
+	case GW_CONTINUE:
+		if (s->tracking) {
+			begin_round(s, ev, verdict.rate_bytes_per_s, out);
+		} else {
+			s->first_rate = verdict.rate_bytes_per_s;
+			s->track_asked = true;
+			gw_act(out, GW_ACT_TRACK);
+		}
+		break;
+	case GW_STOP_AND_COPY: begin_switch(s, ev, out, false, verdict.reason); break;
+	case GW_POST_COPY: begin_switch(s, ev, out, true, verdict.reason); break;
+	case GW_GIVE_UP: cancel(s, ev, out, verdict.reason, true); break;
+	}
+}
+
+static void measure(struct gw_source *s, const struct gw_event *ev)
+{
+	s->measured_ns += ev->now_ns - s->round_start_ns;
+	s->measured_bytes += ev->link_bytes - s->round_start_bytes;
+	if (s->measured_ns && (s->measured_ns >= MEASURE_NS || !s->bandwidth))
+		s->bandwidth = (uint64_t)((double)s->measured_bytes * 1e9 / (double)s->measured_ns);
+	if (s->measured_ns >= MEASURE_NS)
+		s->measured_ns = s->measured_bytes = 0;
+}
+
+/* The next frame of the round: ascending, runs as long as they are. */
+static uint32_t gather(struct gw_source *s, uint32_t *pages)
+{
+	uint32_t count = 0;
+	struct gw_run run;
+
+	*pages = 0;
+	while (count < GW_FRAME_RUNS_MAX && *pages < GW_FRAME_PAGES_MAX &&
+	       gw_set_next_run(&s->owed, s->cursor, GW_FRAME_PAGES_MAX - *pages, &run)) {
+		uint64_t skip = gw_set_next(&s->skip, run.first);
+
+		if (skip == run.first) {
+			uint64_t end = gw_set_next_gap(&s->skip, run.first);
+			uint64_t stop = run.first + run.count < end ? run.first + run.count : end;
+
+			s->round_skipped += stop - run.first;
+			s->cursor = stop;
+			continue;
+		}
+		if (skip < run.first + run.count)
+			run.count = skip - run.first;
+		s->cursor = run.first + run.count;
+		s->runs[count++] = run;
+		*pages += (uint32_t)run.count;
+	}
+	return count;
+}
+
+static void emit(struct gw_source *s, struct gw_actions *out, enum gw_channel channel,
+                 uint32_t count, uint32_t pages)
+{
+	struct gw_action *action = gw_act(out, GW_ACT_PAGES);
+	uint32_t i;
+
+	action->pages.channel = channel;
+	action->pages.runs = s->runs;
+	action->pages.count = count;
+	action->pages.pages = pages;
+	for (i = 0; i < count; i++) {
+		gw_set_remove_run(&s->owed, s->runs[i]);
+		s->metrics.pages_resent += gw_set_count_run(&s->sent, s->runs[i]);
+		gw_set_add_run(&s->sent, s->runs[i]);
+	}
+	s->round_sent += pages;
+	s->metrics.pages_sent += pages;
+}
+
+static void mark(struct gw_source *s, struct gw_actions *out, enum gw_frame_kind kind)
+{
+	struct gw_action *action = gw_act(out, GW_ACT_MARK);
+
+	action->mark.kind = kind;
+	action->mark.number = s->round;
+	s->marked = true;
+	s->sending = false;
+}
+
+/* --- the switch ---------------------------------------------------------------------------- */
+
+static void announce_switch(struct gw_source *s, struct gw_actions *out)
+{
+	struct gw_message message = {.kind = GW_MSG_SWITCH};
+
+	message.switched.pulls = s->pulls;
+	message.switched.missing_pages = s->pulls ? gw_set_count(&s->owed) : 0;
+	send(out, message);
+	if (s->pulls)
+		gw_act(out, GW_ACT_MAP)->set = &s->owed;
+}
+
+static void stopped(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	s->stopped_ns = ev->now_ns;
+	gw_trace(out, ev->now_ns, WHO, "the VM is stopped");
+	if (s->tracking)
+		gw_act(out, GW_ACT_SCAN)->final = true;
+	else
+		gw_act(out, GW_ACT_SURVEY);
+}
+
+/* What is owed now is the last word: the VM is stopped. */
+static void switch_known(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	s->image_pages = gw_set_count(&s->owed);
+	gw_trace(out, ev->now_ns, WHO, "%llu pages are left at the switch, to be %s",
+	         (unsigned long long)s->image_pages, s->pulls ? "pulled" : "sent");
+	announce_switch(s, out);
+	if (s->pulls)
+		mark(s, out, GW_FRAME_SWITCH);
+	else
+		begin_sending(s, ev);
+	gw_act(out, GW_ACT_SAVE);
+	s->may_be_prepared = true;
+	s->waiting_since_ns = ev->now_ns;
+}
+
+static void activated(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                      uint64_t after_ns)
+{
+	if (s->commit_ns) {
+		uint64_t trip = ev->now_ns - s->commit_ns;
+		uint64_t back = trip > after_ns ? (trip - after_ns) / 2 : 0;
+
+		s->metrics.downtime_ns = ev->now_ns - back - s->stopped_ns;
+		s->metrics.downtime_known = s->stopped_ns != 0;
+	}
+	enter(s, ev, out, GW_STATE_ACTIVATION, "the destination has the VM");
+	journal(out, GW_REC_GONE, true);
+	if (s->asked &&
+	    !s->stands) /* pages on their way were lost with the link: ask what is there */
+		send_plain(out, GW_MSG_RESUME);
+}
+
+static void begin_digests(struct gw_source *s, struct gw_actions *out)
+{
+	if (s->config.verify && !s->digests_sent) {
+		s->digests_sent = true;
+		gw_act(out, GW_ACT_DIGESTS);
+	}
+}
+
+static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	char why[80];
+
+	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s",
+	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name);
+	enter(s, ev, out, GW_STATE_PULL, why);
+	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = 0;
+	s->config.order.kind->start(&s->config.order, ev->now_ns);
+	s->marked = false;
+	s->sending = true;
+}
+
+static void after_activation(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->pulls)
+		begin_pull(s, ev, out);
+	else
+		begin_digests(s, out);
+}
+
+static void release(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                    const char *why)
+{
+	enter(s, ev, out, GW_STATE_RELEASED, why);
+	/* The record comes last: a crash before it finds out again, one after it finds nothing. */
+	gw_act(out, GW_ACT_RELEASE);
+	journal(out, GW_REC_RELEASED, true);
+	send_plain(out, GW_MSG_RELEASED);
+	keep_reason(s, "the VM runs at the destination");
+	finish(s, ev, out, GW_COMPLETED);
+}
+
+/* --- room on the bulk connection ----------------------------------------------------------- */
+
+static void push(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	uint32_t count, pages = 0, i;
+
+	count = (uint32_t)s->config.order.kind->next(&s->config.order, &s->owed, ev->now_ns,
+	                                             s->runs, GW_FRAME_RUNS_MAX, PULL_PAGES);
+	for (i = 0; i < count; i++)
+		pages += (uint32_t)s->runs[i].count;
+	if (count)
+		emit(s, out, GW_BULK, count, pages);
+	if (gw_set_empty(&s->owed)) {
+		mark(s, out, GW_FRAME_END);
+	} else if (!count) {
+		s->sending = false; /* until a fault, or the order's deadline */
+	}
+}
+
+static void room(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	uint32_t pages, count;
+
+	if (!gw_source_wants_room(s) || s->marked)
+		return;
+	if (s->state == GW_STATE_PULL) {
+		push(s, ev, out);
+		return;
+	}
+	if (s->state == GW_STATE_ITERATIVE_PRE_COPY && gw_policy_peeks(&s->config.policy) &&
+	    ev->now_ns - s->peeked_ns >= PEEK_NS) {
+		s->peeked_ns = ev->now_ns;
+		gw_act(out, GW_ACT_PEEK);
+		return;
+	}
+	count = gather(s, &pages);
+	if (count)
+		emit(s, out, GW_BULK, count, pages);
+	else
+		mark(s, out, s->state == GW_STATE_STOP_AND_COPY ? GW_FRAME_SWITCH : GW_FRAME_ROUND);
+	if (s->marked)
+		s->waiting_since_ns = ev->now_ns;
+}
+
+/* --- after a lost link --------------------------------------------------------------------- */
+
+/* While the VM stands between the two sides, or pages are owed, the link is worth a new attempt. */
+static bool needs_link(const struct gw_source *s)
+{
+	if (s->finished || s->link)
+		return false;
+	if (s->state == GW_STATE_CANCELLED)
+		return !s->settled && s->may_be_prepared;
+	return s->state >= GW_STATE_COMMITMENT && s->state <= GW_STATE_PULL;
+}
+
+static void reconnect(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->connecting || !needs_link(s))
+		return;
+	s->connecting = true;
+	s->retry_ns = ev->now_ns;
+	gw_act(out, GW_ACT_CONNECT);
+}
+
+static void link_lost(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	bool was_up = s->link;
+	char why[GW_TRACE_BYTES];
+
+	if (s->finished)
+		return;
+	s->link = false;
+	s->connecting = false;
+	s->have_whole = false;
+	if (was_up) {
+		gw_act(out, GW_ACT_HANG_UP);
+		s->lost_ns = ev->now_ns;
+		s->sending = false;
+		gw_trace(out, ev->now_ns, WHO, "the link is lost in %s: %.120s",
+		         gw_state_name(s->state), ev->text);
+	}
+	switch (s->state) {
+	case GW_STATE_PRE_MIGRATION:
+	case GW_STATE_RESERVATION:
+	case GW_STATE_ITERATIVE_PRE_COPY:
+	case GW_STATE_STOP_AND_COPY:
+		(void)snprintf(why, sizeof(why), "the link to the destination was lost: %.150s",
+		               ev->text);
+		cancel(s, ev, out, why, true);
+		break;
+	case GW_STATE_CANCELLED:
+		if (!s->may_be_prepared) {
+			s->settled = true;
+			settle(s, ev, out);
+		}
+		break;
+	default: break;
+	}
+	s->retry_ns = ev->now_ns;
+	if (was_up)
+		reconnect(s, ev, out);
+}
+
+static void link_up(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	s->link = true;
+	s->connecting = false;
+	s->heard_ns = ev->now_ns;
+	if (s->finished)
+		return;
+	gw_trace(out, ev->now_ns, WHO, "the link stands again");
+	if (s->state == GW_STATE_CANCELLED) {
+		send(out, gw_message_reason(GW_MSG_ABORT, s->reason));
+	} else {
+		s->asked = true;
+		s->stands = false;
+		send_plain(out, GW_MSG_RESUME);
+	}
+}
+
+static void never_ran_there(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                            const char *why)
+{
+	s->stop_asked = true;
+	s->may_be_prepared = false;
+	cancel(s, ev, out, why, false);
+}
+
+static int standing(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	enum gw_standing where = ev->message->standing.standing;
+
+	if (s->state == GW_STATE_CANCELLED)
+		return where == GW_STANDS_RUNNING || where == GW_STANDS_COMPLETE ? -EPROTO : 0;
+	switch (where) {
+	case GW_STANDS_UNKNOWN:
+		if (s->state != GW_STATE_COMMITMENT)
+			return -EPROTO;
+		if (s->config.other_address) {
+			give_up_waiting(s, ev, out);
+			return 0;
+		}
+		never_ran_there(s, ev, out, "the destination never ran the VM");
+		return 0;
+	case GW_STANDS_PREPARED:
+		if (s->state != GW_STATE_COMMITMENT)
+			return -EPROTO;
+		s->commit_ns = ev->now_ns;
+		send_plain(out, GW_MSG_COMMIT);
+		return 0;
+	case GW_STANDS_RUNNING:
+		s->pulls = s->stands = true;
+		if (s->state == GW_STATE_COMMITMENT)
+			activated(s, ev, out, 0);
+		gw_set_clear(&s->skip); /* the MAP of what is there follows */
+		return 0;
+	case GW_STANDS_COMPLETE:
+		/* All pages are in; what it says next is DONE. */
+		s->pulls = false;
+		s->marked = s->stands = true;
+		if (s->state == GW_STATE_COMMITMENT)
+			activated(s, ev, out, 0);
+		return 0;
+	case GW_STANDS_DOUBT:
+		if (s->state != GW_STATE_COMMITMENT)
+			keep_reason(s, "the destination, to which the VM has gone, does not know "
+			               "whether it may run: `resolve` there");
+		give_up_waiting(s, ev, out);
+		return 0;
+	}
+	return -EPROTO;
+}
+
+static int map_of_what_is_there(struct gw_source *s, const struct gw_event *ev,
+                                struct gw_actions *out)
+{
+	const struct gw_message *m = ev->message;
+	uint32_t i;
+
+	if (!s->pulls || (s->state != GW_STATE_ACTIVATION && s->state != GW_STATE_PULL))
+		return -EPROTO;
+	for (i = 0; i < m->map.count; i++)
+		gw_set_add_run(&s->skip, m->map.runs[i]);
+	s->have_whole = m->map.last;
+	if (m->map.last)
+		gw_act(out, GW_ACT_SURVEY);
+	return 0;
+}
+
+/* The image is frozen: what it holds and the destination lacks is owed. */
+static void take_up_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	gw_set_copy(&s->owed, ev->set);
+	gw_set_subtract(&s->owed, &s->skip);
+	s->image_pages = gw_set_count(&s->owed);
+	s->digests_sent = s->asked = false;
+	announce_switch(s, out);
+	begin_pull(s, ev, out);
+}
+
+/* --- events -------------------------------------------------------------------------------- */
+
+static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	struct gw_message message = {.kind = GW_MSG_OFFER};
+
+	message.offer.flags = (s->config.policy.kind->pulls ? GW_OFFER_PULLS : 0) |
+	                      (s->config.verify ? GW_OFFER_VERIFIES : 0) |
+	                      (s->config.paused ? GW_OFFER_PAUSED : 0);
+	message.offer.vcpus = s->config.vcpus;
+	message.offer.ram_bytes = s->config.ram_pages * GW_PAGE_BYTES;
+	message.offer.name = s->config.name;
+	message.offer.name_bytes = (uint32_t)strlen(s->config.name);
+	message.offer.spec = s->config.spec;
+	message.offer.spec_bytes = s->config.spec_bytes;
+	s->link = true;
+	s->heard_ns = ev->now_ns;
+	enter(s, ev, out, GW_STATE_RESERVATION, "the VM is offered to the destination");
+	send(out, message);
+}
+
+static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	s->begun_ns = ev->now_ns;
+	enter(s, ev, out, GW_STATE_ITERATIVE_PRE_COPY, "the destination has reserved its place");
+	journal(out, GW_REC_LEAVING, false);
+}
+
+/* Once the record is on disk and what was stale is out of the way there. */
+static void maybe_stop(struct gw_source *s, struct gw_actions *out)
+{
+	if (!s->handing_over || s->punching || s->stop_asked)
+		return;
+	s->stop_asked = true;
+	gw_act(out, GW_ACT_STOP);
+}
+
+static void journaled(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	switch (s->state) {
+	case GW_STATE_ITERATIVE_PRE_COPY: gw_act(out, GW_ACT_SURVEY); break;
+	case GW_STATE_STOP_AND_COPY:
+		s->handing_over = true;
+		maybe_stop(s, out);
+		break;
+	case GW_STATE_COMMITMENT:
+		if (s->asked ||
+		    GW_PLANT == 1) /* on a new link: STANDING decides whether COMMIT is said */
+			break;
+		s->commit_ns = ev->now_ns;
+		send_plain(out, GW_MSG_COMMIT);
+		break;
+	case GW_STATE_ACTIVATION:
+		if (!s->asked)
+			after_activation(s, ev, out);
+		break;
+	default: break;
+	}
+}
+
+static void surveyed(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state == GW_STATE_ACTIVATION || s->state == GW_STATE_PULL) {
+		if (s->have_whole) /* else it answers for a link that is gone */
+			take_up_pull(s, ev, out);
+		return;
+	}
+	if (s->state != GW_STATE_ITERATIVE_PRE_COPY && s->state != GW_STATE_STOP_AND_COPY)
+		return;
+	gw_set_copy(&s->owed, ev->set);
+	s->populated_pages = gw_set_count(&s->owed);
+	if (s->state == GW_STATE_STOP_AND_COPY)
+		switch_known(s, ev, out);
+	else
+		decide(s, ev, out);
+}
+
+static void tracking(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state != GW_STATE_ITERATIVE_PRE_COPY) {
+		gw_act(out, GW_ACT_LET_GO);
+		return;
+	}
+	s->tracking = true;
+	s->track_asked = false;
+	gw_set_copy(&s->owed, ev->set);
+	s->populated_pages = gw_set_count(&s->owed);
+	s->previous_dirty = s->populated_pages;
+	begin_round(s, ev, s->first_rate, out);
+}
+
+static void scanned(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state != GW_STATE_ITERATIVE_PRE_COPY && s->state != GW_STATE_STOP_AND_COPY)
+		return;
+	gw_set_union(&s->owed, ev->set);
+	if (s->state == GW_STATE_STOP_AND_COPY)
+		switch_known(s, ev, out);
+	else
+		decide(s, ev, out);
+}
+
+static int round_acked(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state == GW_STATE_PULL && s->marked) {
+		begin_digests(s, out); /* every page is in place there */
+		return 0;
+	}
+	if (s->state == GW_STATE_STOP_AND_COPY && s->punching) {
+		s->punching = false;
+		maybe_stop(s, out);
+		return 0;
+	}
+	if (s->state != GW_STATE_ITERATIVE_PRE_COPY)
+		return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
+	if (!s->marked || ev->message->round_ack.round != s->round)
+		return -EPROTO;
+	measure(s, ev);
+	gw_act(out, GW_ACT_SCAN)->final = false;
+	return 0;
+}
+
+static int prepared(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state == GW_STATE_CANCELLED)
+		return 0; /* our ABORT is on its way */
+	if (s->state != GW_STATE_STOP_AND_COPY || !s->marked)
+		return -EPROTO;
+	enter(s, ev, out, GW_STATE_COMMITMENT, "the destination is prepared");
+	if (GW_PLANT == 1) /* COMMIT before the record */
+		send_plain(out, GW_MSG_COMMIT);
+	journal(out, GW_REC_COMMITTED, false);
+	return 0;
+}
+
+static int fault(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	uint64_t page = ev->message->fault.page;
+
+	if (s->state == GW_STATE_CANCELLED)
+		return 0;
+	if (s->state < GW_STATE_STOP_AND_COPY || s->state > GW_STATE_PULL)
+		return -EPROTO;
+	if (!s->pulls && !s->asked) /* who was asked is known to pull only by its answer */
+		return -EPROTO;
+	if (page >= s->owed.pages)
+		return -EPROTO;
+	s->waiting_since_ns = ev->now_ns;
+	/* Not owed any more: it lies in bulk's queue. Sent once more it need not wait for that. */
+	s->runs[0] = (struct gw_run){page, 1};
+	emit(s, out, GW_URGENT, 1, 1);
+	if (pushes(s)) {
+		s->config.order.kind->fault(&s->config.order, &s->owed, page, ev->now_ns);
+		s->sending = true;
+	}
+	return 0;
+}
+
+static int done(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	const struct gw_message *m = ev->message;
+
+	if (s->state != GW_STATE_ACTIVATION && s->state != GW_STATE_PULL)
+		return -EPROTO;
+	if (s->state == GW_STATE_PULL && !s->marked)
+		return -EPROTO;
+	s->metrics.faults = m->done.faults;
+	s->metrics.stall_ns = m->done.stall_ns / (s->config.vcpus ? s->config.vcpus : 1);
+	s->metrics.fault_p50_ns = m->done.fault_p50_ns;
+	s->metrics.fault_p99_ns = m->done.fault_p99_ns;
+	s->metrics.fault_max_ns = m->done.fault_max_ns;
+	release(s, ev, out, "the destination needs nothing more");
+	return 0;
+}
+
+/* It ran there, if only for an instant: our copy is kept, but only a person may run it. */
+static void ended_there(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                        const char *why)
+{
+	(void)snprintf(s->reason, sizeof(s->reason),
+	               "%.100s; the copy of the moment of the switch is kept here: `resolve "
+	               "--run-here` runs it, `resolve --gone` drops it",
+	               why);
+	enter(s, ev, out, GW_STATE_DOUBT, why);
+	journal(out, GW_REC_DOUBT, true);
+	finish(s, ev, out, GW_LOST);
+}
+
+static int aborted(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	char text[GW_TRACE_BYTES];
+
+	text_of(ev->message, text, sizeof(text));
+	switch (s->state) {
+	case GW_STATE_CANCELLED:
+		s->settled = true;
+		settle(s, ev, out);
+		return 0;
+	case GW_STATE_RESERVATION:
+	case GW_STATE_ITERATIVE_PRE_COPY:
+	case GW_STATE_STOP_AND_COPY:
+		s->may_be_prepared = false;
+		cancel(s, ev, out, text, ev->message->kind == GW_MSG_ABORT);
+		return 0;
+	case GW_STATE_COMMITMENT:
+		if (ev->message->kind == GW_MSG_ABORTED)
+			never_ran_there(s, ev, out, text);
+		else
+			ended_there(s, ev, out, text);
+		return 0;
+	case GW_STATE_ACTIVATION:
+	case GW_STATE_PULL:
+		if (ev->message->kind == GW_MSG_ABORTED)
+			return -EPROTO;
+		ended_there(s, ev, out, text);
+		return 0;
+	default: return -EPROTO;
+	}
+}
+
+static int message(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	const struct gw_message *m = ev->message;
+	char text[GW_TRACE_BYTES];
+
+	s->heard_ns = ev->now_ns;
+	switch (m->kind) {
+	case GW_MSG_ACCEPT:
+		if (s->state != GW_STATE_RESERVATION)
+			return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
+		accepted(s, ev, out);
+		return 0;
+	case GW_MSG_REFUSE:
+		if (s->state != GW_STATE_RESERVATION)
+			return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
+		cancel(s, ev, out, text_of(m, text, sizeof(text)), false);
+		return 0;
+	case GW_MSG_ROUND_ACK: return round_acked(s, ev, out);
+	case GW_MSG_PREPARED: return prepared(s, ev, out);
+	case GW_MSG_ACTIVATED:
+		if (s->state != GW_STATE_COMMITMENT)
+			return -EPROTO;
+		activated(s, ev, out, m->activated.after_ns);
+		return 0;
+	case GW_MSG_FAULT: return fault(s, ev, out);
+	case GW_MSG_DONE: return done(s, ev, out);
+	case GW_MSG_ABORT:
+	case GW_MSG_ABORTED: return aborted(s, ev, out);
+	case GW_MSG_STANDING: return standing(s, ev, out);
+	case GW_MSG_MAP: return map_of_what_is_there(s, ev, out);
+	case GW_MSG_VERDICT:
+		s->metrics.verified = true;
+		s->metrics.pages_compared = m->verdict.compared;
+		s->metrics.pages_different = m->verdict.different;
+		s->metrics.first_different = m->verdict.first_different;
+		return 0;
+	case GW_MSG_PING:
+		send(out, (struct gw_message){.kind = GW_MSG_PONG, .ping = m->ping});
+		return 0;
+	case GW_MSG_PONG: return 0;
+	default: return -EPROTO;
+	}
+}
+
+static void user_abort(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state < GW_STATE_COMMITMENT)
+		cancel(s, ev, out, ev->text, true);
+	else if (s->state != GW_STATE_CANCELLED)
+		gw_trace(out, ev->now_ns, WHO,
+		         "abort is refused in %s: the VM has been handed over",
+		         gw_state_name(s->state));
+}
+
+static void failed(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state < GW_STATE_COMMITMENT) {
+		cancel(s, ev, out, ev->text, true);
+		return;
+	}
+	if (s->state == GW_STATE_COMMITMENT && !s->commit_ns && !s->asked) {
+		/* The record could not be written, so COMMIT was not said: it is still ours. */
+		cancel(s, ev, out, ev->text, true);
+		return;
+	}
+	gw_trace(out, ev->now_ns, WHO, "%.200s", ev->text);
+	if (s->state == GW_STATE_CANCELLED && s->resuming) {
+		/* The VM stands here, stopped: it is ours, but a person must look. */
+		(void)snprintf(s->reason, sizeof(s->reason),
+		               "the VM is at the source but could not be resumed: %.140s",
+		               ev->text);
+		came_back(s, ev, out);
+	}
+}
+
+static void recover(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	s->lost_ns = ev->now_ns;
+	s->begun_ns = ev->now_ns;
+	gw_trace(out, ev->now_ns, WHO, "taking up a migration that was left as `%s`",
+	         gw_journal_record_name(ev->recover.record));
+	switch (ev->recover.record) {
+	case GW_REC_LEAVING:
+		s->track_asked = true; /* it may have been standing when the agent died */
+		cancel(s, ev, out, "the agent was restarted during the move", false);
+		break;
+	case GW_REC_HANDING_OVER:
+		/* COMMIT was never sent: the record `committed` would stand in its place. */
+		s->stop_asked = true;
+		s->may_be_prepared = true;
+		cancel(s, ev, out, "the agent was restarted during the move", true);
+		reconnect(s, ev, out);
+		break;
+	case GW_REC_COMMITTED:
+	case GW_REC_DOUBT:
+		s->asked = true; /* COMMIT may have been said: what fails now gives nothing back */
+		s->state = GW_STATE_COMMITMENT;
+		reconnect(s, ev, out);
+		break;
+	case GW_REC_GONE:
+		s->state = GW_STATE_PULL;
+		s->pulls = true;
+		reconnect(s, ev, out);
+		break;
+	default:
+		keep_reason(s, "there is nothing to recover");
+		finish(s, ev, out, GW_STAYED);
+		break;
+	}
+}
+
+static void silence(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	struct gw_event lost = *ev;
+
+	if (ev->now_ns - s->heard_ns >= s->config.link_timeout_ns) {
+		lost.text = "the destination has been silent for too long";
+		link_lost(s, &lost, out);
+	} else if (ev->now_ns - s->heard_ns >= PING_NS && ev->now_ns - s->pinged_ns >= PING_NS) {
+		s->pinged_ns = ev->now_ns;
+		send(out, (struct gw_message){.kind = GW_MSG_PING, .ping.token = ev->now_ns});
+	}
+}
+
+static bool watches_silence(const struct gw_source *s)
+{
+	return s->link && s->state >= GW_STATE_ITERATIVE_PRE_COPY && s->state <= GW_STATE_PULL;
+}
+
+static void tick(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state == GW_STATE_RESERVATION &&
+	    ev->now_ns - s->waiting_since_ns >= s->config.accept_timeout_ns) {
+		cancel(s, ev, out, "the destination did not answer the offer in time", true);
+		return;
+	}
+	if (s->state == GW_STATE_STOP_AND_COPY && s->marked &&
+	    ev->now_ns - s->waiting_since_ns >= s->config.switch_timeout_ns) {
+		cancel(s, ev, out, "the destination did not load the device state in time", true);
+		return;
+	}
+	if (s->state == GW_STATE_CANCELLED && !s->settled) {
+		uint64_t limit = s->link ? FAREWELL_NS : s->config.reconnect_ns;
+
+		if (ev->now_ns - s->lost_ns >= limit) {
+			s->settled = true;
+			settle(s, ev, out);
+			return;
+		}
+	}
+	if (needs_link(s)) {
+		if (ev->now_ns - s->lost_ns >= s->config.reconnect_ns)
+			give_up_waiting(s, ev, out);
+		else if (ev->now_ns - s->retry_ns >= RETRY_NS)
+			reconnect(s, ev, out);
+		return;
+	}
+	if (pushes(s))
+		s->sending = true; /* the order said when to ask again */
+	if (watches_silence(s))
+		silence(s, ev, out);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t gw_source_deadline(const struct gw_source *s)
+{
+	uint64_t when = UINT64_MAX;
+
+	if (s->finished)
+		return when;
+	if (s->state == GW_STATE_RESERVATION)
+		when = earlier(when, s->waiting_since_ns + s->config.accept_timeout_ns);
+	if (s->state == GW_STATE_STOP_AND_COPY && s->marked)
+		when = earlier(when, s->waiting_since_ns + s->config.switch_timeout_ns);
+	if (s->state == GW_STATE_CANCELLED && !s->settled)
+		when = earlier(when, s->lost_ns + (s->link ? FAREWELL_NS : s->config.reconnect_ns));
+	if (needs_link(s)) {
+		when = earlier(when, s->lost_ns + s->config.reconnect_ns);
+		if (!s->connecting)
+			when = earlier(when, s->retry_ns + RETRY_NS);
+	}
+	if (pushes(s) && !s->sending)
+		when = earlier(when, s->config.order.kind->deadline(&s->config.order));
+	if (watches_silence(s)) {
+		uint64_t last = s->heard_ns > s->pinged_ns ? s->heard_ns : s->pinged_ns;
+
+		when = earlier(when, last + PING_NS);
+		when = earlier(when, s->heard_ns + s->config.link_timeout_ns);
+	}
+	return when;
+}
+
+static void peer_broke_protocol(struct gw_source *s, const struct gw_event *ev,
+                                struct gw_actions *out)
+{
+	struct gw_event lost = *ev;
+	char text[GW_TRACE_BYTES];
+
+	(void)snprintf(text, sizeof(text), "the destination broke the protocol: %s in %s",
+	               gw_message_name(ev->message->kind), gw_state_name(s->state));
+	lost.text = text;
+	link_lost(s, &lost, out);
+}
+
+int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	int err = 0;
+
+	out->count = 0;
+	if (s->finished)
+		return 0;
+	switch (ev->kind) {
+	case GW_EV_START: offer(s, ev, out); break;
+	case GW_EV_RECOVER: recover(s, ev, out); break;
+	case GW_EV_MESSAGE: err = message(s, ev, out); break;
+	case GW_EV_JOURNALED: journaled(s, ev, out); break;
+	case GW_EV_SURVEYED: surveyed(s, ev, out); break;
+	case GW_EV_TRACKING: tracking(s, ev, out); break;
+	case GW_EV_ROOM: room(s, ev, out); break;
+	case GW_EV_SCANNED: scanned(s, ev, out); break;
+	case GW_EV_PEEKED: gw_set_union(&s->skip, ev->set); break;
+	case GW_EV_STOPPED:
+		if (s->state == GW_STATE_STOP_AND_COPY && s->stop_asked && !s->stopped_ns)
+			stopped(s, ev, out);
+		break;
+	case GW_EV_SAVED: s->waiting_since_ns = ev->now_ns; break;
+	case GW_EV_RUNNING:
+		if (s->state == GW_STATE_CANCELLED && s->resuming)
+			came_back(s, ev, out);
+		else if (s->state == GW_STATE_STOP_AND_COPY && s->stopped_ns)
+			cancel(s, ev, out,
+			       "somebody else resumed the VM in the middle of the switch", true);
+		break;
+	case GW_EV_LINK_UP: link_up(s, ev, out); break;
+	case GW_EV_LINK_LOST: link_lost(s, ev, out); break;
+	case GW_EV_VM_GONE: vm_gone(s, ev, out); break;
+	case GW_EV_FAILED: failed(s, ev, out); break;
+	case GW_EV_ABORT: user_abort(s, ev, out); break;
+	case GW_EV_TICK: tick(s, ev, out); break;
+	default: break;
+	}
+	if (err == -EPROTO)
+		peer_broke_protocol(s, ev, out);
+	s->metrics.bytes_on_link = ev->link_bytes;
+	return err;
+}

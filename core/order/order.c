@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/order/kinds.h"
+
+#include <errno.h>
+#include <string.h>
+
+const struct gw_order_kind *const gw_orders[] = {
+        &gw_order_demand,
+        &gw_order_linear,
+        &gw_order_bubble,
+        NULL,
+};
+
+int gw_order_init(struct gw_order *order, const char *name)
+{
+	for (size_t i = 0; gw_orders[i]; i++) {
+		if (strcmp(gw_orders[i]->name, name) != 0)
+			continue;
+		memset(order, 0, sizeof(*order));
+		order->kind = gw_orders[i];
+		order->kind->init(order);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int gw_order_set(struct gw_order *order, const char *key, const char *value)
+{
+	return order->kind->set(order, key, value);
+}
+
+size_t gw_order_scan(uint64_t *cursor, const struct gw_set *left, struct gw_run *runs,
+                     size_t max_runs, uint64_t max_pages)
+{
+	uint64_t start = *cursor < left->pages ? *cursor : 0, at = start, end = left->pages;
+	bool wrapped = false;
+	size_t n = 0;
+
+	while (n < max_runs && max_pages) {
+		struct gw_run run;
+
+		if (!gw_set_next_run(left, at, max_pages, &run) || run.first >= end) {
+			if (wrapped)
+				break;
+			wrapped = true;
+			at = 0;
+			end = start;
+			continue;
+		}
+		if (run.count > end - run.first)
+			run.count = end - run.first;
+		runs[n++] = run;
+		max_pages -= run.count;
+		at = run.first + run.count;
+		*cursor = at;
+	}
+	return n;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/page/set.h - sets of guest pages, as flat 64-bit words, and runs of pages.
+ *
+ *     pages   0123456789...
+ *     set     .##...###.      runs  {1,2} {6,3}
+ *
+ * A set borrows its words: the caller provides gw_set_words(pages) of them. Bits beyond `pages` in
+ * the last word are always zero. Page numbers count from 0 in units of the guest page (4 KiB).
+ */
+#ifndef GW_CORE_PAGE_SET_H
+#define GW_CORE_PAGE_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GW_PAGE_BYTES 4096u
+#define GW_PAGE_SHIFT 12
+
+struct gw_run {
+	uint64_t first; /* page number */
+	uint64_t count; /* pages; at least 1 in any run that is handed out */
+};
+
+struct gw_set {
+	uint64_t *words; /* borrowed */
+	uint64_t pages;	 /* size of the universe */
+};
+
+static inline size_t gw_set_words(uint64_t pages)
+{
+	return (size_t)((pages + 63) / 64);
+}
+
+/* Makes an empty set over caller's memory of gw_set_words(pages) words. */
+void gw_set_init(struct gw_set *set, uint64_t *words, uint64_t pages);
+
+void gw_set_clear(struct gw_set *set);
+void gw_set_fill(struct gw_set *set);
+/* Both sets have the same universe in all of the following. */
+void gw_set_copy(struct gw_set *to, const struct gw_set *from);
+void gw_set_union(struct gw_set *into, const struct gw_set *other);
+void gw_set_subtract(struct gw_set *from, const struct gw_set *other);
+void gw_set_intersect(struct gw_set *into, const struct gw_set *other);
+bool gw_set_equal(const struct gw_set *a, const struct gw_set *b);
+
+void gw_set_add(struct gw_set *set, uint64_t page);
+void gw_set_remove(struct gw_set *set, uint64_t page);
+/* Runs are clipped to the universe. */
+void gw_set_add_run(struct gw_set *set, struct gw_run run);
+void gw_set_remove_run(struct gw_set *set, struct gw_run run);
+
+bool gw_set_has(const struct gw_set *set, uint64_t page);
+bool gw_set_empty(const struct gw_set *set);
+uint64_t gw_set_count(const struct gw_set *set);
+uint64_t gw_set_count_run(const struct gw_set *set, struct gw_run run);
+uint64_t gw_set_count_common(const struct gw_set *a, const struct gw_set *b);
+
+/* First member (or non-member) at or after `from`; set->pages if there is none. */
+uint64_t gw_set_next(const struct gw_set *set, uint64_t from);
+uint64_t gw_set_next_gap(const struct gw_set *set, uint64_t from);
+/* Last member at or before `from`; UINT64_MAX if there is none. */
+uint64_t gw_set_previous(const struct gw_set *set, uint64_t from);
+
+/*
+ * The next run of members at or after `from`, of at most max_pages (> 0) pages.
+ * False if there is none.
+ */
+bool gw_set_next_run(const struct gw_set *set, uint64_t from, uint64_t max_pages,
+		     struct gw_run *run);
+
+#endif

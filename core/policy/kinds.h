@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* core/policy/kinds.h - the policies, for the table, and the parts they share. */
+#ifndef GW_CORE_POLICY_KINDS_H
+#define GW_CORE_POLICY_KINDS_H
+
+#include "core/policy/policy.h"
+
+extern const struct gw_policy_kind gw_policy_stop_copy, gw_policy_precopy, gw_policy_postcopy,
+        gw_policy_hybrid;
+
+__attribute__((format(printf, 3, 4))) void
+gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...);
+
+/* Exact and saturating: bytes that a rate carries in a time. */
+uint64_t gw_rate_carries(uint64_t bytes_per_s, uint64_t ns);
+/* Bytes/s at which the guest dirtied memory in the last round. */
+double gw_view_dirty_rate(const struct gw_view *view);
+
+/* The stop rules of precopy; asked after every round, from the first on. */
+void gw_stop_qemu(const struct gw_view *view, struct gw_verdict *verdict);
+void gw_stop_xen_legacy(const struct gw_view *view, struct gw_verdict *verdict);
+void gw_stop_xen_modern(const struct gw_view *view, struct gw_verdict *verdict);
+void gw_stop_clark(const struct gw_view *view, struct gw_verdict *verdict);
+/* Clark's rate for the first round. */
+uint64_t gw_clark_first_rate(void);
+
+#endif

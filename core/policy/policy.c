@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/policy/kinds.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND 1000000000u
+
+const struct gw_policy_kind *const gw_policies[] = {
+        &gw_policy_stop_copy, &gw_policy_precopy, &gw_policy_postcopy, &gw_policy_hybrid, NULL,
+};
+
+const char *gw_decision_name(enum gw_decision decision)
+{
+	switch (decision) {
+	case GW_CONTINUE: return "continue";
+	case GW_STOP_AND_COPY: return "stop-and-copy";
+	case GW_POST_COPY: return "post-copy";
+	case GW_GIVE_UP: return "give up";
+	}
+	return "unknown";
+}
+
+int gw_policy_init(struct gw_policy *policy, const char *name)
+{
+	for (size_t i = 0; gw_policies[i]; i++) {
+		if (strcmp(gw_policies[i]->name, name) != 0)
+			continue;
+		memset(policy, 0, sizeof(*policy));
+		policy->kind = gw_policies[i];
+		if (policy->kind->init)
+			policy->kind->init(policy);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int gw_policy_set(struct gw_policy *policy, const char *key, const char *value)
+{
+	return policy->kind->set ? policy->kind->set(policy, key, value) : -ENOENT;
+}
+
+bool gw_policy_peeks(const struct gw_policy *policy)
+{
+	return policy->kind->peeks && policy->kind->peeks(policy);
+}
+
+void gw_policy_decide(struct gw_policy *policy, const struct gw_view *view,
+                      struct gw_verdict *verdict)
+{
+	memset(verdict, 0, sizeof(*verdict));
+	policy->kind->decide(policy, view, verdict);
+}
+
+void gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...)
+{
+	va_list args;
+
+	verdict->decision = decision;
+	va_start(args, format);
+	(void)vsnprintf(verdict->reason, sizeof(verdict->reason), format, args);
+	va_end(args);
+}
+
+uint64_t gw_rate_carries(uint64_t bytes_per_s, uint64_t ns)
+{
+	uint64_t seconds = ns / SECOND, rest = ns % SECOND, whole, part;
+
+	if (__builtin_mul_overflow(bytes_per_s, seconds, &whole))
+		return UINT64_MAX;
+	/* The rate is split as well: rate * rest would overflow above 18 GB/s. */
+	part = bytes_per_s / SECOND * rest + bytes_per_s % SECOND * rest / SECOND;
+	return whole > UINT64_MAX - part ? UINT64_MAX : whole + part;
+}
+
+double gw_view_dirty_rate(const struct gw_view *view)
+{
+	if (!view->round_ns)
+		return 0;
+	return (double)view->dirty_pages * GW_PAGE_BYTES * SECOND / (double)view->round_ns;
+}

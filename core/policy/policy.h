@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/policy/policy.h - what a migration policy sees and answers.
+ *
+ * A policy is asked once before the first pass (round 0) and once after every round. It looks at a
+ * read-only view and gives one decision with its reason. It keeps what it must remember in
+ * caller's memory, knows no clock (time is in the view) and sends nothing itself.
+ *
+ * Adding a policy: one file, one row in policy.c's table, one trace test.
+ */
+#ifndef GW_CORE_POLICY_POLICY_H
+#define GW_CORE_POLICY_POLICY_H
+
+#include "core/page/set.h"
+
+enum gw_decision {
+	GW_CONTINUE,	  /* send another round of dirty pages */
+	GW_STOP_AND_COPY, /* stop the VM, send what is left, hand over */
+	GW_POST_COPY,	  /* stop the VM, hand over, pull what is left */
+	GW_GIVE_UP,	  /* the limits cannot be kept; the VM stays at the source */
+};
+
+const char *gw_decision_name(enum gw_decision decision);
+
+/* After round n, in S3's terms: S(n) = sent_pages, V2(n) = dirty_pages, R(n) = sent_total_pages. */
+struct gw_view {
+	unsigned round;			/* rounds completed; 0 before the first */
+	uint64_t now_ns;		/* since Reservation was accepted */
+	uint64_t ram_pages;		/* size of guest memory */
+	uint64_t populated_pages;	/* pages that are not holes, V2(0) */
+	uint64_t dirty_pages;		/* V2(n) */
+	uint64_t previous_dirty_pages;	/* V2(n-1) */
+	uint64_t sent_pages;		/* S(n), zero pages included */
+	uint64_t skipped_pages;		/* dirtied again before their turn came (xen, clark) */
+	uint64_t sent_total_pages;	/* R(n) */
+	uint64_t round_ns;		/* duration of round n */
+	uint64_t bandwidth_bytes_per_s; /* measured over at least 100 ms; 0: not yet known */
+	uint64_t limit_bytes_per_s;	/* user's rate limit; 0: none */
+	uint64_t state_bytes;		/* expected size of the device state */
+	uint64_t downtime_limit_ns;	/* user's limit */
+	uint64_t deadline_ns;		/* total time the user allows; 0: none */
+	const struct gw_set *dirty;	/* borrowed: the pages themselves */
+};
+
+#define GW_REASON_BYTES 192
+
+struct gw_verdict {
+	enum gw_decision decision;
+	uint64_t rate_bytes_per_s; /* for the next round; 0: the user's limit (clark raises it) */
+	char reason[GW_REASON_BYTES]; /* a few words, for the trace and the user */
+};
+
+#define GW_POLICY_MEMORY 256
+
+/* A policy's settings and memory: plain bytes, copied with the struct. */
+struct gw_policy {
+	const struct gw_policy_kind *kind;
+	_Alignas(16) unsigned char memory[GW_POLICY_MEMORY];
+};
+
+struct gw_policy_kind {
+	const char *name;
+	const char *summary; /* one line for --help */
+	const char *settings; /* "key=default ..." for --help; "" if none */
+	bool pulls;	      /* may answer GW_POST_COPY: the destination must serve faults */
+	void (*init)(struct gw_policy *policy);
+	/* 0, -ENOENT for an unknown key, -EINVAL for a bad value. */
+	int (*set)(struct gw_policy *policy, const char *key, const char *value);
+	/* True if pages dirtied again should be skipped within a round. NULL: never. */
+	bool (*peeks)(const struct gw_policy *policy);
+	void (*decide)(struct gw_policy *policy, const struct gw_view *view,
+		       struct gw_verdict *verdict);
+};
+
+/* The table, ended by NULL. */
+extern const struct gw_policy_kind *const gw_policies[];
+
+/* 0, or -ENOENT: no such policy. */
+int gw_policy_init(struct gw_policy *policy, const char *name);
+int gw_policy_set(struct gw_policy *policy, const char *key, const char *value);
+bool gw_policy_peeks(const struct gw_policy *policy);
+void gw_policy_decide(struct gw_policy *policy, const struct gw_view *view,
+		      struct gw_verdict *verdict);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* precopy: rounds of dirty pages until a stop rule says that the rest is small enough. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/policy/kinds.h"
+#include "core/setting.h"
+
+enum rule { QEMU, CLARK, XEN };
+
+struct precopy {
+	enum rule rule;
+	bool modern;         /* which of Xen's two */
+	uint64_t max_rounds; /* 0: none beyond the rule's own */
+	uint64_t settle;     /* rounds more that may shorten the downtime below its limit */
+	uint64_t settled;    /* of them done */
+};
+
+#define SETTLE_ROUNDS 3
+/* What the link carries in so short a time is not worth another round. */
+#define SETTLE_WORTH_NS 5000000u
+
+_Static_assert(sizeof(struct precopy) <= GW_POLICY_MEMORY, "fits");
+
+static int choose(const char *value, const char *const *names, unsigned *to)
+{
+	for (unsigned i = 0; names[i]; i++) {
+		if (!strcmp(names[i], value)) {
+			*to = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int set(struct gw_policy *policy, const char *key, const char *value)
+{
+	static const char *const rules[] = {"qemu", "clark", "xen", NULL};
+	static const char *const xens[] = {"legacy", "modern", NULL};
+	struct precopy *p = (struct precopy *)policy->memory;
+	unsigned n;
+
+	if (!strcmp(key, "settle"))
+		return gw_setting_number(value, 0, 1000, &p->settle);
+	if (!strcmp(key, "max_rounds"))
+		return gw_setting_number(value, 0, 1000000, &p->max_rounds);
+	if (!strcmp(key, "stop")) {
+		if (choose(value, rules, &n))
+			return -EINVAL;
+		p->rule = (enum rule)n;
+		return 0;
+	}
+	if (!strcmp(key, "xen")) {
+		if (choose(value, xens, &n))
+			return -EINVAL;
+		p->modern = n == 1;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static bool peeks(const struct gw_policy *policy)
+{
+	const struct precopy *p = (const struct precopy *)policy->memory;
+
+	return p->rule == CLARK || (p->rule == XEN && !p->modern);
+}
+
+static void init(struct gw_policy *policy)
+{
+	((struct precopy *)policy->memory)->settle = SETTLE_ROUNDS;
+}
+
+/*
+ * QEMU stops as soon as the limit can be kept. As long as a round still halves what is dirty, one
+ * more costs little time and halves the downtime too.
+ */
+static void settle(struct precopy *p, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	uint64_t pending = view->dirty_pages * GW_PAGE_BYTES;
+
+	if (p->settled >= p->settle || 2 * view->dirty_pages > view->previous_dirty_pages ||
+	    pending <= gw_rate_carries(view->bandwidth_bytes_per_s, SETTLE_WORTH_NS) ||
+	    (view->deadline_ns && view->now_ns >= view->deadline_ns))
+		return;
+	p->settled++;
+	gw_verdict_say(verdict, GW_CONTINUE,
+	               "the limit could be kept now; %.1f MB dirty, halved by the last round: once "
+	               "more",
+	               (double)pending / 1e6);
+}
+
+static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	struct precopy *p = (struct precopy *)policy->memory;
+
+	if (!view->round) {
+		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages",
+		               (unsigned long long)view->populated_pages);
+		verdict->rate_bytes_per_s = p->rule == CLARK ? gw_clark_first_rate() : 0;
+		return;
+	}
+	switch (p->rule) {
+	case QEMU:
+		gw_stop_qemu(view, verdict);
+		if (verdict->decision == GW_STOP_AND_COPY)
+			settle(p, view, verdict);
+		break;
+	case CLARK: gw_stop_clark(view, verdict); break;
+	case XEN: (p->modern ? gw_stop_xen_modern : gw_stop_xen_legacy)(view, verdict); break;
+	}
+	if (verdict->decision == GW_CONTINUE && p->max_rounds && view->round >= p->max_rounds)
+		gw_verdict_say(verdict, GW_STOP_AND_COPY,
+		               "%u rounds done, max_rounds is %llu; %llu pages left", view->round,
+		               (unsigned long long)p->max_rounds,
+		               (unsigned long long)view->dirty_pages);
+}
+
+const struct gw_policy_kind gw_policy_precopy = {
+        .name = "precopy",
+        .summary = "sends dirty pages round by round, stops the VM for the last few",
+        .settings = "stop=qemu (qemu|clark|xen) settle=3 xen=legacy (legacy|modern) "
+                    "max_rounds=0 (none)",
+        .init = init,
+        .set = set,
+        .peeks = peeks,
+        .decide = decide,
+};

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/setting.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+/* Reads leading digits; NULL if there are none or they do not fit. */
+static const char *digits(const char *value, uint64_t *to)
+{
+	const char *at = value;
+	uint64_t n = 0;
+
+	for (; *at >= '0' && *at <= '9'; at++) {
+		uint64_t digit = (uint64_t)(*at - '0');
+
+		if (n > (UINT64_MAX - digit) / 10)
+			return NULL;
+		n = n * 10 + digit;
+	}
+	*to = n;
+	return at == value ? NULL : at;
+}
+
+int gw_setting_number(const char *value, uint64_t least, uint64_t most, uint64_t *to)
+{
+	uint64_t n;
+	const char *end = digits(value, &n);
+
+	if (!end || *end || n < least || n > most)
+		return -EINVAL;
+	*to = n;
+	return 0;
+}
+
+int gw_setting_duration(const char *value, uint64_t *to_ns)
+{
+	static const struct {
+		const char *name;
+		uint64_t ns;
+	} units[] = {{"", 1}, {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
+	uint64_t n;
+	const char *end = digits(value, &n);
+
+	if (!end)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].name) != 0)
+			continue;
+		if (n > UINT64_MAX / units[i].ns)
+			return -EINVAL;
+		*to_ns = n * units[i].ns;
+		return 0;
+	}
+	return -EINVAL;
+}

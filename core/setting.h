@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* core/setting.h - the values of settings: 0, or -EINVAL and `to` untouched. */
+#ifndef GW_CORE_SETTING_H
+#define GW_CORE_SETTING_H
+
+#include <stdint.h>
+
+int gw_setting_number(const char *value, uint64_t least, uint64_t most, uint64_t *to);
+/* "300ms", "30s", "5us", "7ns"; a plain number is nanoseconds. */
+int gw_setting_duration(const char *value, uint64_t *to_ns);
+
+#endif
