@@ -1,0 +1,1332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live/host/migrate.c - the source's agent.
+ *
+ * Theory of operation
+ *
+ * One thread, one poll. Whatever happens outside - a message, room on the bulk connection, an
+ * answer of the VM - becomes an event for the core's machine; the actions it gives back are carried
+ * out in their order. An action that can be done at once is answered by an event put into a short
+ * queue, so that step() is never entered from within.
+ *
+ *     poll -> event -> gw_source_step -> actions -> socket, VM, tracker, journal
+ *                 ^                                     |
+ *                 '------------- queue -----------------'
+ *
+ * Page contents go from the mapped guest memory to the socket without a copy.
+ */
+#include "live/host/migrate.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "live/host/clock.h"
+#include "live/host/control.h"
+#include "live/host/link.h"
+#include "live/memory/digest.h"
+#include "live/memory/tracker.h"
+#include "live/net/pacing.h"
+#include "live/net/shaping.h"
+#include "live/vm/registry.h"
+
+#define CONNECT_MS        3000
+#define RECONNECT_MS      1000
+#define QUEUE             32
+#define STATE_CHUNK       (256u << 10)
+#define CONTROL_QUEUE_MAX (1u << 20) /* no more state is read while so much waits */
+#define DIGEST_CHUNK      4096u      /* pages: 16 MiB, a few milliseconds of hashing */
+#define PROGRESS_NS       200000000ull
+#define ABOVE_THE_PACE    110 /* per cent: headers count for the class and not for the pace */
+#define DRAIN_NS          60000000000ull
+#define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
+#define STATE_BYTES_GUESS (1u << 20)
+
+struct pending {
+	enum gw_event_kind kind;
+	char text[GW_TRACE_BYTES];
+};
+
+struct agent {
+	const struct gw_migrate_options *options;
+	struct gw_migrate_result *result;
+	struct gw_guest *guest; /* NULL: the hypervisor is gone, its memory file is not */
+	struct gw_journal journal;
+	struct gw_ram ram;
+	struct gw_tracker tracker;
+	bool tracking;
+	bool surveyed;       /* `pages` still holds the data of an earlier look */
+	struct gw_set pages; /* the set that an event carries */
+	struct gw_set peeked;
+
+	struct gw_source *machine;
+	struct gw_actions actions;
+	struct pending queue[QUEUE];
+	size_t queued, taken;
+	bool finished;
+
+	struct gw_link link;
+	unsigned links;  /* how many have stood: tells the old one from the new */
+	bool bulk_ended; /* the peer closed its half */
+	struct gw_sender bulk, urgent;
+	struct gw_frame next[2]; /* bulk frames that wait for the one before them */
+	size_t next_count;
+	struct gw_run *urgent_queue;
+	size_t urgent_count, urgent_taken, urgent_room;
+	struct gw_shaping shaping;
+	bool shaped;
+	struct gw_pacer pacer;
+	bool pacing, shaping_tried;
+	uint64_t policy_rate, paced_rate, shaped_rate;
+
+	int state_fd; /* our end of the device state stream */
+	bool state_ended;
+	uint8_t *buffer; /* STATE_CHUNK */
+	uint8_t *copies; /* GW_FRAME_PAGES_MAX pages */
+	bool draining;   /* the VM stands for an instant so that tracking sees all I/O */
+	bool stopping;   /* `stop` is on its way: `cont` would be refused */
+	bool resuming;   /* `cont` is on its way: nothing may make it wait */
+
+	bool digesting;
+	uint64_t digest_at;
+	uint64_t *digests; /* DIGEST_CHUNK */
+	struct gw_set digest_pages;
+
+	struct gw_control *control;
+	uint64_t progress_ns;
+};
+
+/* --- events -------------------------------------------------------------------------------- */
+
+static void queue(struct agent *a, enum gw_event_kind kind, const char *text)
+{
+	struct pending *p = &a->queue[a->queued % QUEUE];
+
+	if (a->queued - a->taken >= QUEUE)
+		return; /* cannot happen: a step asks for fewer answers than that */
+	p->kind = kind;
+	(void)snprintf(p->text, sizeof(p->text), "%s", text ? text : "");
+	a->queued++;
+}
+
+static void carry_out(struct agent *a);
+
+static void step(struct agent *a, struct gw_event *event)
+{
+	event->now_ns = gw_now_ns();
+	a->link.frame_bytes = a->bulk.sent_bytes + a->urgent.sent_bytes;
+	event->link_bytes = gw_link_bytes(&a->link);
+	(void)gw_source_step(a->machine, event, &a->actions);
+	carry_out(a);
+}
+
+static void drain_queue(struct agent *a)
+{
+	while (a->taken < a->queued && !a->finished) {
+		struct pending p = a->queue[a->taken++ % QUEUE];
+		struct gw_event event = {.kind = p.kind};
+
+		if (p.kind == GW_EV_SURVEYED || p.kind == GW_EV_TRACKING || p.kind == GW_EV_SCANNED)
+			event.set = &a->pages;
+		else if (p.kind == GW_EV_PEEKED)
+			event.set = &a->peeked;
+		else
+			event.text = p.text;
+		step(a, &event);
+	}
+}
+
+/* Once is enough, however many messages of a step met the broken link: the queue is short. */
+static void lost(struct agent *a, const char *why)
+{
+	size_t i;
+
+	for (i = a->taken; i < a->queued; i++)
+		if (a->queue[i % QUEUE].kind == GW_EV_LINK_LOST)
+			return;
+	queue(a, GW_EV_LINK_LOST, why);
+}
+
+/* --- sending ------------------------------------------------------------------------------- */
+
+static bool is_zero(struct agent *a, uint64_t page)
+{
+	if (a->tracking && gw_set_has(&a->tracker.holes, page))
+		return true; /* a hole: reading it would fill it */
+	return gw_page_is_zero(a->ram.map + page * GW_PAGE_BYTES);
+}
+
+static void append(struct gw_frame *frame, uint64_t page)
+{
+	struct gw_run *last = frame->run_count ? &frame->runs[frame->run_count - 1] : NULL;
+
+	if (last && last->first + last->count == page)
+		last->count++;
+	else
+		frame->runs[frame->run_count++] = (struct gw_run){page, 1};
+	frame->pages++;
+}
+
+/* Sorts the pages of an action into one frame with contents and one of zeros; either may be empty.
+ */
+static void sort_pages(struct agent *a, const struct gw_run *runs, uint32_t count,
+                       struct gw_frame *full, struct gw_frame *zeros)
+{
+	uint64_t page;
+	uint32_t i;
+
+	full->kind = GW_FRAME_PAGES;
+	zeros->kind = GW_FRAME_ZEROS;
+	full->number = zeros->number = 0;
+	full->pages = zeros->pages = full->run_count = zeros->run_count = 0;
+	for (i = 0; i < count; i++) {
+		for (page = runs[i].first; page < runs[i].first + runs[i].count; page++)
+			append(is_zero(a, page) ? zeros : full, page);
+	}
+	a->result->zero_pages += zeros->pages;
+}
+
+static bool bulk_idle(const struct agent *a)
+{
+	return gw_sender_idle(&a->bulk) && !a->next_count;
+}
+
+static void flush_bulk(struct agent *a)
+{
+	int err;
+
+	if (!a->link.up)
+		return; /* its descriptor may be another file's by now */
+	err = gw_sender_flush(&a->bulk);
+	while (!err && gw_sender_idle(&a->bulk) && a->next_count) {
+		err = gw_sender_put(&a->bulk, &a->next[0]);
+		a->next[0] = a->next[1];
+		a->next_count--;
+		if (!err)
+			err = gw_sender_flush(&a->bulk);
+	}
+	if (err)
+		lost(a, strerror(-err));
+}
+
+/* One step of the machine makes at most three: pages, zeros, a mark. */
+static void put_bulk(struct agent *a, const struct gw_frame *frame)
+{
+	if (!a->link.up)
+		return;
+	if (bulk_idle(a))
+		(void)gw_sender_put(&a->bulk, frame);
+	else if (a->next_count == sizeof(a->next) / sizeof(a->next[0]))
+		lost(a, "more frames wait than a step may make");
+	else
+		a->next[a->next_count++] = *frame;
+}
+
+static void say_zeros_to_tracker(struct agent *a, struct gw_run run)
+{
+	static const uint8_t zeros[GW_PAGE_BYTES];
+
+	for (; run.count; run.first++, run.count--)
+		if (!gw_set_has(&a->tracker.holes, run.first))
+			gw_tracker_sending(&a->tracker, (struct gw_run){run.first, 1}, zeros);
+}
+
+/*
+ * A tracker that compares contents must know exactly what went out: a running VM's pages are copied
+ * first, and the copy is sent. Bulk is idle when pages are put, so one buffer is enough.
+ */
+static const uint8_t *copy_for_tracker(struct agent *a, struct gw_frame *full,
+                                       const struct gw_frame *zeros)
+{
+	uint8_t *to = a->copies;
+	uint32_t i;
+
+	if (!a->tracking || !a->tracker.wants_copies)
+		return NULL;
+	for (i = 0; i < full->run_count; i++) {
+		struct gw_run run = full->runs[i];
+		size_t bytes = run.count * GW_PAGE_BYTES;
+
+		memcpy(to, a->ram.map + run.first * GW_PAGE_BYTES, bytes);
+		gw_tracker_sending(&a->tracker, run, to);
+		to += bytes;
+	}
+	for (i = 0; i < zeros->run_count; i++)
+		say_zeros_to_tracker(a, zeros->runs[i]);
+	return a->copies;
+}
+
+static void send_bulk_pages(struct agent *a, const struct gw_run *runs, uint32_t count)
+{
+	struct gw_frame full, zeros;
+
+	sort_pages(a, runs, count, &full, &zeros);
+	if (full.run_count)
+		(void)gw_sender_put_contents(&a->bulk, &full, copy_for_tracker(a, &full, &zeros));
+	else
+		(void)copy_for_tracker(a, &full, &zeros);
+	if (zeros.run_count)
+		put_bulk(a, &zeros);
+	flush_bulk(a);
+}
+
+static void flush_urgent(struct agent *a)
+{
+	struct gw_frame full, zeros;
+	int err;
+
+	if (!a->link.up)
+		return;
+	err = gw_sender_flush(&a->urgent);
+	while (!err && gw_sender_idle(&a->urgent) && a->urgent_taken < a->urgent_count) {
+		sort_pages(a, &a->urgent_queue[a->urgent_taken++], 1, &full, &zeros);
+		err = gw_sender_put(&a->urgent, full.run_count ? &full : &zeros);
+		if (!err)
+			err = gw_sender_flush(&a->urgent);
+	}
+	if (a->urgent_taken == a->urgent_count)
+		a->urgent_taken = a->urgent_count = 0;
+	if (err)
+		lost(a, strerror(-err));
+}
+
+static void send_urgent_page(struct agent *a, struct gw_run run)
+{
+	if (a->urgent_count == a->urgent_room) {
+		size_t room = a->urgent_room ? 2 * a->urgent_room : 64;
+		struct gw_run *larger = realloc(a->urgent_queue, room * sizeof(*larger));
+
+		if (!larger) {
+			lost(a, "no memory for a waiting page");
+			return;
+		}
+		a->urgent_queue = larger;
+		a->urgent_room = room;
+	}
+	a->urgent_queue[a->urgent_count++] = run;
+	flush_urgent(a);
+}
+
+static void send_mark(struct agent *a, enum gw_frame_kind kind, uint32_t number)
+{
+	struct gw_frame frame = {.kind = kind, .number = number};
+
+	put_bulk(a, &frame);
+	flush_bulk(a);
+}
+
+static void send_message(struct agent *a, const struct gw_message *message)
+{
+	int err = a->link.up ? gw_mailbox_send(a->link.control, message) : 0;
+
+	if (err)
+		lost(a, strerror(-err));
+}
+
+static void send_map(struct agent *a, const struct gw_set *set)
+{
+	struct gw_run *runs = malloc(GW_MAP_RUNS_MAX * sizeof(*runs));
+	struct gw_message message;
+	uint64_t cursor = 0;
+
+	while (runs && gw_map_message(set, &cursor, runs, &message))
+		send_message(a, &message);
+	if (!runs)
+		lost(a, "no memory for the map of missing pages");
+	free(runs);
+}
+
+/* --- rate ---------------------------------------------------------------------------------- */
+
+static uint64_t lower_rate(uint64_t a, uint64_t b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return a < b ? a : b;
+}
+
+static void set_pace(struct agent *a, uint64_t rate)
+{
+	if (!a->link.up || rate == a->paced_rate)
+		return;
+	a->paced_rate = rate;
+	(void)gw_net_pace(a->link.bulk, rate, NULL);
+}
+
+/* Takes effect only where nobody else has shaped the device; *error says why not. */
+static bool shape(struct agent *a, uint64_t rate, struct gw_error *error)
+{
+	if (gw_shaping_install(&a->shaping, a->link.bulk, rate, error))
+		return false;
+	if (!gw_shaping_mark_bulk(&a->shaping, a->link.bulk, error) &&
+	    !gw_shaping_mark_urgent(&a->shaping, gw_mailbox_fd(a->link.urgent), error))
+		return true;
+	gw_shaping_remove(&a->shaping);
+	return false;
+}
+
+/*
+ * After the switch urgent pages must not queue behind bulk: bulk goes just below what the link was
+ * seen to carry, and where we may, urgent pages have a traffic class of their own beside it.
+ */
+static void pace_pull(struct agent *a)
+{
+	uint64_t now = gw_now_ns(), rate, class_rate;
+	uint64_t acked = gw_net_acked_bytes(a->link.bulk) +
+	                 gw_net_acked_bytes(gw_mailbox_fd(a->link.urgent));
+	struct gw_error error = {{0}};
+
+	if (!a->pacing) {
+		a->pacing = true;
+		gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE);
+		if (a->result->bandwidth_bytes_per_s)
+			gw_pacer_learned(&a->pacer, a->result->bandwidth_bytes_per_s);
+		(void)gw_net_keep_queue_short(a->link.bulk, NULL);
+	}
+	rate = gw_pacer_update(&a->pacer, now, acked,
+	                       !bulk_idle(a) || gw_source_wants_room(a->machine));
+	if (!a->pacer.link_bytes_per_s) {
+		set_pace(a, rate);
+		return;
+	}
+	/* The class is of the link, whatever bulk offers of it now: urgent pages may use all of it.
+	 */
+	class_rate = a->pacer.link_bytes_per_s / 100 * GW_PACER_SHARE;
+	class_rate = lower_rate(a->options->bandwidth_bytes_per_s,
+	                        rate > class_rate ? rate : class_rate);
+	if (!a->shaping_tried) {
+		a->shaping_tried = true;
+		a->shaped = shape(a, class_rate / 100 * ABOVE_THE_PACE, &error);
+		a->shaped_rate = class_rate;
+		(void)snprintf(a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
+		               a->shaped ? "an HTB class of highest priority" : "paced bulk only: ",
+		               error.text);
+	}
+	if (a->shaped && class_rate != a->shaped_rate) {
+		a->shaped_rate = class_rate;
+		(void)gw_shaping_set_rate(&a->shaping, class_rate / 100 * ABOVE_THE_PACE, NULL);
+	}
+	set_pace(a, rate);
+}
+
+static void update_pace(struct agent *a)
+{
+	if (!a->link.up)
+		return;
+	if (gw_source_state(a->machine) == GW_STATE_PULL)
+		pace_pull(a);
+	else
+		set_pace(a, lower_rate(a->options->bandwidth_bytes_per_s, a->policy_rate));
+}
+
+/* --- tracking ------------------------------------------------------------------------------ */
+
+static void announce_tracker(struct agent *a, const char *why_not_better)
+{
+	char text[GW_TRACE_BYTES];
+	uint64_t pass_ns, bytes = gw_set_count(&a->pages) * GW_PAGE_BYTES;
+
+	if (!a->tracker.kind->pass_ns || !a->options->note)
+		return;
+	pass_ns = a->tracker.kind->pass_ns(&a->tracker, &a->pages);
+	(void)snprintf(
+	        text, sizeof(text),
+	        "the tracker %s reads all of the VM's %.0f MB in every round, about %.0f ms, "
+	        "and once more while the VM stands%s%s",
+	        a->tracker.kind->name, (double)bytes / 1e6, (double)pass_ns / 1e6,
+	        why_not_better[0] ? "; it is used because " : "", why_not_better);
+	a->options->note(a->options->arg, text);
+}
+
+static void start_tracking(struct agent *a)
+{
+	struct gw_error error = {{0}};
+	char why[sizeof(error.text)] = "";
+	int err;
+
+	a->surveyed = false;
+	gw_set_clear(&a->pages);
+	err = gw_tracker_open(&a->tracker, a->options->tracker, &a->ram, a->guest->direct_io,
+	                      &error);
+	if (!err) {
+		a->tracking = true;
+		a->tracker.may_punch = a->guest->balloon;
+		(void)snprintf(a->result->tracker, sizeof(a->result->tracker), "%s",
+		               a->tracker.kind->name);
+		if (!a->options->tracker)
+			(void)snprintf(why, sizeof(why), "%s", error.text);
+		err = gw_tracker_start(&a->tracker, &a->pages, &error);
+	}
+	if (err) {
+		queue(a, GW_EV_FAILED, error.text);
+		return;
+	}
+	announce_tracker(a, why);
+	queue(a, GW_EV_TRACKING, NULL);
+}
+
+static void stop_tracking(struct agent *a)
+{
+	if (a->tracking)
+		gw_tracker_close(&a->tracker);
+	a->tracking = false;
+}
+
+/* With direct I/O in flight tracking must begin while none is: the VM stands for an instant. */
+static void track(struct agent *a)
+{
+	struct gw_error error;
+
+	if (!a->guest) {
+		queue(a, GW_EV_FAILED, "the hypervisor is gone");
+		return;
+	}
+	if (!a->guest->direct_io || a->guest->vm->paused) {
+		start_tracking(a);
+		return;
+	}
+	a->draining = true;
+	if (gw_vm_stop(a->guest->vm, &error)) {
+		a->draining = false;
+		queue(a, GW_EV_FAILED, error.text);
+	}
+}
+
+static void scan(struct agent *a, bool final)
+{
+	struct gw_error error;
+
+	a->surveyed = false;
+	gw_set_clear(&a->pages);
+	if (gw_tracker_scan(&a->tracker, &a->pages, final, &error))
+		queue(a, GW_EV_FAILED, error.text);
+	else
+		queue(a, GW_EV_SCANNED, NULL);
+}
+
+static void peek(struct agent *a)
+{
+	gw_set_clear(&a->peeked);
+	(void)gw_tracker_peek(&a->tracker, &a->peeked, NULL);
+	queue(a, GW_EV_PEEKED, NULL);
+}
+
+static void survey(struct agent *a)
+{
+	struct gw_error error;
+
+	if (!a->surveyed)
+		gw_set_clear(&a->pages);
+	a->surveyed = true;
+	if (gw_ram_populated(&a->ram, &a->pages, &error))
+		queue(a, GW_EV_FAILED, error.text);
+	else
+		queue(a, GW_EV_SURVEYED, NULL);
+}
+
+/* --- the VM -------------------------------------------------------------------------------- */
+
+static void ask_vm(struct agent *a, int (*what)(struct gw_vm *, struct gw_error *))
+{
+	struct gw_error error;
+
+	if (a->guest && !what(a->guest->vm, &error))
+		return;
+	a->stopping = a->resuming = false; /* nothing is on its way */
+	queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
+}
+
+static void close_state(struct agent *a)
+{
+	if (a->state_fd >= 0)
+		close(a->state_fd);
+	a->state_fd = -1;
+}
+
+static void save(struct agent *a)
+{
+	struct gw_error error;
+	int pair[2];
+
+	close_state(a);
+	if (!a->guest) {
+		queue(a, GW_EV_FAILED, "the hypervisor is gone");
+		return;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		queue(a, GW_EV_FAILED, "no socket for the device state");
+		return;
+	}
+	a->state_fd = pair[0];
+	a->state_ended = false;
+	if (gw_vm_save(a->guest->vm, pair[1], &error))
+		queue(a, GW_EV_FAILED, error.text);
+}
+
+static void stop(struct agent *a)
+{
+	struct gw_error error;
+
+	a->stopping = a->guest && !gw_vm_stop(a->guest->vm, &error);
+	if (!a->stopping)
+		queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
+}
+
+/* While `stop` is on its way, `cont` follows its answer. */
+static void resume(struct agent *a)
+{
+	close_state(a);
+	a->resuming = true;
+	if (!a->stopping)
+		ask_vm(a, gw_vm_cont);
+}
+
+static void drained(struct agent *a)
+{
+	struct gw_error error;
+
+	start_tracking(a);
+	if (gw_vm_cont(a->guest->vm, &error))
+		queue(a, GW_EV_FAILED, error.text);
+}
+
+static void has_stopped(struct agent *a)
+{
+	a->stopping = false;
+	if (a->draining)
+		drained(a);
+	else if (a->resuming)
+		ask_vm(a, gw_vm_cont);
+	else
+		queue(a, GW_EV_STOPPED, NULL);
+}
+
+static void vm_event(struct agent *a, const struct gw_vm_event *event)
+{
+	switch (event->kind) {
+	case GW_VM_STOPPED: has_stopped(a); break;
+	case GW_VM_RUNNING:
+		if (a->draining) {
+			a->draining = false;
+		} else {
+			a->resuming = false;
+			queue(a, GW_EV_RUNNING, NULL);
+		}
+		break;
+	case GW_VM_SAVED: queue(a, GW_EV_SAVED, NULL); break;
+	case GW_VM_REFUSED:
+		a->stopping = a->resuming = a->draining = false;
+		queue(a, GW_EV_FAILED, event->text);
+		break;
+	case GW_VM_SHUTDOWN: queue(a, GW_EV_VM_GONE, "the guest powered itself off"); break;
+	case GW_VM_DIED: queue(a, GW_EV_VM_GONE, event->text); break;
+	case GW_VM_LOADED:
+	case GW_VM_RESET:
+	case GW_VM_PANICKED: break;
+	}
+}
+
+static void read_vm(struct agent *a)
+{
+	struct gw_vm_event event = {0};
+	int got;
+
+	while (a->guest && (got = gw_vm_next(a->guest->vm, &event)) != 0) {
+		if (got < 0) {
+			queue(a, GW_EV_VM_GONE, "its control connection broke");
+			gw_guest_close(a->guest);
+			a->guest = NULL;
+			return;
+		}
+		vm_event(a, &event);
+		if (event.kind == GW_VM_DIED) {
+			gw_guest_close(a->guest);
+			a->guest = NULL;
+		}
+	}
+}
+
+static void read_state(struct agent *a)
+{
+	ssize_t n = recv(a->state_fd, a->buffer, STATE_CHUNK, MSG_DONTWAIT);
+	struct gw_message message = {.kind = GW_MSG_STATE};
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		a->state_ended = true;
+		message.kind = GW_MSG_STATE_END;
+		send_message(a, &message);
+		return;
+	}
+	a->result->state_bytes += (uint64_t)n;
+	message.state.bytes = a->buffer;
+	message.state.count = (uint32_t)n;
+	send_message(a, &message);
+}
+
+/* --- verification --------------------------------------------------------------------------- */
+
+static void begin_digests(struct agent *a)
+{
+	struct gw_error error;
+
+	gw_set_clear(&a->digest_pages);
+	a->digesting = !gw_ram_populated(&a->ram, &a->digest_pages, &error);
+	a->digest_at = 0;
+}
+
+static void send_digests(struct agent *a)
+{
+	struct gw_message message = {.kind = GW_MSG_DIGESTS};
+	uint64_t end = a->digest_at + DIGEST_CHUNK, page;
+
+	if (end > a->ram.pages)
+		end = a->ram.pages;
+	for (page = a->digest_at; page < end; page++)
+		a->digests[page - a->digest_at] =
+		        gw_set_has(&a->digest_pages, page)
+		                ? gw_page_digest_or_zero(a->ram.map + page * GW_PAGE_BYTES)
+		                : 0;
+	message.digests.first = a->digest_at;
+	message.digests.count = (uint32_t)(end - a->digest_at);
+	message.digests.digests = (const uint8_t *)a->digests;
+	message.digests.last = end == a->ram.pages;
+	a->digest_at = end;
+	a->digesting = !message.digests.last;
+	send_message(a, &message);
+}
+
+/* --- the link ------------------------------------------------------------------------------ */
+
+static void link_stands(struct agent *a)
+{
+	a->links++;
+	a->bulk_ended = a->digesting = false;
+	gw_sender_init(&a->bulk, a->link.bulk, a->ram.map);
+	gw_sender_init(&a->urgent, gw_mailbox_fd(a->link.urgent), a->ram.map);
+	a->next_count = 0;
+	a->urgent_count = a->urgent_taken = 0;
+	a->paced_rate = 0;
+	a->pacing = false;
+	if (a->shaped) {
+		(void)gw_shaping_mark_bulk(&a->shaping, a->link.bulk, NULL);
+		(void)gw_shaping_mark_urgent(&a->shaping, gw_mailbox_fd(a->link.urgent), NULL);
+	}
+	update_pace(a);
+}
+
+static void connect_again(struct agent *a)
+{
+	struct gw_error error;
+
+	if (a->resuming) {
+		queue(a, GW_EV_LINK_LOST, "the VM is being resumed first");
+		return;
+	}
+	if (gw_link_connect(&a->link, a->journal.peer, &a->journal.id, a->ram.pages, RECONNECT_MS,
+	                    &error)) {
+		queue(a, GW_EV_LINK_LOST, error.text);
+		return;
+	}
+	link_stands(a);
+	queue(a, GW_EV_LINK_UP, NULL);
+}
+
+/* Only an end has last words: a lost link must not make a stopped VM wait for a dead peer. */
+static bool ends(const struct gw_actions *actions)
+{
+	size_t i;
+
+	for (i = 0; i < actions->count; i++)
+		if (actions->at[i].kind == GW_ACT_FINISH)
+			return true;
+	return false;
+}
+
+static void hang_up(struct agent *a)
+{
+	if (!a->link.up)
+		return;
+	a->link.frame_bytes = a->bulk.sent_bytes + a->urgent.sent_bytes;
+	gw_link_close(&a->link, ends(&a->actions));
+	a->bulk.sent_bytes = a->urgent.sent_bytes = 0;
+}
+
+/* What the loading hypervisor says back; never waited for: a peer may send what nobody reads. */
+static void take_return_path(struct agent *a, const struct gw_message *message)
+{
+	ssize_t n;
+
+	if (a->state_fd < 0)
+		return;
+	n = send(a->state_fd, message->state.bytes, message->state.count,
+	         MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 ? errno == EAGAIN : (size_t)n < message->state.count) /* half of it is none */
+		lost(a, "the destination sends more than a hypervisor says");
+}
+
+static void read_mailbox(struct agent *a, struct gw_mailbox *box)
+{
+	struct gw_error error;
+	struct gw_message message;
+	unsigned link = a->links;
+	int got = 0;
+
+	while ((got = gw_mailbox_next(box, &message, &error)) == 1) {
+		struct gw_event event = {.kind = GW_EV_MESSAGE, .message = &message};
+
+		if (message.kind == GW_MSG_STATE &&
+		    gw_source_state(a->machine) >= GW_STATE_STOP_AND_COPY) {
+			take_return_path(a, &message);
+			continue;
+		}
+		step(a, &event);
+		/* The step may have hung up, and connected anew: the mailbox is gone then. */
+		if (a->finished || !a->link.up || a->links != link)
+			return;
+	}
+	if (got < 0)
+		lost(a, error.text);
+}
+
+/*
+ * Nothing is ever said on bulk this way. Its end alone is no loss yet: what control has to say may
+ * still be on its way, and is heard first.
+ */
+static void listen_to_bulk(struct agent *a)
+{
+	uint8_t bytes[64];
+	ssize_t n = recv(a->link.bulk, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (n > 0)
+		lost(a, "the destination sent what is no message of the protocol");
+	else if (n == 0)
+		a->bulk_ended = true;
+	else if (errno != EAGAIN && errno != EINTR)
+		lost(a, "the bulk connection broke");
+}
+
+/* --- actions ------------------------------------------------------------------------------- */
+
+static void write_journal(struct agent *a, const struct gw_action *action)
+{
+	struct gw_error error;
+
+	if (gw_journal_write(&a->journal, action->journal.record, action->journal.durable, &error))
+		queue(a, GW_EV_FAILED, error.text);
+	else
+		queue(a, GW_EV_JOURNALED, NULL);
+}
+
+static void keep_round(struct agent *a, const struct gw_round *round)
+{
+	struct gw_migrate_result *r = a->result;
+
+	if (!(r->round_count & (r->round_count - 1))) { /* powers of two */
+		size_t room = r->round_count ? 2 * r->round_count : 1;
+		struct gw_round *larger = realloc(r->rounds, room * sizeof(*larger));
+
+		if (!larger)
+			return;
+		r->rounds = larger;
+	}
+	r->rounds[r->round_count++] = *round;
+	if (round->bandwidth_bytes_per_s)
+		r->bandwidth_bytes_per_s = round->bandwidth_bytes_per_s;
+}
+
+static void end(struct agent *a, const struct gw_action *action)
+{
+	a->finished = true;
+	a->result->outcome = action->finish.outcome;
+	(void)snprintf(a->result->reason, sizeof(a->result->reason), "%s", action->finish.text);
+}
+
+/* The hypervisor is gone already. */
+static void remove_what_is_left(const struct gw_journal *j)
+{
+	(void)unlink(j->ram);
+	if (!strcmp(j->kind, "native"))
+		(void)unlink(j->control);
+	gw_registry_remove(j->name);
+}
+
+static void release(struct agent *a)
+{
+	stop_tracking(a);
+	if (a->guest)
+		gw_guest_remove(a->guest);
+	else
+		remove_what_is_left(&a->journal);
+	a->guest = NULL;
+}
+
+static void act(struct agent *a, const struct gw_action *action)
+{
+	switch (action->kind) {
+	case GW_ACT_TRACE:
+		if (a->options->trace)
+			(void)fprintf(a->options->trace, "%s\n", action->text);
+		break;
+	case GW_ACT_SEND: send_message(a, &action->message); break;
+	case GW_ACT_MAP: send_map(a, action->set); break;
+	case GW_ACT_JOURNAL: write_journal(a, action); break;
+	case GW_ACT_SURVEY: survey(a); break;
+	case GW_ACT_HANG_UP: hang_up(a); break;
+	case GW_ACT_FINISH: end(a, action); break;
+	case GW_ACT_TRACK: track(a); break;
+	case GW_ACT_SCAN: scan(a, action->final); break;
+	case GW_ACT_PEEK: peek(a); break;
+	case GW_ACT_PAGES:
+		if (action->pages.channel == GW_URGENT)
+			send_urgent_page(a, action->pages.runs[0]);
+		else
+			send_bulk_pages(a, action->pages.runs, action->pages.count);
+		break;
+	case GW_ACT_MARK: send_mark(a, action->mark.kind, action->mark.number); break;
+	case GW_ACT_RATE:
+		a->policy_rate = action->rate_bytes_per_s;
+		update_pace(a);
+		break;
+	case GW_ACT_STOP: stop(a); break;
+	case GW_ACT_SAVE: save(a); break;
+	case GW_ACT_RESUME: resume(a); break;
+	case GW_ACT_LET_GO: stop_tracking(a); break;
+	case GW_ACT_DIGESTS: begin_digests(a); break;
+	case GW_ACT_ROUND: keep_round(a, &action->round); break;
+	case GW_ACT_CONNECT: connect_again(a); break;
+	case GW_ACT_RELEASE: release(a); break;
+	default: break;
+	}
+}
+
+static void carry_out(struct agent *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->actions.count; i++)
+		act(a, &a->actions.at[i]);
+}
+
+/* --- the loop ------------------------------------------------------------------------------ */
+
+static void fill_bulk(struct agent *a)
+{
+	int frames;
+
+	for (frames = 0; frames < FRAMES_A_TURN; frames++) {
+		struct gw_event event = {.kind = GW_EV_ROOM};
+
+		if (!a->link.up || a->finished || a->taken < a->queued)
+			return;
+		flush_bulk(a);
+		if (!bulk_idle(a) || !gw_source_wants_room(a->machine))
+			return;
+		step(a, &event);
+	}
+}
+
+static void show_progress(struct agent *a)
+{
+	uint64_t now = gw_now_ns(), done, all;
+
+	if (!a->options->progress || now - a->progress_ns < PROGRESS_NS)
+		return;
+	a->progress_ns = now;
+	gw_source_progress(a->machine, &done, &all);
+	a->options->progress(a->options->arg, gw_state_name(gw_source_state(a->machine)),
+	                     done * GW_PAGE_BYTES, all * GW_PAGE_BYTES, now);
+}
+
+enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_STOP, P_ASK, P_COUNT };
+
+static void watch(struct pollfd *item, int fd, bool in, bool out)
+{
+	item->fd = in || out ? fd : -1;
+	item->events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
+	item->revents = 0;
+}
+
+static void prepare_poll(struct agent *a, struct pollfd *items)
+{
+	bool bulk_waits, state_may;
+
+	memset(items, 0, P_COUNT * sizeof(*items));
+	watch(&items[P_CONTROL], -1, false, false);
+	watch(&items[P_URGENT], -1, false, false);
+	watch(&items[P_BULK], -1, false, false);
+	if (a->link.up) {
+		bulk_waits = !bulk_idle(a) || gw_source_wants_room(a->machine);
+		watch(&items[P_CONTROL], gw_mailbox_fd(a->link.control), true,
+		      gw_mailbox_wants_to_write(a->link.control) || a->digesting);
+		watch(&items[P_URGENT], gw_mailbox_fd(a->link.urgent), true,
+		      !gw_sender_idle(&a->urgent) || a->urgent_taken < a->urgent_count);
+		watch(&items[P_BULK], a->link.bulk, !a->bulk_ended, bulk_waits);
+	}
+	state_may = a->state_fd >= 0 && !a->state_ended && a->link.up &&
+	            gw_mailbox_queued_bytes(a->link.control) < CONTROL_QUEUE_MAX;
+	watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL, false);
+	watch(&items[P_STATE], a->state_fd, state_may, false);
+	watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
+	watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1, a->control != NULL,
+	      false);
+}
+
+static void stop_asked(struct agent *a)
+{
+	char record[256]; /* a signalfd's, or a byte of a pipe */
+
+	(void)!read(a->options->stop_fd, record, sizeof(record));
+	queue(a, GW_EV_ABORT, "stopped by the user");
+}
+
+static void answer_control(struct agent *a)
+{
+	char command[64];
+	uint64_t done, all;
+
+	if (!gw_control_next(a->control, command, sizeof(command)))
+		return;
+	if (!strcmp(command, "abort")) {
+		enum gw_state state = gw_source_state(a->machine);
+		bool late = state >= GW_STATE_COMMITMENT && state != GW_STATE_CANCELLED;
+
+		queue(a, GW_EV_ABORT, "stopped by the user");
+		gw_control_answer(a->control,
+		                  late ? "refused: the VM has been handed over\n" : "ok\n");
+		return;
+	}
+	gw_source_progress(a->machine, &done, &all);
+	gw_control_answer(a->control, "%s %llu %llu\n", gw_state_name(gw_source_state(a->machine)),
+	                  (unsigned long long)done, (unsigned long long)all);
+}
+
+static void serve_link(struct agent *a, const struct pollfd *items)
+{
+	unsigned link = a->links;
+
+	if (a->link.up && items[P_URGENT].revents)
+		read_mailbox(a, a->link.urgent);
+	if (a->links != link)
+		return; /* what poll() said was about the old link */
+	if (a->link.up && (items[P_URGENT].revents & POLLOUT))
+		flush_urgent(a);
+	if (a->link.up && (items[P_CONTROL].revents & (POLLIN | POLLHUP | POLLERR)))
+		read_mailbox(a, a->link.control);
+	if (a->links != link)
+		return;
+	if (a->link.up && (items[P_CONTROL].revents & POLLOUT)) {
+		int err = gw_mailbox_flush(a->link.control);
+
+		if (err)
+			lost(a, strerror(-err));
+		else if (a->digesting && !gw_mailbox_wants_to_write(a->link.control))
+			send_digests(a);
+	}
+	if (a->link.up && (items[P_BULK].revents & (POLLHUP | POLLERR))) {
+		lost(a, "the bulk connection broke");
+		return;
+	}
+	if (a->link.up && (items[P_BULK].revents & POLLIN))
+		listen_to_bulk(a);
+	if (a->link.up && (items[P_BULK].revents & POLLOUT))
+		fill_bulk(a);
+}
+
+static void turn(struct agent *a)
+{
+	struct pollfd items[P_COUNT];
+	struct gw_event tick = {.kind = GW_EV_TICK};
+	uint64_t deadline = gw_source_deadline(a->machine), now = gw_now_ns();
+	int wait = gw_poll_ms(deadline, now);
+
+	prepare_poll(a, items);
+	if (a->link.up && wait != 0 && (wait < 0 || wait > 100))
+		wait = 100; /* progress, pacing */
+	if (poll(items, P_COUNT, wait) < 0 && errno != EINTR)
+		return;
+	serve_link(a, items);
+	if (items[P_VM].revents)
+		read_vm(a);
+	if (a->state_fd >= 0 && items[P_STATE].revents)
+		read_state(a);
+	if (items[P_STOP].revents)
+		stop_asked(a);
+	if (items[P_ASK].revents)
+		answer_control(a);
+	drain_queue(a);
+	if (!a->finished && gw_now_ns() >= gw_source_deadline(a->machine))
+		step(a, &tick);
+	drain_queue(a);
+	update_pace(a);
+	show_progress(a);
+}
+
+/* A move that ended in the instant in which the VM stood for its tracking: it is let run. */
+static void end_draining(struct agent *a)
+{
+	uint64_t until = gw_now_ns() + DRAIN_NS;
+	struct pollfd item = {.events = POLLIN};
+
+	while (a->draining && a->guest && gw_now_ns() < until) {
+		item.fd = gw_vm_fd(a->guest->vm);
+		(void)poll(&item, 1, gw_poll_ms(until, gw_now_ns()));
+		read_vm(a);
+	}
+	stop_tracking(a);
+}
+
+/* --- setting up ---------------------------------------------------------------------------- */
+
+/* By whatever name, pid or journal the VM was found: one migration of it at a time. */
+static int hold_memory(const struct agent *a, const char *name, struct gw_error *error)
+{
+	if (flock(a->ram.fd, LOCK_EX | LOCK_NB))
+		return gw_fail(error, EBUSY,
+		               "another migration of %s is under way: `godwit status` shows it",
+		               name);
+	return 0;
+}
+
+static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
+{
+	size_t words = gw_set_words(pages);
+	void *machine = malloc(gw_source_bytes(pages));
+	uint64_t *sets = calloc(3 * words, sizeof(*sets));
+
+	a->machine = machine;
+	a->buffer = malloc(STATE_CHUNK);
+	a->copies = malloc((size_t)GW_FRAME_PAGES_MAX * GW_PAGE_BYTES);
+	a->digests = malloc(DIGEST_CHUNK * sizeof(*a->digests));
+	if (!machine || !sets || !a->buffer || !a->copies || !a->digests) {
+		free(sets);
+		return gw_fail(error, ENOMEM, "no memory to track %llu pages",
+		               (unsigned long long)pages);
+	}
+	gw_set_init(&a->pages, sets, pages);
+	gw_set_init(&a->peeked, sets + words, pages);
+	gw_set_init(&a->digest_pages, sets + 2 * words, pages);
+	return 0;
+}
+
+static void give_back(struct agent *a)
+{
+	stop_tracking(a);
+	hang_up(a);
+	if (a->shaped)
+		gw_shaping_remove(&a->shaping);
+	close_state(a);
+	gw_control_close(a->control);
+	gw_journal_close(&a->journal);
+	gw_ram_close(&a->ram);
+	free(a->machine);
+	free(a->pages.words);
+	free(a->buffer);
+	free(a->copies);
+	free(a->digests);
+	free(a->urgent_queue);
+}
+
+static void config_of(const struct agent *a, const struct gw_guest *guest,
+                      struct gw_source_config *config)
+{
+	const struct gw_migrate_options *o = a->options;
+
+	*config = (struct gw_source_config){
+	        .policy = o->policy,
+	        .order = o->order,
+	        .id = a->journal.id,
+	        .name = a->journal.name,
+	        .vcpus = a->journal.vcpus,
+	        .ram_pages = a->ram.pages,
+	        .limit_bytes_per_s = o->bandwidth_bytes_per_s,
+	        .downtime_limit_ns = o->downtime_ns,
+	        .deadline_ns = o->deadline_ns,
+	        .reconnect_ns = o->reconnect_ns,
+	        .state_bytes = STATE_BYTES_GUESS,
+	        .verify = o->verify,
+	        .paused = a->journal.paused,
+	        .other_address = o->other_address,
+	};
+	if (guest && guest->spec) {
+		config->spec = (const uint8_t *)guest->spec;
+		config->spec_bytes = (uint32_t)strlen(guest->spec);
+		if (guest->state_bytes)
+			config->state_bytes = guest->state_bytes;
+	}
+}
+
+static void describe(struct agent *a)
+{
+	struct gw_migrate_result *r = a->result;
+
+	(void)snprintf(r->name, sizeof(r->name), "%s", a->journal.name);
+	(void)snprintf(r->policy, sizeof(r->policy), "%s", a->options->policy.kind->name);
+	if (a->options->policy.kind->pulls)
+		(void)snprintf(r->order, sizeof(r->order), "%s", a->options->order.kind->name);
+	r->ram_bytes = a->ram.bytes;
+	r->vcpus = a->journal.vcpus;
+}
+
+static void run(struct agent *a, struct gw_event *first)
+{
+	struct gw_source_config config;
+
+	config_of(a, a->guest, &config);
+	a->machine = gw_source_init(a->machine, &config);
+	describe(a);
+	step(a, first);
+	drain_queue(a);
+	while (!a->finished) {
+		if (a->link.up)
+			a->result->latency_ns = gw_net_rtt_ns(gw_mailbox_fd(a->link.control)) / 2;
+		turn(a);
+	}
+	end_draining(a);
+	a->result->metrics = *gw_source_metrics(a->machine);
+	a->result->metrics.bytes_on_link = gw_link_bytes(&a->link); /* with the last word */
+}
+
+static void begin(struct agent *a, const struct gw_migrate_options *options,
+                  struct gw_migrate_result *result)
+{
+	memset(a, 0, sizeof(*a));
+	memset(result, 0, sizeof(*result));
+	a->options = options;
+	a->result = result;
+	a->state_fd = -1;
+	a->journal.fd = -1;
+	a->ram.fd = -1;
+	a->link.bulk = -1;
+}
+
+static int open_journal(struct agent *a, struct gw_error *error)
+{
+	struct gw_journal *j = &a->journal;
+	const struct gw_vm *vm = a->guest->vm;
+	int err = gw_id_random(&j->id, error);
+
+	if (err)
+		return err;
+	j->side = GW_SIDE_SOURCE;
+	(void)snprintf(j->name, sizeof(j->name), "%s", vm->name);
+	(void)snprintf(j->peer, sizeof(j->peer), "%s", a->options->to);
+	(void)snprintf(j->ram, sizeof(j->ram), "%s", vm->ram_path);
+	(void)snprintf(j->kind, sizeof(j->kind), "%s", a->guest->kind);
+	(void)snprintf(j->control, sizeof(j->control), "%s", a->guest->control);
+	j->pid = vm->pid;
+	j->ram_bytes = vm->ram_bytes;
+	j->vcpus = vm->vcpus;
+	j->paused = vm->paused;
+	err = gw_journal_create(j, a->options->dir, error);
+	return err ? err : gw_journal_write(j, GW_REC_LEAVING, false, error);
+}
+
+int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
+               struct gw_migrate_result *result, struct gw_error *error)
+{
+	struct gw_event start = {.kind = GW_EV_START};
+	struct agent a;
+	int err;
+
+	begin(&a, options, result);
+	a.guest = guest;
+	err = gw_ram_open(&a.ram, guest->vm->ram_path, guest->vm->pid, error);
+	if (!err)
+		err = hold_memory(&a, guest->vm->name, error);
+	if (!err)
+		err = take_memory(&a, a.ram.pages, error);
+	if (!err)
+		err = gw_vm_prepare_save(guest->vm, error);
+	if (!err)
+		err = open_journal(&a, error);
+	if (!err) {
+		a.control = gw_control_open(a.journal.path, NULL);
+		err = gw_link_connect(&a.link, options->to, &a.journal.id, a.ram.pages, CONNECT_MS,
+		                      error);
+	}
+	if (!err) {
+		link_stands(&a);
+		run(&a, &start);
+	} else if (a.journal.fd >= 0) {
+		(void)gw_journal_write(&a.journal, GW_REC_STAYED, false, NULL);
+	}
+	give_back(&a);
+	return err;
+}
+
+/*
+ * An agent died between its last record and the end of the VM's process here. That process is ended
+ * only if it holds the very memory file of this migration: a VM of that name may have come since.
+ */
+static int finish_release(struct agent *a)
+{
+	struct gw_journal *j = &a->journal;
+	struct gw_guest guest;
+	struct gw_ram ram;
+
+	if (!gw_guest_reopen(&guest, j->kind, j->name, j->control, j->pid, j->ram, j->paused,
+	                     NULL)) {
+		if (!gw_ram_open(&ram, j->ram, guest.vm->pid, NULL)) {
+			gw_ram_close(&ram);
+			gw_guest_remove(&guest);
+		} else {
+			gw_guest_close(&guest);
+		}
+	} else if (!access(j->ram, F_OK)) {
+		remove_what_is_left(j);
+	}
+	(void)snprintf(a->result->name, sizeof(a->result->name), "%s", j->name);
+	(void)snprintf(a->result->policy, sizeof(a->result->policy), "%s",
+	               a->options->policy.kind->name);
+	(void)snprintf(a->result->reason, sizeof(a->result->reason),
+	               "the VM runs at the destination; what was left here is removed");
+	a->result->outcome = GW_COMPLETED;
+	give_back(a);
+	return 0;
+}
+
+int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_options *options,
+                       struct gw_migrate_result *result, struct gw_error *error)
+{
+	struct gw_event first = {.kind = GW_EV_RECOVER, .recover.record = journal->record};
+	struct gw_guest guest;
+	struct agent a;
+	int err;
+
+	begin(&a, options, result);
+	a.journal = *journal;
+	/* `gone`, and the memory too: only a release takes it away, just before its record. */
+	if (journal->record == GW_REC_RELEASED ||
+	    (journal->record == GW_REC_GONE && access(journal->ram, F_OK) && errno == ENOENT)) {
+		a.journal.record = GW_REC_RELEASED;
+		return finish_release(&a);
+	}
+	if (!gw_guest_reopen(&guest, journal->kind, journal->name, journal->control, journal->pid,
+	                     journal->ram, journal->paused, error))
+		a.guest = &guest;
+	err = gw_ram_open(&a.ram, journal->ram, 0, error);
+	if (!err)
+		err = hold_memory(&a, journal->name, error);
+	if (!err)
+		err = take_memory(&a, a.ram.pages, error);
+	if (!err) {
+		a.control = gw_control_open(a.journal.path, NULL);
+		run(&a, &first);
+	}
+	if (a.guest)
+		gw_guest_close(a.guest);
+	give_back(&a);
+	return err;
+}
+
+void gw_migrate_result_clear(struct gw_migrate_result *result)
+{
+	free(result->rounds);
+	memset(result, 0, sizeof(*result));
+}

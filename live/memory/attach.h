@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live/memory/attach.h - a system call run inside an unmodified hypervisor.
+ *
+ * The main thread's own poll is hijacked and nothing else: at its entry the number is replaced, at
+ * its exit the instruction pointer is set back so that the poll is made again. If we die at any
+ * instant the hypervisor goes on. What is specific to an architecture is in
+ * live/memory/attach_ARCH.c.
+ */
+#ifndef GW_LIVE_MEMORY_ATTACH_H
+#define GW_LIVE_MEMORY_ATTACH_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/*
+ * Runs one system call of `count` arguments in the process's main thread (the other registers stay
+ * as they are: the thread sees a change if we die half-way). Its result goes to *result (negative
+ * errno on the call's own failure). Returns -errno when it could not be run at all. Waits at most
+ * timeout_ms for the thread to come to its poll (a kick by our own means is made if it sits in
+ * one). Meanwhile nobody else in this process may wait for stops of that one.
+ */
+int gw_attach_call(pid_t pid, long number, const unsigned long *args, unsigned count,
+                   int timeout_ms, long *result, struct gw_error *error);
+
+/* A userfaultfd of the process's address space; *remote is its number in there. Returns ours. */
+int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error);
+/* Takes a duplicate of a descriptor of the process. */
+int gw_attach_take_fd(pid_t pid, int remote, struct gw_error *error);
+/* Closes a descriptor inside the process. */
+int gw_attach_close_fd(pid_t pid, int remote, struct gw_error *error);
+
+#endif

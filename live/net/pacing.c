@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/net/pacing.h"
+
+#define FIRST_GAIN    105 /* per cent of the link: the first offer of more */
+#define LAST_GAIN     200
+#define DRAIN_GAIN    50  /* while the queue that was caused empties */
+#define DRAIN_WINDOWS 100 /* at most so long */
+#define START_WINDOWS 20  /* unpaced at most so long, while TCP finds the rate by itself */
+#define SHORT_WINDOWS 3   /* so many in a row, and the link has become slower */
+#define SHORT_OF      90  /* per cent of what was offered */
+#define FLOOR         50  /* per cent of the most that was believed: no step falls below */
+#define FORGET        75  /* per cent of it that are left when the link has fallen short */
+
+static uint64_t percent(uint64_t of, uint64_t share)
+{
+	return of / 100 * share + of % 100 * share / 100;
+}
+
+void gw_pacer_init(struct gw_pacer *pacer, uint64_t limit_bytes_per_s)
+{
+	*pacer = (struct gw_pacer){.gain = GW_PACER_SHARE, .next_gain = FIRST_GAIN};
+	gw_pacer_limit(pacer, limit_bytes_per_s);
+}
+
+static void set_rate(struct gw_pacer *pacer)
+{
+	uint64_t rate = percent(pacer->link_bytes_per_s, pacer->gain);
+
+	if (pacer->limit_bytes_per_s && (!rate || rate > pacer->limit_bytes_per_s))
+		rate = pacer->limit_bytes_per_s;
+	pacer->rate_bytes_per_s = rate;
+}
+
+/*
+ * A sender or receiver without a processor looks like a slow link. Belief in one must not feed on
+ * itself: what is not offered is not measured. So it falls by steps, and has time to rise between.
+ */
+static void believe(struct gw_pacer *pacer, uint64_t link_bytes_per_s)
+{
+	uint64_t least = percent(pacer->most_bytes_per_s, FLOOR);
+
+	pacer->link_bytes_per_s = link_bytes_per_s > least ? link_bytes_per_s : least;
+	if (pacer->link_bytes_per_s > pacer->most_bytes_per_s)
+		pacer->most_bytes_per_s = pacer->link_bytes_per_s;
+}
+
+void gw_pacer_limit(struct gw_pacer *pacer, uint64_t limit_bytes_per_s)
+{
+	pacer->limit_bytes_per_s = limit_bytes_per_s;
+	set_rate(pacer);
+}
+
+void gw_pacer_learned(struct gw_pacer *pacer, uint64_t link_bytes_per_s)
+{
+	believe(pacer, link_bytes_per_s);
+	set_rate(pacer);
+}
+
+/* Before the link is known: wait until TCP no longer gains a tenth a window. */
+static void start(struct gw_pacer *pacer, uint64_t measured)
+{
+	bool grows = measured > percent(pacer->best_bytes_per_s, 110);
+
+	if (measured > pacer->best_bytes_per_s)
+		pacer->best_bytes_per_s = measured;
+	if (grows && ++pacer->windows < START_WINDOWS)
+		return;
+	believe(pacer, pacer->best_bytes_per_s);
+	/* Where the user's limit was reached, the link carries more: all of the limit is used. */
+	if (pacer->limit_bytes_per_s &&
+	    pacer->best_bytes_per_s >= percent(pacer->limit_bytes_per_s, 97))
+		believe(pacer, percent(pacer->limit_bytes_per_s, 106));
+	pacer->best_bytes_per_s = 0;
+	pacer->windows = 0;
+	pacer->gain = DRAIN_GAIN;
+}
+
+/* As long as more is acknowledged than is offered, a queue is emptying. */
+static void drain(struct gw_pacer *pacer, uint64_t measured)
+{
+	if (measured > percent(pacer->link_bytes_per_s, DRAIN_GAIN + 25) &&
+	    ++pacer->windows < DRAIN_WINDOWS)
+		return;
+	pacer->gain = GW_PACER_SHARE;
+	pacer->windows = 0;
+}
+
+/* An offer of more ended: did the link take it? */
+static void judge_offer(struct gw_pacer *pacer, uint64_t measured)
+{
+	uint64_t link = pacer->link_bytes_per_s, least = percent(link, 98);
+	bool was_more =
+	        pacer->rate_bytes_per_s >= link; /* unless the user's limit was in the way */
+
+	pacer->gain = GW_PACER_SHARE;
+	pacer->windows = 0;
+	if (measured <= percent(link, 102)) {
+		pacer->next_gain = FIRST_GAIN;
+		/* What it carried of more than it can is what it can; one bad window says little.
+		 */
+		if (measured < link && was_more)
+			believe(pacer, measured > least ? measured : least);
+		return;
+	}
+	believe(pacer, measured);
+	pacer->next_gain = 100 + (pacer->next_gain - 100) * 2;
+	if (pacer->next_gain > LAST_GAIN)
+		pacer->next_gain = LAST_GAIN;
+	/* After a window to drain what the offer may have queued, the next one. */
+	pacer->windows = GW_PACER_PROBE_EVERY - 1;
+}
+
+/* Carried less than offered, window after window: the link is what it carried at best. */
+static bool fell_short(struct gw_pacer *pacer, uint64_t measured)
+{
+	if (measured >= percent(pacer->rate_bytes_per_s, SHORT_OF)) {
+		pacer->short_windows = 0;
+		pacer->best_bytes_per_s = 0;
+		return false;
+	}
+	if (measured > pacer->best_bytes_per_s)
+		pacer->best_bytes_per_s = measured;
+	if (++pacer->short_windows < SHORT_WINDOWS)
+		return true;
+	if (pacer->best_bytes_per_s)
+		believe(pacer, pacer->best_bytes_per_s);
+	pacer->most_bytes_per_s = percent(pacer->most_bytes_per_s, FORGET);
+	pacer->short_windows = 0;
+	pacer->best_bytes_per_s = 0;
+	pacer->next_gain = FIRST_GAIN;
+	pacer->windows = 0;
+	pacer->gain = DRAIN_GAIN;
+	return true;
+}
+
+static void judge(struct gw_pacer *pacer, uint64_t measured)
+{
+	if (!pacer->link_bytes_per_s) {
+		start(pacer, measured);
+	} else if (pacer->gain == DRAIN_GAIN) {
+		drain(pacer, measured);
+	} else if (pacer->gain > GW_PACER_SHARE) {
+		judge_offer(pacer, measured);
+	} else if (!fell_short(pacer, measured) && ++pacer->windows >= GW_PACER_PROBE_EVERY) {
+		pacer->gain = pacer->next_gain;
+	}
+	set_rate(pacer);
+}
+
+uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, uint64_t acked_bytes, bool busy)
+{
+	uint64_t took_ns = now_ns - pacer->window_start_ns;
+	uint64_t acked = acked_bytes - pacer->window_acked_bytes;
+
+	pacer->busy &= busy;
+	if (pacer->started && took_ns < GW_PACER_WINDOW_NS)
+		return pacer->rate_bytes_per_s;
+	if (pacer->started && pacer->busy)
+		judge(pacer, (uint64_t)((double)acked * 1e9 / (double)took_ns));
+	pacer->started = true;
+	pacer->busy = busy;
+	pacer->window_start_ns = now_ns;
+	pacer->window_acked_bytes = acked_bytes;
+	return pacer->rate_bytes_per_s;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live/net/pacing.h - how fast bulk may go where traffic control is not allowed.
+ *
+ * Bulk just below what the link carries leaves no queue in which an urgent page would wait. The
+ * pacer learns the link's rate from acknowledged bytes, sends at GW_PACER_SHARE of it, and now and
+ * then offers a little more: where the link took it, it became faster, and the next offer is
+ * larger. A queue that it caused, at the start or when the link became slower, it lets empty.
+ * It opens no socket and reads no clock; the caller asks the kernel (gw_net_acked_bytes)
+ * and tells the kernel (gw_net_pace).
+ */
+#ifndef GW_LIVE_NET_PACING_H
+#define GW_LIVE_NET_PACING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GW_PACER_WINDOW_NS   UINT64_C(100000000)
+#define GW_PACER_SHARE       95 /* per cent of the link */
+#define GW_PACER_PROBE_EVERY 10 /* windows from one offer of more to the next */
+
+struct gw_pacer {
+	uint64_t limit_bytes_per_s; /* the user's; 0: none */
+	uint64_t link_bytes_per_s;  /* what the link is believed to carry; 0: not known yet */
+	uint64_t most_bytes_per_s;  /* that it was believed to carry, forgotten by and by */
+	uint64_t rate_bytes_per_s;  /* what bulk may send now; 0: not paced */
+	uint64_t window_start_ns, window_acked_bytes;
+	uint64_t best_bytes_per_s; /* of the windows since the link last fell short */
+	uint32_t gain;             /* per cent of the link that is offered now */
+	uint32_t next_gain;        /* of the next offer of more */
+	uint32_t windows;          /* since the last offer of more, or since the start */
+	uint32_t short_windows;    /* one after the other that carried less than was offered */
+	bool started;
+	bool busy; /* bulk had something to send all through this window */
+};
+
+void gw_pacer_init(struct gw_pacer *pacer, uint64_t limit_bytes_per_s);
+/* What earlier rounds measured: it need not be found again. */
+void gw_pacer_learned(struct gw_pacer *pacer, uint64_t link_bytes_per_s);
+/* A new limit of the user's; 0: none. */
+void gw_pacer_limit(struct gw_pacer *pacer, uint64_t limit_bytes_per_s);
+
+/*
+ * Called often. `acked_bytes`: of all that shares the link with bulk, since the connections began;
+ * `busy`: bulk has more to send (a window
+ * in which it had not says nothing about the link). Returns the rate for gw_net_pace(), 0: none.
+ */
+uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, uint64_t acked_bytes, bool busy);
+
+#endif
