@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli/migrate.c - `godwit migrate NAME --to HOST` and `godwit recover NAME`.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "base/cleanup.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/result.h"
+#include "cli/values.h"
+#include "cli/verb.h"
+#include "live/host/migrate.h"
+#include "live/host/resolve.h"
+#include "live/net/address.h"
+#include "live/vm/registry.h"
+
+#define DOWNTIME_NS 300000000ull /* QEMU's downtime-limit */
+
+struct asked {
+	const char *to, *tracker, *policy, *order, *json, *trace, *qmp;
+	struct gw_cli_list set;
+	uint64_t bandwidth, downtime, deadline, reconnect, pid;
+	bool verify, quiet;
+};
+
+/* Ctrl-C and SIGTERM become a descriptor, so that the VM is never left half-way. */
+static int stop_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void progress(void *arg, const char *label, uint64_t done, uint64_t all, uint64_t now)
+{
+	gw_progress_update(arg, label, done, all, now);
+}
+
+static void note(void *arg, const char *sentence)
+{
+	gw_progress_end(arg);
+	(void)fprintf(stderr, "note: %s\n", sentence);
+}
+
+/* --- settings ------------------------------------------------------------------------------- */
+
+static json_t *setting_value(const char *text)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end)
+		return json_string(text);
+	return strchr(text, '.') ? json_real(value) : json_integer((json_int_t)value);
+}
+
+static int unknown_setting(const struct asked *asked, const struct gw_migrate_options *o,
+                           const char *key, struct gw_error *error)
+{
+	return gw_fail(error, EINVAL,
+	               "--set %s: policy %s has the settings \"%s\", order %s has \"%s\"", key,
+	               asked->policy, o->policy.kind->settings, asked->order,
+	               o->order.kind->settings);
+}
+
+static int apply(const struct asked *asked, struct gw_migrate_options *o, const char *text,
+                 json_t *settings, struct gw_error *error)
+{
+	char key[64];
+	const char *value = strchr(text, '=');
+	int err;
+
+	if (!value || value == text || (size_t)(value - text) >= sizeof(key))
+		return gw_fail(error, EINVAL, "--set %s: write it as key=value", text);
+	(void)snprintf(key, sizeof(key), "%.*s", (int)(value - text), text);
+	value++;
+	if (!strcmp(key, "order"))
+		return gw_fail(error, EINVAL, "--set order=%s: write it as --order %s", value,
+		               value);
+	err = gw_policy_set(&o->policy, key, value);
+	if (err == -ENOENT)
+		err = gw_order_set(&o->order, key, value);
+	if (err == -ENOENT)
+		return unknown_setting(asked, o, key, error);
+	if (err)
+		return gw_fail(error, EINVAL, "--set %s: %s is no value for %s", text, value, key);
+	(void)json_object_set_new(settings, key, setting_value(value));
+	return 0;
+}
+
+static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *settings,
+                  struct gw_error *error)
+{
+	char names[256] = "";
+	size_t i, used = 0;
+	int err;
+
+	if (!asked->policy)
+		asked->policy = "precopy";
+	if (!asked->order)
+		asked->order = "linear";
+	if (gw_policy_init(&o->policy, asked->policy)) {
+		for (i = 0; gw_policies[i]; i++)
+			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
+			                         gw_policies[i]->name);
+		return gw_fail(error, EINVAL, "--policy %s: there are%s", asked->policy, names);
+	}
+	/* --set order=ORDER is how the papers' settings are written; both ways are one. */
+	for (i = 0; i < asked->set.count; i++)
+		if (!strncmp(asked->set.items[i], "order=", 6))
+			asked->order = asked->set.items[i] + 6;
+	if (gw_order_init(&o->order, asked->order)) {
+		for (i = 0; gw_orders[i]; i++)
+			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
+			                         gw_orders[i]->name);
+		return gw_fail(error, EINVAL, "--order %s: there are%s", asked->order, names);
+	}
+	for (i = 0; i < asked->set.count; i++) {
+		if (!strncmp(asked->set.items[i], "order=", 6))
+			continue;
+		err = apply(asked, o, asked->set.items[i], settings, error);
+		if (err)
+			return err;
+	}
+	if (asked->tracker && strcmp(asked->tracker, "pagemap") && strcmp(asked->tracker, "digest"))
+		return gw_fail(error, EINVAL, "--tracker %s: there are pagemap and digest",
+		               asked->tracker);
+	return 0;
+}
+
+/* --- telling -------------------------------------------------------------------------------- */
+
+static int tell(const struct gw_migrate_result *result, const struct asked *asked, json_t *settings,
+                struct gw_error *error)
+{
+	int err = 0;
+
+	if (asked->json)
+		err = gw_output_json(gw_result_json(result, settings), asked->json, error);
+	if (err)
+		return err;
+	if (!asked->json || strcmp(asked->json, "-"))
+		gw_result_print(result, stdout);
+	if (result->outcome != GW_COMPLETED)
+		return gw_fail(error, EIO, "%s", result->reason);
+	if (result->metrics.pages_different)
+		return gw_fail(error, EBADMSG,
+		               "%llu pages differ from the source's, the first is page %llu",
+		               (unsigned long long)result->metrics.pages_different,
+		               (unsigned long long)result->metrics.first_different);
+	return 0;
+}
+
+static int open_trace(const char *path, FILE **file, struct gw_error *error)
+{
+	*file = NULL;
+	if (!path)
+		return 0;
+	*file = strcmp(path, "-") ? fopen(path, "we") : stderr;
+	if (!*file)
+		return gw_fail(error, errno, "--trace %s: %s", path, strerror(errno));
+	(void)setvbuf(*file, NULL, _IOLBF, 0);
+	return 0;
+}
+
+static void close_trace(FILE *file)
+{
+	if (file && file != stderr)
+		(void)fclose(file);
+}
+
+static void options_of(const struct asked *asked, struct gw_migrate_options *o)
+{
+	o->to = asked->to;
+	o->tracker = asked->tracker;
+	o->bandwidth_bytes_per_s = asked->bandwidth;
+	o->downtime_ns = asked->downtime;
+	o->deadline_ns = asked->deadline;
+	o->reconnect_ns = asked->reconnect;
+	o->verify = asked->verify;
+}
+
+/* What is wrong as it is written, whatever is there. */
+static int bad_words(const char *name, const char *to, struct gw_error *error)
+{
+	struct gw_address address;
+	int err = name ? gw_name_check(name, error) : 0;
+
+	return !err && to ? gw_address_parse(&address, to, error) : err;
+}
+
+/* An earlier migration of this VM that is not settled comes first, and so does one under way. */
+static int nothing_open(const char *dir, const char *name, struct gw_error *error)
+{
+	struct gw_question question;
+
+	if (!gw_question_find(dir, name, &question) || !gw_question_holds_name(&question))
+		return 0;
+	if (question.agent)
+		return gw_fail(error, EBUSY,
+		               "another migration of %s is under way: `godwit status %s` shows how "
+		               "far it is",
+		               name, name);
+	return gw_fail(error, EBUSY,
+	               "an earlier migration of %s is not finished: `godwit recover %s` first",
+	               name, name);
+}
+
+/* --- migrate -------------------------------------------------------------------------------- */
+
+static int move(const char *name, const struct asked *asked, struct gw_migrate_options *o,
+                struct gw_migrate_result *result, struct gw_error *error)
+{
+	struct gw_guest_where where = {
+	        .dir = o->dir, .name = name, .pid = (pid_t)asked->pid, .qmp = asked->qmp};
+	struct gw_guest guest;
+	char pid_name[32];
+	int err;
+
+	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
+	err = nothing_open(o->dir, name ? name : pid_name, error);
+	if (err)
+		return err;
+	err = gw_guest_open(&guest, &where, error);
+	if (err)
+		return err;
+	err = gw_migrate(&guest, o, result, error);
+	gw_guest_close(&guest);
+	return err;
+}
+
+static int migrate(const char *name, struct asked *asked, struct gw_migrate_options *o,
+                   json_t *settings, struct gw_error *error)
+{
+	struct gw_migrate_result result = {0};
+	struct gw_progress bar;
+	char dir[200];
+	_cleanup_close_ int stop = stop_signals();
+	int err;
+
+	err = gw_registry_dir(dir, sizeof(dir), error);
+	if (!err)
+		err = open_trace(asked->trace, &o->trace, error);
+	if (err)
+		return err;
+	options_of(asked, o);
+	o->dir = dir;
+	o->stop_fd = stop;
+	gw_progress_init(&bar, stderr);
+	o->arg = &bar;
+	o->progress = asked->quiet ? NULL : progress;
+	o->note = asked->quiet ? NULL : note;
+	err = move(name, asked, o, &result, error);
+	gw_progress_end(&bar);
+	if (!err)
+		err = tell(&result, asked, settings, error);
+	gw_migrate_result_clear(&result);
+	close_trace(o->trace);
+	return err;
+}
+
+static enum gw_exit run_migrate(const struct gw_verb *verb, int argc, char **argv,
+                                struct gw_error *error)
+{
+	struct asked a = {.downtime = DOWNTIME_NS};
+	struct gw_migrate_options o = {0};
+	const struct gw_cli_option options[] = {
+	        {"to", 't', GW_CLI_STRING, &a.to, "HOST[:PORT]", "where its agent listens"},
+	        {"pid", 0, GW_CLI_NUMBER, &a.pid, "N", "a QEMU that godwit did not start"},
+	        {"qmp", 0, GW_CLI_STRING, &a.qmp, "PATH", "its control socket, with --pid"},
+	        {"policy", 'p', GW_CLI_STRING, &a.policy, "NAME",
+	         "stop-copy, precopy (default), postcopy, hybrid"},
+	        {"order", 'o', GW_CLI_STRING, &a.order, "NAME",
+	         "of pages pushed after the switch: demand, linear (default), bubble"},
+	        {"set", 's', GW_CLI_LIST, &a.set, "KEY=VALUE", "a setting of policy or order"},
+	        {"tracker", 0, GW_CLI_STRING, &a.tracker, "NAME",
+	         "pagemap or digest (default: the best that works)"},
+	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE", "send no faster"},
+	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME",
+	         "that the VM may stand (default 300ms)"},
+	        {"deadline", 0, GW_CLI_DURATION, &a.deadline, "TIME",
+	         "give up where pre-copy has not converged by then"},
+	        {"reconnect", 0, GW_CLI_DURATION, &a.reconnect, "TIME",
+	         "how long a lost link is tried again (default 30s)"},
+	        {"verify", 0, GW_CLI_FLAG, &a.verify, NULL,
+	         "compare digests of all pages of the moment of the switch"},
+	        {"json", 0, GW_CLI_STRING, &a.json, "FILE", "result as JSON; - is standard output"},
+	        {"trace", 0, GW_CLI_STRING, &a.trace, "FILE",
+	         "one event a line; - is standard error"},
+	        {"quiet", 'q', GW_CLI_FLAG, &a.quiet, NULL, "no progress"},
+	        GW_CLI_END,
+	};
+	struct gw_cli_operands operands;
+	enum gw_exit status;
+	json_t *settings;
+	int err;
+
+	if (!gw_verb_options(verb, options, argc, argv, 0, 1, &operands, &status, error))
+		return status;
+	if (!a.to || (!operands.count && !a.pid) || a.pid > INT32_MAX) {
+		(void)gw_fail(error, EINVAL,
+		              "migrate needs a NAME or --pid N, and --to HOST; see "
+		              "godwit migrate --help");
+		return GW_EXIT_USAGE;
+	}
+	if (bad_words(operands.count ? operands.items[0] : NULL, a.to, error))
+		return GW_EXIT_USAGE;
+	settings = json_object();
+	err = choose(&a, &o, settings, error);
+	status = err ? GW_EXIT_USAGE : GW_EXIT_FAILED;
+	if (!err)
+		err = migrate(operands.count ? operands.items[0] : NULL, &a, &o, settings, error);
+	json_decref(settings);
+	return err ? status : GW_EXIT_DONE;
+}
+
+const struct gw_verb gw_verb_migrate = {
+        .name = "migrate",
+        .usage = "NAME|--pid N --to HOST[:PORT] [OPTION...]",
+        .summary = "move a running VM to another host",
+        .run = run_migrate,
+};
+
+/* --- recover -------------------------------------------------------------------------------- */
+
+static int follow(const char *name, const struct asked *asked, struct gw_migrate_options *o,
+                  struct gw_migrate_result *result, struct gw_error *error)
+{
+	struct gw_journal journal;
+	int err = gw_journal_find(&journal, o->dir, name, error);
+
+	if (err)
+		return err;
+	if (journal.side == GW_SIDE_DESTINATION) {
+		gw_journal_close(&journal);
+		return gw_fail(error, EINVAL,
+		               "%s was coming to this host: its agent (`godwit serve`) takes it "
+		               "up by itself; `recover` belongs to the source",
+		               name);
+	}
+	o->other_address = asked->to && strcmp(asked->to, journal.peer);
+	if (asked->to)
+		(void)snprintf(journal.peer, sizeof(journal.peer), "%s", asked->to);
+	return gw_migrate_recover(&journal, o, result, error);
+}
+
+static int recover(const char *name, struct asked *asked, struct gw_migrate_options *o,
+                   json_t *settings, struct gw_error *error)
+{
+	struct gw_migrate_result result = {0};
+	struct gw_progress bar;
+	char dir[200];
+	_cleanup_close_ int stop = stop_signals();
+	int err = gw_registry_dir(dir, sizeof(dir), error);
+
+	if (!err)
+		err = open_trace(asked->trace, &o->trace, error);
+	if (err)
+		return err;
+	options_of(asked, o);
+	o->dir = dir;
+	o->stop_fd = stop;
+	gw_progress_init(&bar, stderr);
+	o->arg = &bar;
+	o->progress = asked->quiet ? NULL : progress;
+	o->note = asked->quiet ? NULL : note;
+	err = follow(name, asked, o, &result, error);
+	gw_progress_end(&bar);
+	if (!err && result.outcome == GW_STAYED)
+		(void)printf("%s is at this host, as it was: %s\n", name, result.reason);
+	else if (!err)
+		err = tell(&result, asked, settings, error);
+	gw_migrate_result_clear(&result);
+	close_trace(o->trace);
+	return err;
+}
+
+static enum gw_exit run_recover(const struct gw_verb *verb, int argc, char **argv,
+                                struct gw_error *error)
+{
+	struct asked a = {.downtime = DOWNTIME_NS};
+	struct gw_migrate_options o = {0};
+	const struct gw_cli_option options[] = {
+	        {"to", 't', GW_CLI_STRING, &a.to, "HOST[:PORT]",
+	         "where its agent listens now (default: as before)"},
+	        {"order", 'o', GW_CLI_STRING, &a.order, "NAME",
+	         "of pages that are still to be pushed"},
+	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE", "send no faster"},
+	        {"reconnect", 0, GW_CLI_DURATION, &a.reconnect, "TIME",
+	         "how long the destination is tried (default 30s)"},
+	        {"json", 0, GW_CLI_STRING, &a.json, "FILE", "result as JSON; - is standard output"},
+	        {"trace", 0, GW_CLI_STRING, &a.trace, "FILE",
+	         "one event a line; - is standard error"},
+	        {"quiet", 'q', GW_CLI_FLAG, &a.quiet, NULL, "no progress"},
+	        GW_CLI_END,
+	};
+	struct gw_cli_operands operands;
+	enum gw_exit status;
+	json_t *settings;
+	int err;
+
+	if (!gw_verb_options(verb, options, argc, argv, 1, 1, &operands, &status, error))
+		return status;
+	a.policy = "postcopy"; /* what may be left to do is to pull */
+	if (bad_words(operands.items[0], a.to, error))
+		return GW_EXIT_USAGE;
+	settings = json_object();
+	err = choose(&a, &o, settings, error);
+	status = err ? GW_EXIT_USAGE : GW_EXIT_FAILED;
+	if (!err)
+		err = recover(operands.items[0], &a, &o, settings, error);
+	json_decref(settings);
+	return err ? status : GW_EXIT_DONE;
+}
+
+const struct gw_verb gw_verb_recover = {
+        .name = "recover",
+        .usage = "NAME [OPTION...]",
+        .summary = "go on with a migration that a crash or a lost link interrupted",
+        .run = run_recover,
+};
