@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/core/migration/golden.c - whole migrations of a small VM, line by line.
+ *
+ *   golden DIRECTORY [NAME]
+ *
+ * Each trace is compared with DIRECTORY/NAME.txt. With GW_GOLDEN_WRITE=1 in the environment the
+ * files are written instead: read what has changed before it is committed.
+ */
+#include "tests/core/migration/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HOUR 3600000000000ull
+#define MS   1000000ull
+
+struct golden {
+	const char *name, *policy, *key, *value;
+	enum fault fault;
+	const char *at;
+	uint64_t for_ns;
+	bool no_faults, verify;
+};
+
+static const struct golden goldens[] = {
+        {.name = "stop-copy", .policy = "stop-copy"},
+        {.name = "precopy-qemu", .policy = "precopy", .key = "stop", .value = "qemu"},
+        {.name = "precopy-clark", .policy = "precopy", .key = "stop", .value = "clark"},
+        {.name = "precopy-xen", .policy = "precopy", .key = "stop", .value = "xen"},
+        {.name = "postcopy", .policy = "postcopy"},
+        {.name = "hybrid", .policy = "hybrid"},
+        {.name = "hybrid-verified", .policy = "hybrid", .verify = true},
+        {.name = "refused-no-faults", .policy = "postcopy", .no_faults = true},
+        {"refused-no-memory", "precopy", NULL, NULL, FAULT_REFUSE_RESERVATION, "OFFER", 0, 0, 0},
+        {"abort-in-pre-copy", "precopy", NULL, NULL, FAULT_ABORT, "marks ROUND 1", 0, 0, 0},
+        {"abort-while-stopping", "precopy", NULL, NULL, FAULT_ABORT, "handing-over", 0, 0, 0},
+        {"abort-too-late", "postcopy", NULL, NULL, FAULT_ABORT, "pages to push", 0, 0, 0},
+        {"lost-in-reservation", "precopy", NULL, NULL, FAULT_CUT, "says ACCEPT", MS, 0, 0},
+        {"lost-in-pre-copy", "precopy", NULL, NULL, FAULT_CUT, "marks ROUND 1", MS, 0, 0},
+        {"lost-in-stop-and-copy", "precopy", NULL, NULL, FAULT_CUT, "says SWITCH", MS, 0, 0},
+        {"lost-prepared", "precopy", NULL, NULL, FAULT_CUT, "says PREPARED", MS, 0, 0},
+        {"lost-commit", "precopy", NULL, NULL, FAULT_CUT, "says COMMIT", MS, 0, 0},
+        {"lost-commit-postcopy", "postcopy", NULL, NULL, FAULT_CUT, "says COMMIT", MS, 0, 0},
+        {"lost-activated", "precopy", NULL, NULL, FAULT_CUT, "says ACTIVATED", MS, 0, 0},
+        {"lost-in-pull", "postcopy", NULL, NULL, FAULT_CUT, "pages to push", 300 * MS, 0, 0},
+        {"lost-done", "postcopy", NULL, NULL, FAULT_CUT, "says DONE", MS, 0, 0},
+        {"lost-released", "precopy", NULL, NULL, FAULT_CUT, "says RELEASED", MS, 0, 0},
+        {"cont-refused", "precopy", NULL, NULL, FAULT_REFUSE_RUN, "says COMMIT", 0, 0, 0},
+        {"power-off", "precopy", NULL, NULL, FAULT_POWER_OFF, "marks ROUND 1", 0, 0, 0},
+        {"power-off-in-pull", "postcopy", NULL, NULL, FAULT_POWER_OFF, "pages to push", 0, 0, 0},
+        {"source-crash-leaving", "precopy", NULL, NULL, FAULT_CRASH_SOURCE, "ROUND 1", MS, 0, 0},
+        {"source-crash-handing-over", "precopy", NULL, NULL, FAULT_CRASH_SOURCE, "says STATE_END",
+         MS, 0, 0},
+        {"source-crash-committed", "precopy", NULL, NULL, FAULT_CRASH_SOURCE, "says COMMIT", MS, 0,
+         0},
+        {"source-crash-gone", "postcopy", NULL, NULL, FAULT_CRASH_SOURCE, "pages to push", MS, 0,
+         0},
+        {"destination-crash-reserved", "precopy", NULL, NULL, FAULT_CRASH_DESTINATION,
+         "marks ROUND 1", MS, 0, 0},
+        {"destination-crash-prepared", "postcopy", NULL, NULL, FAULT_CRASH_DESTINATION,
+         "says PREPARED", MS, 0, 0},
+        {"destination-crash-mine", "postcopy", NULL, NULL, FAULT_CRASH_DESTINATION, "pages to push",
+         MS, 0, 0},
+        {"destination-crash-whole", "precopy", NULL, NULL, FAULT_CRASH_DESTINATION, "says DONE", MS,
+         0, 0},
+        {"doubt", "precopy", NULL, NULL, FAULT_CUT, "says COMMIT", HOUR, 0, 0},
+        {"unfinished", "postcopy", NULL, NULL, FAULT_CUT, "pages to push", HOUR, 0, 0},
+};
+
+static char *trace_of(const struct golden *g, const char **violation, size_t *size)
+{
+	struct world_config config = {
+	        .seed = 1,
+	        .policy = g->policy,
+	        .settings = {{g->key, g->value}},
+	        .pages = 120,
+	        .vcpus = 1,
+	        .latency_ns = 200000,
+	        .bytes_per_s = 50000000,
+	        .write_ns = 1000000,
+	        .touch_ns = 1000000,
+	        .reconnect_ns = 1000 * MS,
+	        .wakes = 6,
+	        .no_faults = g->no_faults,
+	        .verify = g->verify,
+	        .frames = true,
+	        .planned = {{.fault = g->fault, .words = g->at, .for_ns = g->for_ns}},
+	};
+	static char why[256];
+	struct world *w;
+	char *text = NULL;
+
+	config.trace = open_memstream(&text, size);
+	if (!config.trace)
+		abort();
+	w = world_new(&config);
+	world_run(w);
+	*violation = NULL;
+	if (world_violation(w)) {
+		(void)snprintf(why, sizeof(why), "%s", world_violation(w));
+		*violation = why;
+	}
+	world_free(w);
+	(void)fclose(config.trace);
+	return text;
+}
+
+static bool same(FILE *file, const char *text, size_t size, const char *name)
+{
+	size_t at = 0;
+	unsigned line = 1;
+	int c;
+
+	while ((c = getc(file)) != EOF && at < size && c == text[at]) {
+		line += c == '\n';
+		at++;
+	}
+	if (c == EOF && at == size)
+		return true;
+	(void)printf("%s differs in line %u; now it reads\n%.*s\n", name, line,
+	             (int)strcspn(text + at, "\n"), text + at);
+	return false;
+}
+
+static bool check(const char *directory, const struct golden *g)
+{
+	bool write = getenv("GW_GOLDEN_WRITE") != NULL, fine;
+	const char *violation;
+	char path[1024];
+	size_t size;
+	char *text = trace_of(g, &violation, &size);
+	FILE *file;
+
+	if (violation) {
+		(void)printf("%s: %s\n", g->name, violation);
+		free(text);
+		return false;
+	}
+	(void)snprintf(path, sizeof(path), "%s/%s.txt", directory, g->name);
+	file = fopen(path, write ? "w" : "r");
+	if (!file) {
+		(void)printf("%s cannot be opened\n", path);
+		free(text);
+		return false;
+	}
+	fine = write ? fwrite(text, 1, size, file) == size : same(file, text, size, g->name);
+	(void)fclose(file);
+	free(text);
+	return fine;
+}
+
+int main(int argc, char **argv)
+{
+	bool fine = argc > 1;
+	size_t i;
+
+	for (i = 0; argc > 1 && i < sizeof(goldens) / sizeof(goldens[0]); i++)
+		if (argc < 3 || !strcmp(argv[2], goldens[i].name))
+			fine &= check(argv[1], &goldens[i]);
+	return fine ? 0 : 1;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/core/page/set.c - what page sets promise, by example; model.c tries the rest.
+ */
+#include "core/page/set.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define WORDS 4
+
+static uint64_t words[WORDS], more_words[WORDS];
+
+static struct gw_set make(uint64_t pages)
+{
+	struct gw_set set;
+
+	gw_set_init(&set, words, pages);
+	return set;
+}
+
+static void the_picture_of_the_header(void **state)
+{
+	(void)state;
+	struct gw_set set = make(10);
+	struct gw_run run;
+
+	gw_set_add_run(&set, (struct gw_run){1, 2});
+	gw_set_add_run(&set, (struct gw_run){6, 3});
+	assert_int_equal(set.words[0], 0x1c6);
+	assert_true(gw_set_next_run(&set, 0, 100, &run));
+	assert_int_equal(run.first, 1);
+	assert_int_equal(run.count, 2);
+	assert_true(gw_set_next_run(&set, 3, 100, &run));
+	assert_int_equal(run.first, 6);
+	assert_int_equal(run.count, 3);
+	assert_false(gw_set_next_run(&set, 9, 100, &run));
+}
+
+static void an_empty_universe_has_nothing(void **state)
+{
+	(void)state;
+	struct gw_set set, other;
+	struct gw_run run;
+
+	gw_set_init(&set, NULL, 0);
+	gw_set_init(&other, NULL, 0);
+	gw_set_fill(&set);
+	gw_set_add(&set, 0);
+	gw_set_add_run(&set, (struct gw_run){0, 5});
+	gw_set_copy(&other, &set);
+	gw_set_union(&other, &set);
+	assert_true(gw_set_empty(&set));
+	assert_true(gw_set_equal(&set, &other));
+	assert_false(gw_set_has(&set, 0));
+	assert_int_equal(gw_set_count(&set), 0);
+	assert_int_equal(gw_set_next(&set, 0), 0);
+	assert_int_equal(gw_set_next_gap(&set, 0), 0);
+	assert_true(gw_set_previous(&set, 0) == UINT64_MAX);
+	assert_false(gw_set_next_run(&set, 0, 1, &run));
+}
+
+static void init_empties_whatever_was_there(void **state)
+{
+	(void)state;
+	for (int i = 0; i < WORDS; i++)
+		words[i] = UINT64_MAX;
+	struct gw_set set = make(130);
+	assert_true(gw_set_empty(&set));
+}
+
+static void fill_leaves_the_bits_beyond_alone(void **state)
+{
+	(void)state;
+	struct gw_set set = make(65);
+
+	gw_set_fill(&set);
+	assert_int_equal(gw_set_count(&set), 65);
+	assert_int_equal(set.words[1], 1);
+	assert_int_equal(gw_set_next_gap(&set, 0), 65);
+}
+
+static void runs_end_exactly_at_word_boundaries(void **state)
+{
+	(void)state;
+	struct gw_set set = make(256);
+
+	gw_set_add_run(&set, (struct gw_run){0, 64});
+	assert_true(set.words[0] == UINT64_MAX);
+	assert_int_equal(set.words[1], 0);
+	gw_set_add_run(&set, (struct gw_run){63, 130});
+	assert_int_equal(gw_set_count(&set), 193);
+	assert_int_equal(gw_set_next_gap(&set, 0), 193);
+	gw_set_remove_run(&set, (struct gw_run){64, 64});
+	assert_true(gw_set_has(&set, 63));
+	assert_false(gw_set_has(&set, 64));
+	assert_false(gw_set_has(&set, 127));
+	assert_true(gw_set_has(&set, 128));
+	assert_int_equal(gw_set_count_run(&set, (struct gw_run){63, 66}), 2);
+}
+
+static void runs_are_clipped(void **state)
+{
+	(void)state;
+	struct gw_set set = make(100);
+
+	gw_set_add_run(&set, (struct gw_run){90, UINT64_MAX});
+	assert_int_equal(gw_set_count(&set), 10);
+	gw_set_add_run(&set, (struct gw_run){100, 1});
+	gw_set_add_run(&set, (struct gw_run){UINT64_MAX, UINT64_MAX});
+	gw_set_add_run(&set, (struct gw_run){5, 0});
+	assert_int_equal(gw_set_count(&set), 10);
+	gw_set_remove_run(&set, (struct gw_run){99, UINT64_MAX});
+	assert_int_equal(gw_set_count(&set), 9);
+	assert_int_equal(set.words[1] >> 36, 0);
+}
+
+static void pages_outside_are_not_members(void **state)
+{
+	(void)state;
+	struct gw_set set = make(64);
+
+	words[1] = 0;
+	gw_set_add(&set, 64);
+	gw_set_add(&set, UINT64_MAX);
+	assert_true(gw_set_empty(&set));
+	assert_int_equal(words[1], 0);
+	gw_set_fill(&set);
+	assert_false(gw_set_has(&set, 64));
+	assert_false(gw_set_has(&set, UINT64_MAX));
+	gw_set_remove(&set, 64);
+	assert_int_equal(gw_set_count(&set), 64);
+}
+
+static void algebra(void **state)
+{
+	(void)state;
+	struct gw_set a = make(200), b;
+
+	gw_set_init(&b, more_words, 200);
+	gw_set_add_run(&a, (struct gw_run){0, 100});
+	gw_set_add_run(&b, (struct gw_run){50, 100});
+	assert_int_equal(gw_set_count_common(&a, &b), 50);
+	gw_set_union(&a, &b);
+	assert_int_equal(gw_set_count(&a), 150);
+	gw_set_subtract(&a, &b);
+	assert_int_equal(gw_set_count(&a), 50);
+	assert_int_equal(gw_set_count_common(&a, &b), 0);
+	gw_set_add(&a, 60);
+	gw_set_intersect(&a, &b);
+	assert_int_equal(gw_set_count(&a), 1);
+	assert_false(gw_set_equal(&a, &b));
+	gw_set_copy(&a, &b);
+	assert_true(gw_set_equal(&a, &b));
+	b.pages = 199;
+	assert_false(gw_set_equal(&a, &b));
+}
+
+static void previous_looks_down(void **state)
+{
+	(void)state;
+	struct gw_set set = make(200);
+
+	assert_true(gw_set_previous(&set, 199) == UINT64_MAX);
+	gw_set_add(&set, 63);
+	gw_set_add(&set, 128);
+	assert_true(gw_set_previous(&set, 62) == UINT64_MAX);
+	assert_int_equal(gw_set_previous(&set, 63), 63);
+	assert_int_equal(gw_set_previous(&set, 127), 63);
+	assert_int_equal(gw_set_previous(&set, 128), 128);
+	assert_int_equal(gw_set_previous(&set, UINT64_MAX), 128);
+}
+
+static void a_long_run_is_handed_out_in_pieces(void **state)
+{
+	(void)state;
+	struct gw_set set = make(200);
+	struct gw_run run;
+	uint64_t from = 0, pieces = 0, pages = 0;
+
+	gw_set_add_run(&set, (struct gw_run){10, 150});
+	while (gw_set_next_run(&set, from, 40, &run)) {
+		assert_true(run.count <= 40);
+		from = run.first + run.count;
+		pages += run.count;
+		pieces++;
+	}
+	assert_int_equal(pieces, 4);
+	assert_int_equal(pages, 150);
+	assert_true(gw_set_next_run(&set, 0, UINT64_MAX, &run));
+	assert_int_equal(run.count, 150);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(the_picture_of_the_header),
+	        cmocka_unit_test(an_empty_universe_has_nothing),
+	        cmocka_unit_test(init_empties_whatever_was_there),
+	        cmocka_unit_test(fill_leaves_the_bits_beyond_alone),
+	        cmocka_unit_test(runs_end_exactly_at_word_boundaries),
+	        cmocka_unit_test(runs_are_clipped),
+	        cmocka_unit_test(pages_outside_are_not_members),
+	        cmocka_unit_test(algebra),
+	        cmocka_unit_test(previous_looks_down),
+	        cmocka_unit_test(a_long_run_is_handed_out_in_pieces),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
