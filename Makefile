@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+# A short front for meson: `make help` lists the targets. Missing packages are installed with apt.
+BUILD      ?= build
+FUZZ_SECONDS ?= 10
+DEMO       ?= lab/demo.py
+BENCH      ?= bench/bench.py
+ARGS       ?=
+JOBS       ?= $(shell nproc)
+UNITS       = --no-suite live --no-suite qemu --no-suite house --no-suite fuzz
+SOURCES     = $(shell find base core live cli guest tests bench -name '*.[ch]')
+TEST        = meson test --no-rebuild --print-errorlogs --num-processes $(JOBS)
+LOGS        = $(BUILD) $(BUILD)-asan
+
+export PATH := $(PATH):/usr/sbin:/sbin
+.PHONY: all demo check bench asan tsan tidy fuzz format install clean help
+
+all: ## build the program: build/godwit
+	@tools/packages.sh build
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
+	@ninja -C $(BUILD) -j $(JOBS)
+
+demo: all ## watch a VM move there and back while a client talks to it (ARGS=--help)
+	@tools/packages.sh --try vm
+	@python3 $(DEMO) $(ARGS)
+
+check: all ## every test; ends with "N passed, N failed, N skipped"
+	@tools/packages.sh test
+	@tools/packages.sh --try vm
+	@rm -f $(LOGS:%=%/meson-logs/testlog.json)
+	-@$(TEST) -C $(BUILD)
+	-@$(MAKE) --no-print-directory asan
+	@python3 tests/summary.py $(LOGS)
+
+bench: all ## side by side with QEMU's own migration (ARGS=--help)
+	@tools/packages.sh vm
+	@python3 $(BENCH) $(ARGS)
+
+asan: ## unit tests under address and undefined-behaviour sanitizers
+	@tools/packages.sh build
+	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan -Db_sanitize=address,undefined
+	@ninja -C $(BUILD)-asan -j $(JOBS)
+	@UBSAN_OPTIONS=halt_on_error=1 $(TEST) -C $(BUILD)-asan $(UNITS)
+
+tsan: ## unit tests under the thread sanitizer
+	@tools/packages.sh build
+	@test -f $(BUILD)-tsan/build.ninja || meson setup $(BUILD)-tsan -Db_sanitize=thread
+	@ninja -C $(BUILD)-tsan -j $(JOBS)
+	@$(shell setarch -R true 2>/dev/null && echo setarch -R) $(TEST) -C $(BUILD)-tsan $(UNITS)
+
+fuzz: ## every decoder under libFuzzer, FUZZ_SECONDS each
+	@tools/packages.sh build test
+	@tests/fuzz/run.sh --seconds $(FUZZ_SECONDS)
+
+tidy: all ## clang-tidy over all sources
+	@tools/packages.sh lint
+	@find base core live cli tests -name '*.c' ! -path 'tests/fuzz/*' | xargs -P $(JOBS) -n 4 clang-tidy --quiet --extra-arg=-Wno-unknown-warning-option -p $(BUILD)
+
+format: ## clang-format over all sources
+	@tools/packages.sh lint
+	@clang-format -i $(SOURCES)
+
+install: all ## into PREFIX as meson was set up (DESTDIR is honoured)
+	@meson install -C $(BUILD) --no-rebuild
+
+clean: ## remove every build directory
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
