@@ -276,7 +276,11 @@ static int native_cont(struct gw_vm *vm, struct gw_error *error)
 		(void)!write(native->wake, &one, sizeof(one));
 		return 0;
 	}
-	return send_request(native_of(vm), "cont", -1, error);
+	if (native->saving) {
+		native->cont_wanted = true;
+		return 0;
+	}
+	return send_request(native, "cont", -1, error);
 }
 
 static int native_save(struct gw_vm *vm, int fd, struct gw_error *error)

@@ -186,6 +186,25 @@ static void survives_a_reader_that_leaves(void **state)
 	rig_end(&source);
 }
 
+/* A rollback in the middle of a save: `cont` waits for the save's end, and nothing else is told. */
+static void runs_on_when_a_save_is_dropped(void **state)
+{
+	struct rig_guest source = rig_start("pages=262144 writes=max", false);
+	int ends[2];
+
+	(void)state;
+	rig_stop(&source);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(gw_vm_save(source.vm, ends[0], NULL), 0);
+	assert_false(rig_status(&source).running);
+	assert_int_equal(gw_vm_cont(source.vm, NULL), 0);
+	assert_false(rig_status(&source).running);
+	close(ends[1]);
+	(void)rig_expect(&source, GW_VM_RUNNING);
+	rig_run_on(&source, 100, 0);
+	rig_end(&source);
+}
+
 static void tells_that_it_was_killed(void **state)
 {
 	struct rig_guest guest = rig_start(SMALL, false);
@@ -352,6 +371,7 @@ int main(void)
 	        cmocka_unit_test(touches_no_memory_before_cont),
 	        cmocka_unit_test(answers_while_it_saves),
 	        cmocka_unit_test(survives_a_reader_that_leaves),
+	        cmocka_unit_test(runs_on_when_a_save_is_dropped),
 	        cmocka_unit_test(tells_that_it_was_killed),
 	        cmocka_unit_test(powers_itself_off),
 	        cmocka_unit_test(resets_and_runs_on),
