@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,20 +67,6 @@ static json_t *as_json(const struct gw_model_times *t)
 	return result;
 }
 
-static void as_text(const struct gw_model_times *t)
-{
-	if (isinf(t->iterative_s)) {
-		(void)printf("the iterative part never ends: the VM writes as fast as the link "
-		             "carries\n");
-	} else {
-		(void)printf("iterative    %10.2f s, %llu rounds after the first\n", t->iterative_s,
-		             (unsigned long long)t->rounds);
-	}
-	(void)printf("stopped      %10.2f s\npulled       %10.2f s\ntotal        %10.2f s\n"
-	             "unavailable  %10.2f s\n",
-	             t->stopped_s, t->pull_s, t->total_s, t->unavailable_s);
-}
-
 static int show(enum gw_model_kind kind, const struct gw_model_input *input, const char *json,
                 struct gw_error *error)
 {
@@ -90,10 +75,7 @@ static int show(enum gw_model_kind kind, const struct gw_model_input *input, con
 
 	if (gw_model(kind, input, &times, &why))
 		return gw_fail(error, EINVAL, "%s", why);
-	if (json)
-		return gw_output_json(as_json(&times), json, error);
-	as_text(&times);
-	return 0;
+	return gw_output_json(as_json(&times), json, error);
 }
 
 static int find_kind(const char *name, enum gw_model_kind *kind, struct gw_error *error)
@@ -111,7 +93,7 @@ static int find_kind(const char *name, enum gw_model_kind *kind, struct gw_error
 static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struct gw_error *error)
 {
 	const char *volume = NULL, *bandwidth = NULL, *writes = "0", *reads = "0", *limit = "0";
-	const char *share = "1", *state = "0", *json = NULL;
+	const char *share = "1", *state = "0", *json = "-";
 	const struct gw_cli_option options[] = {
 	        {"volume", 0, GW_CLI_STRING, &volume, "MB", "V, all that is to be moved"},
 	        {"bandwidth", 0, GW_CLI_STRING, &bandwidth, "MB/s", "mu, the link's rate"},
@@ -122,7 +104,7 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	         "of the link, for what nobody waits for (1)"},
 	        {"state", 0, GW_CLI_STRING, &state, "MB",
 	         "post-copy: sent while the VM stands (0)"},
-	        {"json", 0, GW_CLI_STRING, &json, "FILE", "results as JSON; - is standard output"},
+	        {"json", 0, GW_CLI_STRING, &json, "FILE", "results; - is standard output (-)"},
 	        GW_CLI_END,
 	};
 	struct gw_model_input input = {0};
