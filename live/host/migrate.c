@@ -18,13 +18,14 @@
 #include "live/host/migrate.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "live/host/agent.h"
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
@@ -36,7 +37,6 @@
 
 #define CONNECT_MS        3000
 #define RECONNECT_MS      1000
-#define QUEUE             32
 #define STATE_CHUNK       (256u << 10)
 #define CONTROL_QUEUE_MAX (1u << 20) /* no more state is read while so much waits */
 #define DIGEST_CHUNK      4096u      /* pages: 16 MiB, a few milliseconds of hashing */
@@ -45,11 +45,6 @@
 #define DRAIN_NS          60000000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
 #define STATE_BYTES_GUESS (1u << 20)
-
-struct pending {
-	enum gw_event_kind kind;
-	char text[GW_TRACE_BYTES];
-};
 
 struct agent {
 	const struct gw_migrate_options *options;
@@ -65,8 +60,7 @@ struct agent {
 
 	struct gw_source *machine;
 	struct gw_actions actions;
-	struct pending queue[QUEUE];
-	size_t queued, taken;
+	struct gw_answers answers;
 	bool finished;
 
 	struct gw_link link;
@@ -104,13 +98,12 @@ struct agent {
 
 static void queue(struct agent *a, enum gw_event_kind kind, const char *text)
 {
-	struct pending *p = &a->queue[a->queued % QUEUE];
+	gw_answers_put(&a->answers, kind, text);
+}
 
-	if (a->queued - a->taken >= QUEUE)
-		return; /* cannot happen: a step asks for fewer answers than that */
-	p->kind = kind;
-	(void)snprintf(p->text, sizeof(p->text), "%s", text ? text : "");
-	a->queued++;
+static void lost(struct agent *a, const char *why)
+{
+	gw_answers_put_lost(&a->answers, why);
 }
 
 static void carry_out(struct agent *a);
@@ -126,29 +119,20 @@ static void step(struct agent *a, struct gw_event *event)
 
 static void drain_queue(struct agent *a)
 {
-	while (a->taken < a->queued && !a->finished) {
-		struct pending p = a->queue[a->taken++ % QUEUE];
-		struct gw_event event = {.kind = p.kind};
+	struct gw_answer answer;
 
-		if (p.kind == GW_EV_SURVEYED || p.kind == GW_EV_TRACKING || p.kind == GW_EV_SCANNED)
+	while (!a->finished && gw_answers_take(&a->answers, &answer)) {
+		struct gw_event event = {.kind = answer.kind};
+
+		if (answer.kind == GW_EV_SURVEYED || answer.kind == GW_EV_TRACKING ||
+		    answer.kind == GW_EV_SCANNED)
 			event.set = &a->pages;
-		else if (p.kind == GW_EV_PEEKED)
+		else if (answer.kind == GW_EV_PEEKED)
 			event.set = &a->peeked;
 		else
-			event.text = p.text;
+			event.text = answer.text;
 		step(a, &event);
 	}
-}
-
-/* Once is enough, however many messages of a step met the broken link: the queue is short. */
-static void lost(struct agent *a, const char *why)
-{
-	size_t i;
-
-	for (i = a->taken; i < a->queued; i++)
-		if (a->queue[i % QUEUE].kind == GW_EV_LINK_LOST)
-			return;
-	queue(a, GW_EV_LINK_LOST, why);
 }
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -321,23 +305,7 @@ static void send_mark(struct agent *a, enum gw_frame_kind kind, uint32_t number)
 
 static void send_message(struct agent *a, const struct gw_message *message)
 {
-	int err = a->link.up ? gw_mailbox_send(a->link.control, message) : 0;
-
-	if (err)
-		lost(a, strerror(-err));
-}
-
-static void send_map(struct agent *a, const struct gw_set *set)
-{
-	struct gw_run *runs = malloc(GW_MAP_RUNS_MAX * sizeof(*runs));
-	struct gw_message message;
-	uint64_t cursor = 0;
-
-	while (runs && gw_map_message(set, &cursor, runs, &message))
-		send_message(a, &message);
-	if (!runs)
-		lost(a, "no memory for the map of missing pages");
-	free(runs);
+	gw_agent_send(&a->link, message, &a->answers);
 }
 
 /* --- rate ---------------------------------------------------------------------------------- */
@@ -499,13 +467,12 @@ static void track(struct agent *a)
 static void scan(struct agent *a, bool final)
 {
 	struct gw_error error;
+	int err;
 
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
-	if (gw_tracker_scan(&a->tracker, &a->pages, final, &error))
-		queue(a, GW_EV_FAILED, error.text);
-	else
-		queue(a, GW_EV_SCANNED, NULL);
+	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
+	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
 static void peek(struct agent *a)
@@ -518,14 +485,13 @@ static void peek(struct agent *a)
 static void survey(struct agent *a)
 {
 	struct gw_error error;
+	int err;
 
 	if (!a->surveyed)
 		gw_set_clear(&a->pages);
 	a->surveyed = true;
-	if (gw_ram_populated(&a->ram, &a->pages, &error))
-		queue(a, GW_EV_FAILED, error.text);
-	else
-		queue(a, GW_EV_SURVEYED, NULL);
+	err = gw_ram_populated(&a->ram, &a->pages, &error);
+	gw_answers_put_result(&a->answers, GW_EV_SURVEYED, err, &error);
 }
 
 /* --- the VM -------------------------------------------------------------------------------- */
@@ -540,30 +506,19 @@ static void ask_vm(struct agent *a, int (*what)(struct gw_vm *, struct gw_error 
 	queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
 }
 
-static void close_state(struct agent *a)
-{
-	if (a->state_fd >= 0)
-		close(a->state_fd);
-	a->state_fd = -1;
-}
-
 static void save(struct agent *a)
 {
 	struct gw_error error;
-	int pair[2];
+	int the_vms;
 
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	if (!a->guest) {
 		queue(a, GW_EV_FAILED, "the hypervisor is gone");
 		return;
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
-		queue(a, GW_EV_FAILED, "no socket for the device state");
-		return;
-	}
-	a->state_fd = pair[0];
 	a->state_ended = false;
-	if (gw_vm_save(a->guest->vm, pair[1], &error))
+	if (gw_agent_open_state(&a->state_fd, &the_vms, &error) ||
+	    gw_vm_save(a->guest->vm, the_vms, &error))
 		queue(a, GW_EV_FAILED, error.text);
 }
 
@@ -579,7 +534,7 @@ static void stop(struct agent *a)
 /* While `stop` is on its way, `cont` follows its answer. */
 static void resume(struct agent *a)
 {
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	a->resuming = true;
 	if (!a->stopping)
 		ask_vm(a, gw_vm_cont);
@@ -737,23 +692,12 @@ static void connect_again(struct agent *a)
 	queue(a, GW_EV_LINK_UP, NULL);
 }
 
-/* Only an end has last words: a lost link must not make a stopped VM wait for a dead peer. */
-static bool ends(const struct gw_actions *actions)
-{
-	size_t i;
-
-	for (i = 0; i < actions->count; i++)
-		if (actions->at[i].kind == GW_ACT_FINISH)
-			return true;
-	return false;
-}
-
 static void hang_up(struct agent *a)
 {
 	if (!a->link.up)
 		return;
 	a->link.frame_bytes = a->bulk.sent_bytes + a->urgent.sent_bytes;
-	gw_link_close(&a->link, ends(&a->actions));
+	gw_link_close(&a->link, gw_actions_end(&a->actions));
 	a->bulk.sent_bytes = a->urgent.sent_bytes = 0;
 }
 
@@ -816,11 +760,10 @@ static void listen_to_bulk(struct agent *a)
 static void write_journal(struct agent *a, const struct gw_action *action)
 {
 	struct gw_error error;
+	int err = gw_journal_write(&a->journal, action->journal.record, action->journal.durable,
+	                           &error);
 
-	if (gw_journal_write(&a->journal, action->journal.record, action->journal.durable, &error))
-		queue(a, GW_EV_FAILED, error.text);
-	else
-		queue(a, GW_EV_JOURNALED, NULL);
+	gw_answers_put_result(&a->answers, GW_EV_JOURNALED, err, &error);
 }
 
 static void keep_round(struct agent *a, const struct gw_round *round)
@@ -874,7 +817,7 @@ static void act(struct agent *a, const struct gw_action *action)
 			(void)fprintf(a->options->trace, "%s\n", action->text);
 		break;
 	case GW_ACT_SEND: send_message(a, &action->message); break;
-	case GW_ACT_MAP: send_map(a, action->set); break;
+	case GW_ACT_MAP: gw_agent_send_map(&a->link, action->set, &a->answers); break;
 	case GW_ACT_JOURNAL: write_journal(a, action); break;
 	case GW_ACT_SURVEY: survey(a); break;
 	case GW_ACT_HANG_UP: hang_up(a); break;
@@ -922,7 +865,7 @@ static void fill_bulk(struct agent *a)
 	for (frames = 0; frames < FRAMES_A_TURN; frames++) {
 		struct gw_event event = {.kind = GW_EV_ROOM};
 
-		if (!a->link.up || a->finished || a->taken < a->queued)
+		if (!a->link.up || a->finished || gw_answers_any(&a->answers))
 			return;
 		flush_bulk(a);
 		if (!bulk_idle(a) || !gw_source_wants_room(a->machine))
@@ -945,36 +888,30 @@ static void show_progress(struct agent *a)
 
 enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_STOP, P_ASK, P_COUNT };
 
-static void watch(struct pollfd *item, int fd, bool in, bool out)
-{
-	item->fd = in || out ? fd : -1;
-	item->events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
-	item->revents = 0;
-}
-
 static void prepare_poll(struct agent *a, struct pollfd *items)
 {
 	bool bulk_waits, state_may;
 
 	memset(items, 0, P_COUNT * sizeof(*items));
-	watch(&items[P_CONTROL], -1, false, false);
-	watch(&items[P_URGENT], -1, false, false);
-	watch(&items[P_BULK], -1, false, false);
+	gw_agent_watch(&items[P_CONTROL], -1, false, false);
+	gw_agent_watch(&items[P_URGENT], -1, false, false);
+	gw_agent_watch(&items[P_BULK], -1, false, false);
 	if (a->link.up) {
 		bulk_waits = !bulk_idle(a) || gw_source_wants_room(a->machine);
-		watch(&items[P_CONTROL], gw_mailbox_fd(a->link.control), true,
-		      gw_mailbox_wants_to_write(a->link.control) || a->digesting);
-		watch(&items[P_URGENT], gw_mailbox_fd(a->link.urgent), true,
-		      !gw_sender_idle(&a->urgent) || a->urgent_taken < a->urgent_count);
-		watch(&items[P_BULK], a->link.bulk, !a->bulk_ended, bulk_waits);
+		gw_agent_watch(&items[P_CONTROL], gw_mailbox_fd(a->link.control), true,
+		               gw_mailbox_wants_to_write(a->link.control) || a->digesting);
+		gw_agent_watch(&items[P_URGENT], gw_mailbox_fd(a->link.urgent), true,
+		               !gw_sender_idle(&a->urgent) || a->urgent_taken < a->urgent_count);
+		gw_agent_watch(&items[P_BULK], a->link.bulk, !a->bulk_ended, bulk_waits);
 	}
 	state_may = a->state_fd >= 0 && !a->state_ended && a->link.up &&
 	            gw_mailbox_queued_bytes(a->link.control) < CONTROL_QUEUE_MAX;
-	watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL, false);
-	watch(&items[P_STATE], a->state_fd, state_may, false);
-	watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
-	watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1, a->control != NULL,
-	      false);
+	gw_agent_watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL,
+	               false);
+	gw_agent_watch(&items[P_STATE], a->state_fd, state_may, false);
+	gw_agent_watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
+	gw_agent_watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1,
+	               a->control != NULL, false);
 }
 
 static void stop_asked(struct agent *a)
@@ -1120,7 +1057,7 @@ static void give_back(struct agent *a)
 	hang_up(a);
 	if (a->shaped)
 		gw_shaping_remove(&a->shaping);
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	gw_control_close(a->control);
 	gw_journal_close(&a->journal);
 	gw_ram_close(&a->ram);
@@ -1208,21 +1145,13 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 static int open_journal(struct agent *a, struct gw_error *error)
 {
 	struct gw_journal *j = &a->journal;
-	const struct gw_vm *vm = a->guest->vm;
 	int err = gw_id_random(&j->id, error);
 
 	if (err)
 		return err;
 	j->side = GW_SIDE_SOURCE;
-	(void)snprintf(j->name, sizeof(j->name), "%s", vm->name);
+	gw_agent_note_guest(j, a->guest);
 	(void)snprintf(j->peer, sizeof(j->peer), "%s", a->options->to);
-	(void)snprintf(j->ram, sizeof(j->ram), "%s", vm->ram_path);
-	(void)snprintf(j->kind, sizeof(j->kind), "%s", a->guest->kind);
-	(void)snprintf(j->control, sizeof(j->control), "%s", a->guest->control);
-	j->pid = vm->pid;
-	j->ram_bytes = vm->ram_bytes;
-	j->vcpus = vm->vcpus;
-	j->paused = vm->paused;
 	err = gw_journal_create(j, a->options->dir, error);
 	return err ? err : gw_journal_write(j, GW_REC_LEAVING, false, error);
 }
