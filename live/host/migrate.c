@@ -760,10 +760,11 @@ static void listen_to_bulk(struct agent *a)
 static void write_journal(struct agent *a, const struct gw_action *action)
 {
 	struct gw_error error;
-	int err = gw_journal_write(&a->journal, action->journal.record, action->journal.durable,
-	                           &error);
 
-	gw_answers_put_result(&a->answers, GW_EV_JOURNALED, err, &error);
+	if (gw_journal_write(&a->journal, action->journal.record, action->journal.durable, &error))
+		queue(a, GW_EV_FAILED, error.text);
+	else
+		queue(a, GW_EV_JOURNALED, NULL);
 }
 
 static void keep_round(struct agent *a, const struct gw_round *round)

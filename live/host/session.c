@@ -653,15 +653,15 @@ static void read_control(struct session *s)
 static void write_journal(struct session *s, const struct gw_action *action)
 {
 	struct gw_error error;
-	int err;
 
 	if (s->journal.fd < 0) {
 		queue(s, GW_EV_JOURNALED, NULL); /* nothing was reserved: nothing to remember */
 		return;
 	}
-	err = gw_journal_write(&s->journal, action->journal.record, action->journal.durable,
-	                       &error);
-	gw_answers_put_result(&s->answers, GW_EV_JOURNALED, err, &error);
+	if (gw_journal_write(&s->journal, action->journal.record, action->journal.durable, &error))
+		queue(s, GW_EV_FAILED, error.text);
+	else
+		queue(s, GW_EV_JOURNALED, NULL);
 }
 
 static void act(struct session *s, const struct gw_action *action)
