@@ -42,7 +42,8 @@
 #define DIGEST_CHUNK      4096u      /* pages: 16 MiB, a few milliseconds of hashing */
 #define PROGRESS_NS       200000000ull
 #define ABOVE_THE_PACE    110 /* per cent: headers count for the class and not for the pace */
-#define DRAIN_NS          60000000000ull
+#define RESUME_NS         10000000000ull /* that a refused `cont` is asked for again */
+#define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
 #define STATE_BYTES_GUESS (1u << 20)
 
@@ -83,7 +84,8 @@ struct agent {
 	uint8_t *copies; /* GW_FRAME_PAGES_MAX pages */
 	bool draining;   /* the VM stands for an instant so that tracking sees all I/O */
 	bool stopping;   /* `stop` is on its way: `cont` would be refused */
-	bool resuming;   /* `cont` is on its way: nothing may make it wait */
+	bool resuming;   /* the VM is to run: nothing may make it wait */
+	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
 
 	bool digesting;
 	uint64_t digest_at;
@@ -123,6 +125,9 @@ static void drain_queue(struct agent *a)
 
 	while (!a->finished && gw_answers_take(&a->answers, &answer)) {
 		struct gw_event event = {.kind = answer.kind};
+
+		if (answer.kind == GW_EV_FAILED && a->resuming)
+			continue; /* of an earlier request: whether the VM runs is not known yet */
 
 		if (answer.kind == GW_EV_SURVEYED || answer.kind == GW_EV_TRACKING ||
 		    answer.kind == GW_EV_SCANNED)
@@ -434,7 +439,8 @@ static void start_tracking(struct agent *a)
 		return;
 	}
 	announce_tracker(a, why);
-	queue(a, GW_EV_TRACKING, NULL);
+	if (!a->draining) /* else once the VM runs again */
+		queue(a, GW_EV_TRACKING, NULL);
 }
 
 static void stop_tracking(struct agent *a)
@@ -496,16 +502,6 @@ static void survey(struct agent *a)
 
 /* --- the VM -------------------------------------------------------------------------------- */
 
-static void ask_vm(struct agent *a, int (*what)(struct gw_vm *, struct gw_error *))
-{
-	struct gw_error error;
-
-	if (a->guest && !what(a->guest->vm, &error))
-		return;
-	a->stopping = a->resuming = false; /* nothing is on its way */
-	queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
-}
-
 static void save(struct agent *a)
 {
 	struct gw_error error;
@@ -531,13 +527,41 @@ static void stop(struct agent *a)
 		queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
 }
 
-/* While `stop` is on its way, `cont` follows its answer. */
+/*
+ * What refuses `cont` now may take it soon: a request of somebody else that is under way, a disk
+ * that the destination has not let go of yet. Only after that is a VM left standing.
+ */
+static void resume_refused(struct agent *a, const char *why)
+{
+	uint64_t now = gw_now_ns();
+
+	if (a->guest && now < a->resume_until_ns) {
+		a->resume_at_ns = now + RESUME_AGAIN_NS;
+		return;
+	}
+	a->resuming = false;
+	queue(a, GW_EV_FAILED, why);
+}
+
+static void ask_to_run(struct agent *a)
+{
+	struct gw_error error;
+
+	a->resume_at_ns = UINT64_MAX;
+	if (!a->guest)
+		resume_refused(a, "the hypervisor is gone");
+	else if (gw_vm_cont(a->guest->vm, &error))
+		resume_refused(a, error.text);
+}
+
+/* While `stop` is on its way, `cont` follows its answer; or it is on its way itself. */
 static void resume(struct agent *a)
 {
 	gw_cleanup_close(&a->state_fd);
 	a->resuming = true;
-	if (!a->stopping)
-		ask_vm(a, gw_vm_cont);
+	a->resume_until_ns = gw_now_ns() + RESUME_NS;
+	if (!a->stopping && !a->draining)
+		ask_to_run(a);
 }
 
 static void drained(struct agent *a)
@@ -545,38 +569,51 @@ static void drained(struct agent *a)
 	struct gw_error error;
 
 	start_tracking(a);
-	if (gw_vm_cont(a->guest->vm, &error))
-		queue(a, GW_EV_FAILED, error.text);
+	if (!gw_vm_cont(a->guest->vm, &error))
+		return;
+	a->draining = false;
+	queue(a, GW_EV_FAILED, error.text);
 }
 
 static void has_stopped(struct agent *a)
 {
 	a->stopping = false;
-	if (a->draining)
+	if (a->resuming)
+		ask_to_run(a);
+	else if (a->draining)
 		drained(a);
-	else if (a->resuming)
-		ask_vm(a, gw_vm_cont);
 	else
 		queue(a, GW_EV_STOPPED, NULL);
+}
+
+static void runs(struct agent *a)
+{
+	if (a->draining && !a->resuming) {
+		if (a->tracking)
+			queue(a, GW_EV_TRACKING, NULL);
+	} else {
+		queue(a, GW_EV_RUNNING, NULL);
+	}
+	a->draining = a->resuming = false;
+	a->resume_at_ns = UINT64_MAX;
+}
+
+static void has_refused(struct agent *a, const char *why)
+{
+	a->stopping = a->draining = false;
+	if (a->resuming)
+		resume_refused(a, why);
+	else
+		queue(a, GW_EV_FAILED, why);
 }
 
 static void vm_event(struct agent *a, const struct gw_vm_event *event)
 {
 	switch (event->kind) {
 	case GW_VM_STOPPED: has_stopped(a); break;
-	case GW_VM_RUNNING:
-		if (a->draining) {
-			a->draining = false;
-		} else {
-			a->resuming = false;
-			queue(a, GW_EV_RUNNING, NULL);
-		}
-		break;
+	case GW_VM_RUNNING: runs(a); break;
 	case GW_VM_SAVED: queue(a, GW_EV_SAVED, NULL); break;
-	case GW_VM_REFUSED:
-		a->stopping = a->resuming = a->draining = false;
-		queue(a, GW_EV_FAILED, event->text);
-		break;
+	case GW_VM_REFUSED: has_refused(a, event->text); break;
 	case GW_VM_SHUTDOWN: queue(a, GW_EV_VM_GONE, "the guest powered itself off"); break;
 	case GW_VM_DIED: queue(a, GW_EV_VM_GONE, event->text); break;
 	case GW_VM_LOADED:
@@ -585,23 +622,27 @@ static void vm_event(struct agent *a, const struct gw_vm_event *event)
 	}
 }
 
+/* Nothing of what it was asked for will be answered. */
+static void forget_guest(struct agent *a)
+{
+	gw_guest_close(a->guest);
+	a->guest = NULL;
+	a->stopping = a->draining = a->resuming = false;
+	a->resume_at_ns = UINT64_MAX;
+}
+
 static void read_vm(struct agent *a)
 {
 	struct gw_vm_event event = {0};
 	int got;
 
 	while (a->guest && (got = gw_vm_next(a->guest->vm, &event)) != 0) {
-		if (got < 0) {
+		if (got < 0)
 			queue(a, GW_EV_VM_GONE, "its control connection broke");
-			gw_guest_close(a->guest);
-			a->guest = NULL;
-			return;
-		}
-		vm_event(a, &event);
-		if (event.kind == GW_VM_DIED) {
-			gw_guest_close(a->guest);
-			a->guest = NULL;
-		}
+		else
+			vm_event(a, &event);
+		if (got < 0 || event.kind == GW_VM_DIED)
+			forget_guest(a);
 	}
 }
 
@@ -981,7 +1022,7 @@ static void turn(struct agent *a)
 	struct pollfd items[P_COUNT];
 	struct gw_event tick = {.kind = GW_EV_TICK};
 	uint64_t deadline = gw_source_deadline(a->machine), now = gw_now_ns();
-	int wait = gw_poll_ms(deadline, now);
+	int wait = gw_poll_ms(deadline < a->resume_at_ns ? deadline : a->resume_at_ns, now);
 
 	prepare_poll(a, items);
 	if (a->link.up && wait != 0 && (wait < 0 || wait > 100))
@@ -997,26 +1038,14 @@ static void turn(struct agent *a)
 		stop_asked(a);
 	if (items[P_ASK].revents)
 		answer_control(a);
+	if (gw_now_ns() >= a->resume_at_ns)
+		ask_to_run(a);
 	drain_queue(a);
 	if (!a->finished && gw_now_ns() >= gw_source_deadline(a->machine))
 		step(a, &tick);
 	drain_queue(a);
 	update_pace(a);
 	show_progress(a);
-}
-
-/* A move that ended in the instant in which the VM stood for its tracking: it is let run. */
-static void end_draining(struct agent *a)
-{
-	uint64_t until = gw_now_ns() + DRAIN_NS;
-	struct pollfd item = {.events = POLLIN};
-
-	while (a->draining && a->guest && gw_now_ns() < until) {
-		item.fd = gw_vm_fd(a->guest->vm);
-		(void)poll(&item, 1, gw_poll_ms(until, gw_now_ns()));
-		read_vm(a);
-	}
-	stop_tracking(a);
 }
 
 /* --- setting up ---------------------------------------------------------------------------- */
@@ -1125,7 +1154,6 @@ static void run(struct agent *a, struct gw_event *first)
 			a->result->latency_ns = gw_net_rtt_ns(gw_mailbox_fd(a->link.control)) / 2;
 		turn(a);
 	}
-	end_draining(a);
 	a->result->metrics = *gw_source_metrics(a->machine);
 	a->result->metrics.bytes_on_link = gw_link_bytes(&a->link); /* with the last word */
 }
@@ -1137,6 +1165,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(result, 0, sizeof(*result));
 	a->options = options;
 	a->result = result;
+	a->resume_at_ns = UINT64_MAX;
 	a->state_fd = -1;
 	a->journal.fd = -1;
 	a->ram.fd = -1;
