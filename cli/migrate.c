@@ -349,7 +349,6 @@ static int follow(const char *name, const struct asked *asked, struct gw_migrate
 		               "up by itself; `recover` belongs to the source",
 		               name);
 	}
-	o->other_address = asked->to && strcmp(asked->to, journal.peer);
 	if (asked->to)
 		(void)snprintf(journal.peer, sizeof(journal.peer), "%s", asked->to);
 	return gw_migrate_recover(&journal, o, result, error);

@@ -459,7 +459,7 @@ static void became_whole(struct gw_destination *d, const struct gw_event *ev,
 
 static void answer_resume(struct gw_destination *d, struct gw_actions *out)
 {
-	struct gw_message message = {.kind = GW_MSG_STANDING};
+	struct gw_message message = {.kind = GW_MSG_STANDING, .standing.host = d->config.host};
 
 	d->resume_asked = false;
 	if (d->whole)
@@ -543,7 +543,8 @@ static void journaled(struct gw_destination *d, const struct gw_event *ev, struc
 	switch (d->state) {
 	case GW_STATE_RESERVATION:
 		enter(d, ev, out, GW_STATE_ITERATIVE_PRE_COPY, "its place is reserved");
-		send_plain(out, GW_MSG_ACCEPT);
+		send(out,
+		     (struct gw_message){.kind = GW_MSG_ACCEPT, .accept.host = d->config.host});
 		break;
 	case GW_STATE_STOP_AND_COPY:
 		if (d->prepared) {
@@ -928,6 +929,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 	case GW_EV_LINK_UP: link_up(d, ev); break;
 	case GW_EV_LINK_LOST: link_lost(d, ev, out); break;
 	case GW_EV_VM_GONE: vm_gone(d, ev, out); break;
+	case GW_EV_UNWRITTEN:
 	case GW_EV_FAILED: failed(d, ev, out); break;
 	case GW_EV_ABORT:
 		if (!d->prepared)

@@ -729,7 +729,7 @@ static void write_journal(struct session *s, const struct gw_action *action)
 		return;
 	}
 	if (gw_journal_write(&s->journal, action->journal.record, action->journal.durable, &error))
-		queue(s, GW_EV_FAILED, error.text);
+		queue(s, GW_EV_UNWRITTEN, error.text);
 	else
 		queue(s, GW_EV_JOURNALED, NULL);
 }
@@ -897,6 +897,7 @@ static int make_machine(struct session *s, uint64_t pages, uint32_t vcpus, struc
 	const char *why = gw_probe_lacks(s->options->probe, "faults");
 	struct gw_destination_config config = {
 	        .id = s->options->id,
+	        .host = s->options->identity,
 	        .ram_pages = pages,
 	        .vcpus = vcpus,
 	        .serves_faults = why == NULL,

@@ -121,6 +121,8 @@ class Case(unittest.TestCase):
             phase = pulled if policy == "postcopy" else plain
             if point == "before-committed" and victim != "source agent":
                 phase = "handover"  # the agent lives, and is decided
+            if point in ("before-prepared", "after-prepared") and victim == "source VM":
+                phase = "handover"  # its device state was whole: nothing of it is needed any more
             if point == "after-mine" and victim == "destination VM":
                 phase = "handover"  # it never ran there: `cont` was not taken
             with self.subTest(policy=policy, point=point, victim=victim):
