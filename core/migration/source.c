@@ -1324,7 +1324,10 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_EV_SCANNED: scanned(s, ev, out); break;
 	case GW_EV_PEEKED: gw_set_union(&s->skip, ev->set); break;
 	case GW_EV_STOPPED: vm_stands(s, ev, out); break;
-	case GW_EV_SAVED: s->waiting_since_ns = ev->now_ns; break;
+	case GW_EV_SAVED:
+		s->waiting_since_ns = ev->now_ns;
+		gw_trace(out, ev->now_ns, WHO, "the device state is saved");
+		break;
 	case GW_EV_RUNNING:
 		if (s->state == GW_STATE_CANCELLED && s->resuming)
 			came_back(s, ev, out);

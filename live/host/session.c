@@ -76,6 +76,7 @@ struct session {
 	int state_fd;
 	bool run_asked;
 	bool may_load; /* the stream may flow into the hypervisor */
+	bool state_ended;
 	struct bytes state;
 	uint8_t *buffer; /* STATE_CHUNK */
 
@@ -373,6 +374,9 @@ static void flush_state(struct session *s)
 	}
 	if (s->state.taken == s->state.count)
 		s->state.taken = s->state.count = 0;
+	/* One that is cut short is refused by who loads it, not waited for. */
+	if (s->may_load && s->state_ended && !s->state.count && s->state_fd >= 0)
+		(void)shutdown(s->state_fd, SHUT_WR);
 }
 
 static void keep_state(struct session *s, const uint8_t *from, size_t count)
@@ -684,10 +688,14 @@ static void read_control(struct session *s)
 	while (s->link.up && (got = gw_mailbox_next(s->link.control, &message, &error)) == 1) {
 		struct gw_event event = {.kind = GW_EV_MESSAGE, .message = &message};
 
-		if (message.kind == GW_MSG_STATE)
+		if (message.kind == GW_MSG_STATE) {
 			keep_state(s, message.state.bytes, message.state.count);
-		else if (message.kind != GW_MSG_STATE_END)
+		} else if (message.kind == GW_MSG_STATE_END) {
+			s->state_ended = true;
+			flush_state(s);
+		} else {
 			step(s, &event);
+		}
 		drain_queue(s);
 		if (s->finished || !s->link.up)
 			return;

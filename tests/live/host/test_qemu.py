@@ -240,6 +240,7 @@ class Others(Case):
                                      ("session", "after-prepared", False),
                                      ("destination VM", "before-committed", False),
                                      ("session", "after-mine", True),
+                                     ("source VM", "before-prepared", True),
                                      ("source agent", "after-gone", True),
                                      ("source VM", "after-gone", True)):
             with self.subTest(victim=victim, point=point):
