@@ -196,7 +196,8 @@ static bool put_standing(struct out *out, const struct gw_message *m)
 {
 	put(out, (uint64_t)m->standing.standing, 1);
 	put_bytes(out, m->standing.host.bytes, GW_ID_BYTES);
-	return standing_is_known((uint64_t)m->standing.standing) && host_is_named(&m->standing.host);
+	return standing_is_known((uint64_t)m->standing.standing) &&
+	       host_is_named(&m->standing.host);
 }
 
 static void put_done(struct out *out, const struct gw_message *m)
