@@ -124,16 +124,16 @@ static int make_folder(const char *dir, struct gw_error *error)
 /* Under a name of its own first: what stands under the right one is whole. */
 static int make_identity(const char *dir, const char *path, struct gw_error *error)
 {
-	char text[ID_TEXT + 1], draft[600];
+	char id[ID_TEXT], text[ID_TEXT + 1], draft[600];
 	_cleanup_close_ int fd = -1;
 	struct gw_id host;
 	int err = gw_id_random(&host, error);
 
 	if (err)
 		return err;
-	gw_id_text(&host, text);
+	gw_id_text(&host, id);
+	(void)snprintf(text, sizeof(text), "%s\n", id);
 	(void)snprintf(draft, sizeof(draft), "%s.%d", path, (int)getpid());
-	strcat(text, "\n");
 	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, text, ID_TEXT) != ID_TEXT || fsync(fd) ||
 	    (link(draft, path) && errno != EEXIST))
