@@ -14,7 +14,9 @@ import unittest
 from rig import GODWIT, PATIENCE, Rig, alive, eventually, kill, main, why_not
 
 CONTROL, BULK, URGENT = 1, 2, 3
-HELLO, OFFER, REFUSE, STANDING, RESUME, PING = 1, 2, 4, 19, 18, 22
+HELLO, OFFER, ACCEPT, REFUSE, SWITCH, STATE, STATE_END = 1, 2, 3, 4, 6, 8, 9
+ABORTED, RESUME, STANDING, PING = 16, 18, 19, 22
+SWITCH_MARK = b"GMPF" + struct.pack("<HHII", 4, 0, 0, 0)
 PREPARED_LINE = "Stop-and-Copy -> Commitment"
 UNKNOWN = 1
 
@@ -51,6 +53,24 @@ class Peer:
     def close(self):
         for sock in self.socks.values():
             sock.close()
+
+
+def overhear(rig, name):
+    """The body of the OFFER that a source makes: who answers its HELLOs hears it, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        move = rig.a.migrate(name, listener.getsockname(), policy="stop-copy")
+        socks = []
+        for _ in range(3):
+            sock, _ = listener.accept()
+            socks.append(sock)
+            sock.sendall(exactly(sock, 40))  # what it says of itself is said back
+        length, kind, _ = struct.unpack("<IHH", exactly(socks[-1], 8))
+        assert kind == OFFER
+        body = exactly(socks[-1], length)
+        for sock in socks:
+            sock.close()
+    move.fails()
+    return body
 
 
 def hello(channel, ident):
@@ -121,6 +141,23 @@ class HostilePeers(Case):
             kind, body = peer.hear()
         self.assertEqual(kind, REFUSE, self.rig.story())
         self.assertIn(b"first message", body)
+        self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
+
+    def test_half_a_device_state_is_none(self):
+        """A source's VM that dies while it saves: nobody waits for the rest of its state."""
+        self.rig.a.native("vm", pages=64, populate=64)
+        offered = overhear(self.rig, "vm")
+        peer = self.peer()
+        peer.say(OFFER, offered)
+        kind, _ = peer.hear()
+        self.assertEqual(kind, ACCEPT, self.rig.story())
+        peer.say(SWITCH, bytes(9))
+        peer.socks[BULK].sendall(SWITCH_MARK)
+        peer.say(STATE, b"GWNATIV1")
+        peer.say(STATE_END)
+        peer.socks[CONTROL].settimeout(20)  # a silent source is given up after 30 s
+        kind, _ = peer.hear()
+        self.assertEqual(kind, ABORTED, self.rig.story())
         self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
 
     def test_a_part_of_a_hello(self):
@@ -254,6 +291,15 @@ class SomebodyElse(Case):
         self.assertTrue(vm.works_on())
         self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
         self.assertTrue(self.rig.a.no_open_question(), self.rig.a.left())
+
+    def test_a_vm_that_is_resumed_after_commit_is_stopped_again(self):
+        vm = self.rig.a.native("vm", pages=768, populate=768, writes=500)
+        move = self.rig.a.migrate("vm", self.rig.b, policy="postcopy", bandwidth="24mbit")
+        self.assertTrue(move.reached("-> Pull"), self.rig.story())
+        self.assertEqual(vm.ask("cont"), "running")
+        self.assertTrue(move.reached("it is stopped again"), self.rig.story())
+        self.assertTrue(eventually(lambda: vm.state() != "running"), self.rig.story())
+        self.assertEqual(self.rig.running("vm"), [self.rig.b], self.rig.story())
 
     def test_a_vm_that_is_resumed_while_no_agent_looks_stays(self):
         vm = self.rig.a.native("vm", pages=64, populate=64, writes=500)
