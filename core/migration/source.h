@@ -29,8 +29,8 @@ struct gw_source_config {
 	uint64_t reconnect_ns;      /* how long a lost link is tried again */
 	bool verify;
 	bool paused; /* the VM does not run and must not be started */
-	/* A person named another address than before: that it knows nothing there proves nothing. */
-	bool other_address;
+	/* Which host the destination is, as an earlier agent had learned; all zeros: not known. */
+	struct gw_id destination;
 };
 
 struct gw_source;

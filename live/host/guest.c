@@ -230,6 +230,7 @@ int gw_guest_reopen(struct gw_guest *guest, const char *kind, const char *name, 
 		gw_guest_close(guest);
 		return err;
 	}
+	guest->runs = !guest->vm->paused;
 	guest->vm->paused = paused;
 	(void)snprintf(guest->kind, sizeof(guest->kind), "%s", kind);
 	(void)snprintf(guest->control, sizeof(guest->control), "%s", control);

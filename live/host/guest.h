@@ -15,6 +15,7 @@ struct gw_guest {
 	char kind[16];        /* "qemu", "native" */
 	char control[256];    /* its control socket */
 	bool direct_io;       /* its disks write to guest memory behind the page tables */
+	bool runs;            /* reopened: it was found running */
 	bool balloon;         /* pages may become holes while it runs */
 	uint64_t state_bytes; /* expected size of the device state */
 	int lock;             /* owned: no other migration of this VM may begin */

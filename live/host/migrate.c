@@ -85,6 +85,7 @@ struct agent {
 	bool draining;   /* the VM stands for an instant so that tracking sees all I/O */
 	bool stopping;   /* `stop` is on its way: `cont` would be refused */
 	bool resuming;   /* the VM is to run: nothing may make it wait */
+	bool runs;       /* somebody resumed what we had stopped */
 	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
 
 	bool digesting;
@@ -577,7 +578,7 @@ static void drained(struct agent *a)
 
 static void has_stopped(struct agent *a)
 {
-	a->stopping = false;
+	a->stopping = a->runs = false;
 	if (a->resuming)
 		ask_to_run(a);
 	else if (a->draining)
@@ -592,6 +593,7 @@ static void runs(struct agent *a)
 		if (a->tracking)
 			queue(a, GW_EV_TRACKING, NULL);
 	} else {
+		a->runs = true;
 		queue(a, GW_EV_RUNNING, NULL);
 	}
 	a->draining = a->resuming = false;
@@ -644,6 +646,13 @@ static void read_vm(struct agent *a)
 		if (got < 0 || event.kind == GW_VM_DIED)
 			forget_guest(a);
 	}
+}
+
+/* What the VM has said already is heard first. One that was resumed and then died did run on. */
+static void look(struct agent *a)
+{
+	read_vm(a);
+	queue(a, a->runs ? GW_EV_RUNNING : GW_EV_STOPPED, NULL);
 }
 
 static void read_state(struct agent *a)
@@ -803,9 +812,17 @@ static void write_journal(struct agent *a, const struct gw_action *action)
 	struct gw_error error;
 
 	if (gw_journal_write(&a->journal, action->journal.record, action->journal.durable, &error))
-		queue(a, GW_EV_FAILED, error.text);
+		queue(a, GW_EV_UNWRITTEN, error.text);
 	else
 		queue(a, GW_EV_JOURNALED, NULL);
+}
+
+static void keep_peer(struct agent *a, const struct gw_id *host)
+{
+	struct gw_error error;
+
+	if (gw_journal_note_host(&a->journal, host, &error))
+		queue(a, GW_EV_FAILED, error.text);
 }
 
 static void keep_round(struct agent *a, const struct gw_round *round)
@@ -879,6 +896,8 @@ static void act(struct agent *a, const struct gw_action *action)
 		update_pace(a);
 		break;
 	case GW_ACT_STOP: stop(a); break;
+	case GW_ACT_LOOK: look(a); break;
+	case GW_ACT_PEER: keep_peer(a, &action->host); break;
 	case GW_ACT_SAVE: save(a); break;
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
@@ -1118,7 +1137,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .state_bytes = STATE_BYTES_GUESS,
 	        .verify = o->verify,
 	        .paused = a->journal.paused,
-	        .other_address = o->other_address,
+	        .destination = a->journal.host,
 	};
 	if (guest && guest->spec) {
 		config->spec = (const uint8_t *)guest->spec;
@@ -1267,8 +1286,10 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 		return finish_release(&a);
 	}
 	if (!gw_guest_reopen(&guest, journal->kind, journal->name, journal->control, journal->pid,
-	                     journal->ram, journal->paused, error))
+	                     journal->ram, journal->paused, error)) {
 		a.guest = &guest;
+		a.runs = guest.runs;
+	}
 	err = gw_ram_open(&a.ram, journal->ram, 0, error);
 	if (!err)
 		err = hold_memory(&a, journal->name, error);

@@ -64,6 +64,12 @@ static const struct golden goldens[] = {
          MS, 0, 0},
         {"destination-crash-whole", "precopy", NULL, NULL, FAULT_CRASH_DESTINATION, "says DONE", MS,
          0, 0},
+        {"source-vm-dies-saved", "precopy", NULL, NULL, FAULT_KILL_SOURCE_VM, "says STATE_END", 0,
+         0, 0},
+        {"source-resumed-behind", "precopy", NULL, NULL, FAULT_RESUME_SOURCE, "says PREPARED", 0, 0,
+         0},
+        {"destination-forgets", "precopy", NULL, NULL, FAULT_FORGET_DESTINATION, "says ACTIVATED",
+         MS, 0, 0},
         {"doubt", "precopy", NULL, NULL, FAULT_CUT, "says COMMIT", HOUR, 0, 0},
         {"unfinished", "postcopy", NULL, NULL, FAULT_CUT, "pages to push", HOUR, 0, 0},
 };

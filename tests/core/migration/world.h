@@ -37,7 +37,9 @@ enum fault {
 	FAULT_REFUSE_RESERVATION, /* likewise its next reservation */
 	FAULT_FAIL_SOURCE,        /* the source's next request to its VM or tracker fails */
 	FAULT_FAIL_DESTINATION,
-	FAULT_SLOW, /* answers take `for_ns` longer from now on */
+	FAULT_SLOW,               /* answers take `for_ns` longer from now on */
+	FAULT_RESUME_SOURCE,      /* somebody says `cont` to the source's hypervisor */
+	FAULT_FORGET_DESTINATION, /* its agent dies; journal and identity are lost */
 	FAULTS
 };
 
