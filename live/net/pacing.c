@@ -121,7 +121,7 @@ static void start(struct gw_pacer *pacer, uint64_t measured)
 /* As long as more is acknowledged than is offered, a queue is emptying. */
 static void drain(struct gw_pacer *pacer, uint64_t measured)
 {
-	if (measured > percent(pacer->link_bytes_per_s, DRAIN_GAIN + 25) &&
+	if (measured > percent(pacer->link_bytes_per_s, DRAIN_GAIN + 35) &&
 	    ++pacer->windows * pacer->short_ns < DRAIN_NS)
 		return;
 	pacer->gain = pacer->share;
