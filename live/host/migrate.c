@@ -61,6 +61,8 @@ struct agent {
 	bool surveyed;       /* `pages` still holds the data of an earlier look */
 	struct gw_set pages; /* the set that an event carries */
 	struct gw_set peeked;
+	struct gw_run hot[GW_FRAME_RUNS_MAX];
+	unsigned hot_count;
 
 	struct gw_source *machine;
 	struct gw_actions actions;
@@ -1170,6 +1172,8 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .order = o->order,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
+	        .hot = a->hot,
+	        .hot_count = a->hot_count,
 	        .vcpus = a->journal.vcpus,
 	        .ram_pages = a->ram.pages,
 	        .limit_bytes_per_s = o->bandwidth_bytes_per_s,
@@ -1271,6 +1275,8 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
+	if (!err && options->policy.kind->pulls)
+		a.hot_count = gw_guest_hot_pages(guest, a.hot, GW_FRAME_RUNS_MAX);
 	if (!err)
 		err = open_journal(&a, error);
 	if (!err) {

@@ -6,6 +6,7 @@
 #define DRAIN_GAIN    50                    /* while the queue that was caused empties */
 #define DRAIN_NS      UINT64_C(10000000000) /* at most so long */
 #define START_WINDOWS 20 /* unpaced at most so long, while TCP finds the rate by itself */
+#define LUMPS         80 /* per cent: acknowledgements are for 64 KiB at a time */
 #define SHORT_WINDOWS 3  /* so many in a row, and the link has become slower */
 #define SHORT_OF      90 /* per cent of what was offered */
 #define FLOOR         50 /* per cent of the most that was believed: no step falls below */
@@ -81,35 +82,43 @@ static void begin_drain(struct gw_pacer *pacer)
 	pacer->gain = DRAIN_GAIN;
 }
 
-static uint64_t middle(const uint64_t of[GW_PACER_LEVEL])
+/* The middle one of three windows; 0 if they differ by more than acknowledgements come in lumps. */
+static uint64_t level(const uint64_t of[GW_PACER_LEVEL])
 {
 	uint64_t least = of[0] < of[1] ? of[0] : of[1], most = of[0] < of[1] ? of[1] : of[0];
+	uint64_t middle = between(least, of[2], most);
 
-	return between(least, of[2], most);
+	least = of[2] < least ? of[2] : least;
+	most = of[2] > most ? of[2] : most;
+	return least < percent(most, LUMPS) ? 0 : middle;
 }
 
 /*
- * Before the link is known: wait until TCP no longer gains a tenth a window. The first windows may
- * show more than the link carries, because a token bucket starts full, so they do not count.
+ * Before the link is known: wait until TCP no longer gains a tenth a window, and windows are alike:
+ * in the first ones a token bucket is still full, in others somebody had no processor.
  */
+static uint64_t find(struct gw_pacer *pacer, uint64_t measured)
+{
+	uint64_t best = pacer->best_bytes_per_s, link;
+
+	if (measured > best)
+		pacer->best_bytes_per_s = measured;
+	if (measured > percent(best, 110))
+		pacer->levels = 0;
+	else
+		pacer->level[pacer->levels++ % GW_PACER_LEVEL] = measured;
+	link = pacer->levels < GW_PACER_LEVEL ? 0 : level(pacer->level);
+	if (!link && ++pacer->windows >= START_WINDOWS)
+		link = pacer->best_bytes_per_s;
+	return link;
+}
+
 static void start(struct gw_pacer *pacer, uint64_t measured)
 {
-	bool grows = measured > percent(pacer->best_bytes_per_s, 110);
-	uint64_t link;
+	uint64_t link = find(pacer, measured);
 
-	if (measured > pacer->best_bytes_per_s)
-		pacer->best_bytes_per_s = measured;
-	if (grows && ++pacer->windows < START_WINDOWS) {
-		pacer->levels = 0;
-		return;
-	}
-	pacer->level[pacer->levels++] = measured;
-	if (pacer->levels < GW_PACER_LEVEL)
-		return;
-	pacer->levels = 0;
-	link = middle(pacer->level);
 	if (!link)
-		return; /* nothing came through */
+		return;
 	believe(pacer, link);
 	/* Where the user's limit was reached, the link carries more: all of the limit is used. */
 	if (pacer->limit_bytes_per_s && link >= percent(pacer->limit_bytes_per_s, 97))

@@ -19,7 +19,7 @@
 
 #define GW_PACER_WINDOW_NS    UINT64_C(100000000)
 #define GW_PACER_SHARE        95 /* per cent of the link */
-#define GW_PACER_LEVEL        3  /* windows without gain; their median is the link */
+#define GW_PACER_LEVEL        3  /* windows without gain that are alike: the link */
 #define GW_PACER_PROBE_EVERY  10 /* windows to the first offer of more, and after one was taken */
 #define GW_PACER_PROBE_SELDOM 40 /* windows between two at most, if none is taken */
 
@@ -30,7 +30,7 @@ struct gw_pacer {
 	uint64_t rate_bytes_per_s;  /* what bulk may send now; 0: not paced */
 	uint64_t window_start_ns, window_acked_bytes;
 	uint64_t short_ns; /* a window while the link is not known, or a queue empties */
-	uint64_t level[GW_PACER_LEVEL]; /* the windows at the start that brought no gain */
+	uint64_t level[GW_PACER_LEVEL]; /* the last windows at the start that brought no gain */
 	uint64_t best_bytes_per_s;      /* of the windows since the link last fell short */
 	uint32_t levels;
 	uint32_t share;         /* per cent of the link that is offered mostly */

@@ -194,7 +194,7 @@ static void test_long_round_trip(void **state)
 /* The first window shows a full token bucket besides, the third one a sender without processor. */
 static void test_disturbed_start(void **state)
 {
-	static const uint64_t percents[] = {130, 100, 40, 101};
+	static const uint64_t percents[] = {130, 100, 40, 101, 99, 100};
 	struct gw_pacer pacer;
 	uint64_t now_ns = 0, acked = 0;
 
@@ -207,6 +207,25 @@ static void test_disturbed_start(void **state)
 		acked += 500000 / 100 * percents[i];
 		(void)gw_pacer_update(&pacer, now_ns, acked, true);
 	}
+	assert_int_equal(pacer.link_bytes_per_s, 50 * MEGABYTE_S);
+}
+
+/* Where no three are alike, the best is nearer to the link than any other. */
+static void test_uneven_start(void **state)
+{
+	struct gw_pacer pacer;
+	uint64_t now_ns = 0, acked = 0;
+	int windows = 0;
+
+	(void)state;
+	gw_pacer_init(&pacer, 0, 100000);
+	(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	for (; !pacer.link_bytes_per_s && windows < 100; windows++) {
+		now_ns += 10000000;
+		acked += windows % 2 ? 500000 : 100000;
+		(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	}
+	assert_in_range(windows, 10, 30);
 	assert_int_equal(pacer.link_bytes_per_s, 50 * MEGABYTE_S);
 }
 
@@ -313,6 +332,7 @@ int main(void)
 	        cmocka_unit_test(test_starts_soon),
 	        cmocka_unit_test(test_long_round_trip),
 	        cmocka_unit_test(test_disturbed_start),
+	        cmocka_unit_test(test_uneven_start),
 	        cmocka_unit_test(test_start_without_link),
 	        cmocka_unit_test(test_shaped_uses_all),
 	        cmocka_unit_test(test_offers_become_seldom),
