@@ -39,9 +39,10 @@
  * A faulted page that is on its way already arrives with its frame: small frames keep that short.
  * Where the link carries more in the time that is to be kept, larger ones cost less.
  */
-#define PULL_FRAME_NS  300000
-#define PULL_PAGES_MIN 8 /* 32 KiB, 0.7 ms at 400 Mbit/s */
-#define PULL_PAGES_MAX 64
+#define PULL_FRAME_NS    300000
+#define PULL_PAGES_MIN   4
+#define PULL_PAGES_FIRST 8 /* while the rate is not known */
+#define PULL_PAGES_MAX   64
 
 #define WHO "source"
 
@@ -620,6 +621,8 @@ static uint32_t pull_pages(struct gw_source *s, const struct gw_event *ev)
 		s->round_start_ns = ev->now_ns;
 		s->round_start_bytes = ev->link_bytes;
 	}
+	if (!s->bandwidth)
+		return PULL_PAGES_FIRST;
 	pages = s->bandwidth / GW_PAGE_BYTES * PULL_FRAME_NS / SECOND;
 	if (pages < PULL_PAGES_MIN)
 		return PULL_PAGES_MIN;

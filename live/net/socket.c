@@ -20,7 +20,7 @@
  * by a newer content of the page or by the switch.
  */
 #define BULK_UNSENT_BYTES (256 * 1024)
-#define PULL_UNSENT_BYTES (16 * 1024) /* 0.3 ms at 400 Mbit/s */
+#define PULL_UNSENT_BYTES (8 * 1024) /* 0.2 ms at 400 Mbit/s */
 
 /* Ethernet 14, IPv4 20 or IPv6 40, TCP 20 and its time stamps 12. */
 #define HEADERS_IPV4 66
