@@ -37,10 +37,13 @@
 #define MEASURE_NS        (SECOND / 10) /* QEMU, migration.c: BUFFER_DELAY, 100 ms */
 
 /*
- * A faulted page that is on its way already arrives with its frame: small frames keep that short,
- * 32 KiB are 0.7 ms at 400 Mbit/s.
+ * A faulted page that is on its way already arrives with its frame: small frames keep that short.
+ * Where the link carries more in the time that is to be kept, larger ones cost less.
  */
-#define PULL_PAGES 8
+#define PULL_FRAME_NS    300000
+#define PULL_PAGES_MIN   4
+#define PULL_PAGES_FIRST 8 /* while the rate is not known */
+#define PULL_PAGES_MAX   64
 
 #define WHO "source"
 
@@ -466,6 +469,7 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	}
 }
 
+/* What went over the link since the round, or the last part of Pull, began. */
 static void measure(struct gw_source *s, const struct gw_event *ev)
 {
 	s->measured_ns += ev->now_ns - s->round_start_ns;
@@ -556,9 +560,25 @@ static void stopped(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 		gw_act(out, GW_ACT_SURVEY);
 }
 
+/* Loading would fault on these, one after the other, while the VM stands. */
+static void send_hot(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	uint32_t i, count = 0;
+
+	for (i = 0; i < s->config.hot_count && count < GW_FRAME_PAGES_MAX; i++)
+		if (gw_set_has(&s->owed, s->config.hot[i].first))
+			s->runs[count++] = s->config.hot[i];
+	if (!count)
+		return;
+	gw_trace(out, ev->now_ns, WHO, "%u pages that loading may read go first", count);
+	emit(s, out, GW_BULK, count, count);
+}
+
 /* What is owed now is the last word: the VM is stopped. */
 static void switch_known(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
+	if (s->pulls)
+		send_hot(s, ev, out);
 	s->image_pages = gw_set_count(&s->owed);
 	gw_trace(out, ev->now_ns, WHO, "%llu pages are left at the switch, to be %s",
 	         (unsigned long long)s->image_pages, s->pulls ? "pulled" : "sent");
@@ -614,6 +634,8 @@ static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw
 	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s",
 	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name);
 	enter(s, ev, out, GW_STATE_PULL, why);
+	s->round_start_ns = ev->now_ns;
+	s->round_start_bytes = ev->link_bytes;
 	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = 0;
 	s->config.order.kind->start(&s->config.order, ev->now_ns);
 	s->marked = false;
@@ -642,12 +664,29 @@ static void release(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 
 /* --- room on the bulk connection ----------------------------------------------------------- */
 
+static uint32_t pull_pages(struct gw_source *s, const struct gw_event *ev)
+{
+	uint64_t pages;
+
+	if (ev->now_ns - s->round_start_ns >= MEASURE_NS) {
+		measure(s, ev);
+		s->round_start_ns = ev->now_ns;
+		s->round_start_bytes = ev->link_bytes;
+	}
+	if (!s->bandwidth)
+		return PULL_PAGES_FIRST;
+	pages = s->bandwidth / GW_PAGE_BYTES * PULL_FRAME_NS / SECOND;
+	if (pages < PULL_PAGES_MIN)
+		return PULL_PAGES_MIN;
+	return pages < PULL_PAGES_MAX ? (uint32_t)pages : PULL_PAGES_MAX;
+}
+
 static void push(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	uint32_t count, pages = 0, i;
 
 	count = (uint32_t)s->config.order.kind->next(&s->config.order, &s->owed, ev->now_ns,
-	                                             s->runs, GW_FRAME_RUNS_MAX, PULL_PAGES);
+	                                             s->runs, GW_FRAME_RUNS_MAX, pull_pages(s, ev));
 	for (i = 0; i < count; i++)
 		pages += (uint32_t)s->runs[i].count;
 	if (count)

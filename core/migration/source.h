@@ -17,6 +17,12 @@ struct gw_source_config {
 	const char *name;    /* borrowed as long as the machine lives */
 	const uint8_t *spec; /* borrowed likewise */
 	uint32_t spec_bytes;
+	/*
+	 * Pages that loading is likely to read, at most GW_FRAME_RUNS_MAX runs of one page,
+	 * ascending: a hint, borrowed likewise. Where the policy pulls they go before the state.
+	 */
+	const struct gw_run *hot;
+	uint32_t hot_count;
 	uint32_t vcpus;
 	uint64_t ram_pages;
 	uint64_t limit_bytes_per_s; /* 0: none */

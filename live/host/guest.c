@@ -23,6 +23,11 @@ static void clear(struct gw_guest *guest)
 	guest->lock = -1;
 }
 
+unsigned gw_guest_hot_pages(struct gw_guest *guest, struct gw_run *runs, unsigned max)
+{
+	return strcmp(guest->kind, "qemu") ? 0 : gw_qemu_hot_pages(guest->vm, runs, max);
+}
+
 void gw_guest_close(struct gw_guest *guest)
 {
 	if (guest->vm)

@@ -41,7 +41,6 @@
 #define CONTROL_QUEUE_MAX (1u << 20) /* no more state is read while so much waits */
 #define DIGEST_CHUNK      4096u      /* pages: 16 MiB, a few milliseconds of hashing */
 #define PROGRESS_NS       200000000ull
-#define ABOVE_THE_PACE    110 /* per cent: headers count for the class and not for the pace */
 #define RESUME_NS         10000000000ull /* that a refused `cont` is asked for again */
 #define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
@@ -58,6 +57,8 @@ struct agent {
 	bool surveyed;       /* `pages` still holds the data of an earlier look */
 	struct gw_set pages; /* the set that an event carries */
 	struct gw_set peeked;
+	struct gw_run hot[GW_FRAME_RUNS_MAX];
+	unsigned hot_count;
 
 	struct gw_source *machine;
 	struct gw_actions actions;
@@ -343,48 +344,77 @@ static bool shape(struct agent *a, uint64_t rate, struct gw_error *error)
 	return false;
 }
 
+/* The class leaves urgent pages their share: bulk need not. */
+static void use_all(struct agent *a)
+{
+	gw_pacer_shaped(&a->pacer);
+	gw_pacer_limit(&a->pacer, a->options->bandwidth_bytes_per_s);
+}
+
+static void shape_once(struct agent *a, uint64_t rate)
+{
+	struct gw_error error = {{0}};
+
+	a->shaping_tried = true;
+	a->shaped = shape(a, gw_net_with_headers(a->link.bulk, rate), &error);
+	a->shaped_rate = rate;
+	if (a->shaped)
+		use_all(a);
+	(void)snprintf(
+	        a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
+	        a->shaped ? "an HTB class of highest priority" : "paced bulk only: ", error.text);
+}
+
 /*
- * After the switch urgent pages must not queue behind bulk: bulk goes just below what the link was
- * seen to carry, and where we may, urgent pages have a traffic class of their own beside it.
+ * The class is of the link, whatever bulk offers of it now: urgent pages may use all of it. Offered
+ * more than that, bulk must get through to the link to see whether it carries that.
+ */
+static void adapt_class(struct agent *a)
+{
+	uint64_t rate = a->pacer.link_bytes_per_s;
+
+	if (!rate)
+		return;
+	if (a->pacer.rate_bytes_per_s > rate)
+		rate = a->pacer.rate_bytes_per_s;
+	rate = lower_rate(a->options->bandwidth_bytes_per_s, rate);
+	if (!a->shaping_tried) {
+		shape_once(a, rate);
+	} else if (a->shaped && rate != a->shaped_rate) {
+		a->shaped_rate = rate;
+		(void)gw_shaping_set_rate(&a->shaping, gw_net_with_headers(a->link.bulk, rate),
+		                          NULL);
+	}
+}
+
+static void begin_pacing(struct agent *a)
+{
+	a->pacing = true;
+	gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE,
+	              gw_net_rtt_ns(gw_mailbox_fd(a->link.urgent)));
+	if (a->shaped)
+		use_all(a);
+	if (a->result->bandwidth_bytes_per_s)
+		gw_pacer_learned(&a->pacer, a->result->bandwidth_bytes_per_s);
+	(void)gw_net_keep_queue_short(a->link.bulk, NULL);
+}
+
+/*
+ * After the switch urgent pages must not queue behind bulk: where we may they have a traffic class
+ * of their own, before bulk's in all that the link was seen to carry; else bulk goes just below
+ * that.
  */
 static void pace_pull(struct agent *a)
 {
-	uint64_t now = gw_now_ns(), rate, class_rate;
 	uint64_t acked = gw_net_acked_bytes(a->link.bulk) +
 	                 gw_net_acked_bytes(gw_mailbox_fd(a->link.urgent));
-	struct gw_error error = {{0}};
 
-	if (!a->pacing) {
-		a->pacing = true;
-		gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE);
-		if (a->result->bandwidth_bytes_per_s)
-			gw_pacer_learned(&a->pacer, a->result->bandwidth_bytes_per_s);
-		(void)gw_net_keep_queue_short(a->link.bulk, NULL);
-	}
-	rate = gw_pacer_update(&a->pacer, now, acked,
-	                       !bulk_idle(a) || gw_source_wants_room(a->machine));
-	if (!a->pacer.link_bytes_per_s) {
-		set_pace(a, rate);
-		return;
-	}
-	/* The class is of the link, whatever bulk offers of it now: urgent pages may use all of it.
-	 */
-	class_rate = a->pacer.link_bytes_per_s / 100 * GW_PACER_SHARE;
-	class_rate = lower_rate(a->options->bandwidth_bytes_per_s,
-	                        rate > class_rate ? rate : class_rate);
-	if (!a->shaping_tried) {
-		a->shaping_tried = true;
-		a->shaped = shape(a, class_rate / 100 * ABOVE_THE_PACE, &error);
-		a->shaped_rate = class_rate;
-		(void)snprintf(a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
-		               a->shaped ? "an HTB class of highest priority" : "paced bulk only: ",
-		               error.text);
-	}
-	if (a->shaped && class_rate != a->shaped_rate) {
-		a->shaped_rate = class_rate;
-		(void)gw_shaping_set_rate(&a->shaping, class_rate / 100 * ABOVE_THE_PACE, NULL);
-	}
-	set_pace(a, rate);
+	if (!a->pacing)
+		begin_pacing(a);
+	(void)gw_pacer_update(&a->pacer, gw_now_ns(), acked,
+	                      !bulk_idle(a) || gw_source_wants_room(a->machine));
+	adapt_class(a);
+	set_pace(a, a->pacer.rate_bytes_per_s);
 }
 
 static void update_pace(struct agent *a)
@@ -1128,6 +1158,8 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .order = o->order,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
+	        .hot = a->hot,
+	        .hot_count = a->hot_count,
 	        .vcpus = a->journal.vcpus,
 	        .ram_pages = a->ram.pages,
 	        .limit_bytes_per_s = o->bandwidth_bytes_per_s,
@@ -1221,6 +1253,8 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
+	if (!err && options->policy.kind->pulls)
+		a.hot_count = gw_guest_hot_pages(guest, a.hot, GW_FRAME_RUNS_MAX);
 	if (!err)
 		err = open_journal(&a, error);
 	if (!err) {

@@ -88,6 +88,7 @@ struct agent {
 
 struct world {
 	struct world_config config;
+	struct gw_run hot[HOT_MAX];
 	uint64_t now, chance, order, lines, steps, version, writes_left;
 	struct happening **heap;
 	size_t heap_count, heap_room, waiting;

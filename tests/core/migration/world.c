@@ -380,6 +380,8 @@ static void start_source(struct world *w)
 	const struct world_config *c = &w->config;
 	struct gw_source_config config = {
 	        .name = "small",
+	        .hot = w->hot,
+	        .hot_count = c->hot,
 	        .vcpus = c->vcpus,
 	        .ram_pages = c->pages,
 	        .state_bytes = 4096,
@@ -400,6 +402,8 @@ static void start_source(struct world *w)
 	for (i = 0; i < 2 && c->settings[i][0]; i++)
 		if (gw_policy_set(&config.policy, c->settings[i][0], c->settings[i][1]))
 			abort();
+	for (i = 0; i < (int)c->hot; i++)
+		w->hot[i] = (struct gw_run){c->pages * (uint64_t)i / c->hot, 1};
 	give_memory(w, SOURCE, gw_source_bytes(c->pages));
 	(void)gw_source_init(a->memory, &config);
 	a->alive = true;
