@@ -259,7 +259,7 @@ int gw_attach_call(pid_t pid, long number, const unsigned long *args, unsigned c
 int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error)
 {
 	unsigned long flags = O_CLOEXEC | O_NONBLOCK;
-	long result;
+	long result = 0;
 	int ret, fd;
 
 	ret = gw_attach_call(pid, SYS_userfaultfd, &flags, 1, CALL_TIMEOUT_MS, &result, error);
@@ -299,7 +299,7 @@ int gw_attach_take_fd(pid_t pid, int remote, struct gw_error *error)
 int gw_attach_close_fd(pid_t pid, int remote, struct gw_error *error)
 {
 	unsigned long fd = (unsigned long)remote;
-	long result;
+	long result = 0;
 	int ret = gw_attach_call(pid, SYS_close, &fd, 1, CALL_TIMEOUT_MS, &result, error);
 
 	if (ret < 0)
