@@ -7,7 +7,7 @@ BENCH      ?= bench/bench.py
 ARGS       ?=
 JOBS       ?= $(shell nproc)
 UNITS       = --no-suite live --no-suite qemu --no-suite house --no-suite fuzz
-SOURCES     = $(shell find base core live cli guest tests bench -name '*.[ch]')
+SOURCES     = $(shell find base core sim live cli guest tests bench -name '*.[ch]')
 TEST        = meson test --no-rebuild --print-errorlogs --num-processes $(JOBS)
 LOGS        = $(BUILD) $(BUILD)-asan
 
@@ -53,7 +53,7 @@ fuzz: ## every decoder under libFuzzer, FUZZ_SECONDS each
 
 tidy: all ## clang-tidy over all sources
 	@tools/packages.sh lint
-	@find base core live cli tests -name '*.c' ! -path 'tests/fuzz/*' | xargs -P $(JOBS) -n 4 clang-tidy --quiet --extra-arg=-Wno-unknown-warning-option -p $(BUILD)
+	@find base core sim live cli tests -name '*.c' ! -path 'tests/fuzz/*' | xargs -P $(JOBS) -n 4 clang-tidy --quiet --extra-arg=-Wno-unknown-warning-option -p $(BUILD)
 
 format: ## clang-format over all sources
 	@tools/packages.sh lint

@@ -207,14 +207,12 @@ static int bad_words(const char *name, const char *to, struct gw_error *error)
 	return !err && to ? gw_address_parse(&address, to, error) : err;
 }
 
-/* An earlier migration of this VM that is not settled comes first, and so does one under way. */
-static int nothing_open(const char *dir, const char *name, struct gw_error *error)
+/* An earlier migration of a VM that is not settled comes first, and so does one under way. */
+static int is_open(const struct gw_question *question, struct gw_error *error)
 {
-	struct gw_question question;
+	const char *name = question->journal.name;
 
-	if (!gw_question_find(dir, name, &question) || !gw_question_holds_name(&question))
-		return 0;
-	if (question.agent)
+	if (question->agent)
 		return gw_fail(error, EBUSY,
 		               "another migration of %s is under way: `godwit status %s` shows how "
 		               "far it is",
@@ -222,6 +220,19 @@ static int nothing_open(const char *dir, const char *name, struct gw_error *erro
 	return gw_fail(error, EBUSY,
 	               "an earlier migration of %s is not finished: `godwit recover %s` first",
 	               name, name);
+}
+
+/* A VM that is given by its pid may be known here by another name: it came from elsewhere. */
+static int nothing_open(const char *dir, const char *name, pid_t pid, struct gw_error *error)
+{
+	struct gw_question question;
+
+	if (pid && gw_question_find_process(dir, pid, &question) &&
+	    gw_question_holds_name(&question))
+		return is_open(&question, error);
+	if (gw_question_find(dir, name, &question) && gw_question_holds_name(&question))
+		return is_open(&question, error);
+	return 0;
 }
 
 /* --- moving --------------------------------------------------------------------------------- */
@@ -236,7 +247,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	int err;
 
 	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
-	err = nothing_open(o->dir, name ? name : pid_name, error);
+	err = nothing_open(o->dir, name ? name : pid_name, where.pid, error);
 	if (err)
 		return err;
 	err = gw_guest_open(&guest, &where, error);
@@ -263,7 +274,6 @@ static int follow(const char *name, const struct asked *asked, struct gw_migrate
 		               "up by itself; `recover` belongs to the source",
 		               name);
 	}
-	o->other_address = asked->to && strcmp(asked->to, journal.peer);
 	if (asked->to)
 		(void)snprintf(journal.peer, sizeof(journal.peer), "%s", asked->to);
 	return gw_migrate_recover(&journal, o, result, error);

@@ -23,6 +23,11 @@ static void clear(struct gw_guest *guest)
 	guest->lock = -1;
 }
 
+unsigned gw_guest_hot_pages(struct gw_guest *guest, struct gw_run *runs, unsigned max)
+{
+	return strcmp(guest->kind, "qemu") ? 0 : gw_qemu_hot_pages(guest->vm, runs, max);
+}
+
 void gw_guest_close(struct gw_guest *guest)
 {
 	if (guest->vm)
@@ -230,6 +235,7 @@ int gw_guest_reopen(struct gw_guest *guest, const char *kind, const char *name, 
 		gw_guest_close(guest);
 		return err;
 	}
+	guest->runs = !guest->vm->paused;
 	guest->vm->paused = paused;
 	(void)snprintf(guest->kind, sizeof(guest->kind), "%s", kind);
 	(void)snprintf(guest->control, sizeof(guest->control), "%s", control);

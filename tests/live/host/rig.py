@@ -118,7 +118,7 @@ class Control:
             sock.sendall(request.encode() + b"\n")
             with sock.makefile("r") as lines:
                 for line in lines:
-                    if not line.startswith(("error", "reset", "shutdown", "panicked")):
+                    if not line.startswith(("error", "reset", "resumed", "shutdown", "panicked")):
                         return line.rstrip("\n")
         return ""
 

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/network.h - links and the flows that share them.
+ *
+ * A fluid model: at every instant each flow that has something to send has a rate. Each link first
+ * gives every class its guaranteed rate, then shares what is left: the lowest priority number
+ * first, and within a priority max-min fair by weight (progressive filling; Bertsekas & Gallager,
+ * Data Networks, 6.5.2), never above a class's ceiling. With no guarantees and one priority this
+ * is plain max-min fairness; with them it is what HTB does.
+ *
+ * Parcels of one flow leave in their order, one after the other at the flow's rate, and come a
+ * latency later.
+ */
+#ifndef GW_SIM_NETWORK_H
+#define GW_SIM_NETWORK_H
+
+#include "sim/clock.h"
+
+struct sim_link_config {
+	const char *name; /* borrowed */
+	uint64_t bytes_per_s;
+	uint64_t latency_ns; /* one way */
+};
+
+/* As in HTB: rate, ceil, prio; weight as quantum. */
+struct sim_class {
+	uint64_t guaranteed_bytes_per_s; /* 0: none */
+	uint64_t ceiling_bytes_per_s;    /* 0: the link's */
+	unsigned priority;               /* 0 first */
+	unsigned weight;                 /* 0 counts as 1 */
+};
+
+struct sim_parcel {
+	struct sim_happening comes; /* at the other end; the owner sets .happens */
+	uint64_t bytes;
+	struct sim_parcel *next; /* the network's */
+};
+
+struct sim_network;
+struct sim_flow;
+
+/* Borrows the clock. */
+struct sim_network *sim_network_new(struct sim_clock *clock);
+/* Every flow is gone, links stay. Keeps memory, for a next run. */
+void sim_network_reset(struct sim_network *network);
+void sim_network_free(struct sim_network *network);
+
+/* Returns the link's number, from 0. */
+unsigned sim_network_add_link(struct sim_network *network, const struct sim_link_config *config);
+void sim_network_set_rate(struct sim_network *network, unsigned link, uint64_t bytes_per_s);
+/* Bytes that have gone over it. */
+uint64_t sim_network_carried(struct sim_network *network, unsigned link);
+
+/* A flow over these links in their order. `left` is called with `owner` when its last queued byte
+ * has left (never from inside sim_flow_send). */
+struct sim_flow *sim_flow_open(struct sim_network *network, const unsigned *links, size_t count,
+                               const struct sim_class *class, void (*left)(void *owner),
+                               void *owner);
+/* Parcels on their way never come: their owners are told by `lost`, which may be NULL. */
+void sim_flow_close(struct sim_flow *flow, void (*lost)(struct sim_parcel *parcel));
+void sim_flow_set_class(struct sim_flow *flow, const struct sim_class *class);
+/* The parcel is the network's until it comes or is lost. */
+void sim_flow_send(struct sim_flow *flow, struct sim_parcel *parcel);
+/* Traffic without parcels, such as a guest's own: wants so much from now on. */
+void sim_flow_want(struct sim_flow *flow, uint64_t bytes_per_s);
+/* Not yet left, and since the beginning. */
+uint64_t sim_flow_queued_bytes(const struct sim_flow *flow);
+uint64_t sim_flow_sent_bytes(const struct sim_flow *flow);
+uint64_t sim_flow_rate(const struct sim_flow *flow);
+
+#endif
