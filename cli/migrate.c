@@ -279,9 +279,10 @@ static int follow(const char *name, const struct asked *asked, struct gw_migrate
 	return gw_migrate_recover(&journal, o, result, error);
 }
 
-static int act(const char *name, const struct asked *asked, struct gw_migrate_options *o,
+static int act(const char *name, const struct asked *asked, const struct gw_migrate_options *chosen,
                json_t *settings, struct gw_error *error)
 {
+	struct gw_migrate_options o = *chosen;
 	struct gw_migrate_result result = {0};
 	struct gw_progress bar;
 	char dir[200];
@@ -290,22 +291,22 @@ static int act(const char *name, const struct asked *asked, struct gw_migrate_op
 
 	err = gw_registry_dir(dir, sizeof(dir), error);
 	if (!err)
-		err = open_trace(asked->trace, &o->trace, error);
+		err = open_trace(asked->trace, &o.trace, error);
 	if (err)
 		return err;
-	options_of(asked, o);
-	o->dir = dir;
-	o->stop_fd = stop;
+	options_of(asked, &o);
+	o.dir = dir;
+	o.stop_fd = stop;
 	gw_progress_init(&bar, stderr);
-	o->arg = &bar;
-	o->progress = asked->quiet ? NULL : progress;
-	o->note = asked->quiet ? NULL : note;
-	err = (asked->recovers ? follow : move)(name, asked, o, &result, error);
+	o.arg = &bar;
+	o.progress = asked->quiet ? NULL : progress;
+	o.note = asked->quiet ? NULL : note;
+	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
 	gw_progress_end(&bar);
 	if (!err)
 		err = tell(&result, asked, settings, error);
 	gw_migrate_result_clear(&result);
-	close_trace(o->trace);
+	close_trace(o.trace);
 	return err;
 }
 

@@ -397,7 +397,7 @@ int gw_journal_open(struct gw_journal *journal, const char *dir, const struct gw
                     enum gw_side side, struct gw_error *error)
 {
 	struct stat status;
-	off_t whole;
+	off_t whole = 0;
 	int err;
 
 	memset(journal, 0, sizeof(*journal));

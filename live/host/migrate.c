@@ -29,6 +29,7 @@
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
+#include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
 #include "live/net/pacing.h"
@@ -623,9 +624,9 @@ static void runs(struct agent *a)
 		if (a->tracking)
 			queue(a, GW_EV_TRACKING, NULL);
 	} else {
-		a->runs = true;
 		queue(a, GW_EV_RUNNING, NULL);
 	}
+	a->runs = true;
 	a->draining = a->resuming = false;
 	a->resume_at_ns = UINT64_MAX;
 }
@@ -1323,6 +1324,7 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 	                     journal->ram, journal->paused, error)) {
 		a.guest = &guest;
 		a.runs = guest.runs;
+		gw_attach_tidy(guest.vm->pid);
 	}
 	err = gw_ram_open(&a.ram, journal->ram, 0, error);
 	if (!err)
