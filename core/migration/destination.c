@@ -152,7 +152,7 @@ static void finish(struct gw_destination *d, struct gw_actions *out, enum gw_out
 	gw_act(out, GW_ACT_HANG_UP);
 	action = gw_act(out, GW_ACT_FINISH);
 	action->finish.outcome = outcome;
-	(void)snprintf(action->finish.text, sizeof(action->finish.text), "%s", d->reason);
+	action->finish.text = d->reason;
 }
 
 static void keep_reason(struct gw_destination *d, const char *text)
@@ -881,7 +881,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 	struct gw_event lost = *ev;
 	int err = 0;
 
-	out->count = 0;
+	gw_actions_begin(out);
 	if (d->finished)
 		return 0;
 	switch (ev->kind) {

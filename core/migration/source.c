@@ -201,7 +201,7 @@ static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	gw_act(out, GW_ACT_HANG_UP);
 	action = gw_act(out, GW_ACT_FINISH);
 	action->finish.outcome = outcome;
-	(void)snprintf(action->finish.text, sizeof(action->finish.text), "%s", s->reason);
+	action->finish.text = s->reason;
 }
 
 static void keep_reason(struct gw_source *s, const char *text)
@@ -384,7 +384,8 @@ static void report_round(struct gw_source *s, const struct gw_event *ev, struct 
 	         (unsigned long long)(view->round_ns % SECOND / 1000000u),
 	         (unsigned long long)view->dirty_pages, gw_decision_name(verdict->decision),
 	         verdict->reason);
-	round = &gw_act(out, GW_ACT_ROUND)->round;
+	round = &out->round;
+	gw_act(out, GW_ACT_ROUND)->round = round;
 	*round = (struct gw_round){
 	        .round = s->round,
 	        .sent_pages = view->sent_pages,
@@ -1221,7 +1222,7 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 {
 	int err = 0;
 
-	out->count = 0;
+	gw_actions_begin(out);
 	if (s->finished)
 		return 0;
 	switch (ev->kind) {
