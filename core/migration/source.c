@@ -907,6 +907,7 @@ static int round_acked(struct gw_source *s, const struct gw_event *ev, struct gw
 		return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
 	if (!s->marked || ev->message->round_ack.round != s->round)
 		return -EPROTO;
+	s->marked = false; /* a second one would scan twice, and be taken for the last scan */
 	measure(s, ev);
 	gw_act(out, GW_ACT_SCAN)->final = false;
 	return 0;
