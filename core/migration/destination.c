@@ -67,10 +67,12 @@ struct gw_destination {
 	bool end_marked;
 	bool whole; /* runs, and every page is in */
 	bool compared;
+	bool digests_ended;
 	bool destroying;
 	bool unserved; /* waiters are left that the last step had no room for */
 	bool finished;
 	uint32_t end_number;
+	uint32_t comparing; /* DIGESTS messages */
 	uint64_t heard_ns, committed_ns, whole_ns;
 	uint64_t faults, stall_ns, placed_pages;
 	uint64_t compared_pages, different_pages, first_different;
@@ -637,6 +639,7 @@ static int message(struct gw_destination *d, const struct gw_event *ev, struct g
 	case GW_MSG_DIGESTS:
 		if (!gw_destination_verifies(d) || !d->whole)
 			return d->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
+		d->comparing++;
 		gw_act(out, GW_ACT_COMPARE)->message = *m;
 		return 0;
 	case GW_MSG_RESUME:
@@ -672,7 +675,9 @@ static void compared(struct gw_destination *d, const struct gw_event *ev, struct
 		d->first_different = ev->compared.first_different;
 	d->compared_pages += ev->compared.compared;
 	d->different_pages += ev->compared.different;
-	if (!ev->compared.last)
+	d->comparing--;
+	d->digests_ended |= ev->compared.last;
+	if (!d->digests_ended || d->comparing)
 		return;
 	d->compared = true;
 	message.verdict.compared = d->compared_pages;
