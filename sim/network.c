@@ -209,16 +209,31 @@ static void share_out_soon(struct sim_network *network)
 	sim_clock_at(network->clock, &network->shares_out, network->clock->now_ns);
 }
 
-static void note_change(struct bundle *bundle)
+static void note(struct bundle *bundle)
+{
+	if (bundle->changed)
+		return;
+	bundle->changed = true;
+	bundle->next_changed = bundle->network->changed;
+	bundle->network->changed = bundle;
+}
+
+/*
+ * The number of sending flows has changed. If it is what it was when rates were shared out, they
+ * hold; and nobody gains if the only one stops. So a flow that is alone, and sends now and then,
+ * has its rate without further ado.
+ */
+static void note_flows(struct bundle *bundle)
 {
 	struct sim_network *network = bundle->network;
 
-	if (!bundle->changed) {
-		bundle->changed = true;
-		bundle->next_changed = network->changed;
-		network->changed = bundle;
-	}
-	share_out_soon(network);
+	note(bundle);
+	if (sim_queued(&network->shares_out))
+		share_out_soon(network);
+	else if (bundle->sharer.flows == bundle->shared_flows)
+		plan(bundle);
+	else if (bundle->sharer.flows || !bundle->place || network->busy_count > 1)
+		share_out_soon(network);
 }
 
 static void set_busy(struct bundle *bundle)
@@ -332,7 +347,7 @@ static void begin(struct sim_flow *flow, service missing)
 	bundle->sharer.flows++;
 	if (!bundle->key.want)
 		heap_add(bundle, flow);
-	note_change(bundle);
+	note_flows(bundle);
 }
 
 /* It sends no more; what was missing to the finish of its first parcel. */
@@ -353,7 +368,7 @@ static service end(struct sim_flow *flow)
 	}
 	flow->sends = false;
 	bundle->sharer.flows--;
-	note_change(bundle);
+	note_flows(bundle);
 	return missing > 0 ? missing : 0;
 }
 
@@ -491,8 +506,10 @@ static struct bundle *bundle_take(struct sim_network *network, const struct key 
 
 static void bundle_leave(struct bundle *bundle)
 {
-	if (!--bundle->users)
-		note_change(bundle);
+	if (--bundle->users)
+		return;
+	note(bundle);
+	share_out_soon(bundle->network);
 }
 
 static void move(struct sim_flow *flow, const struct key *key)
