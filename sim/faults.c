@@ -26,105 +26,93 @@ const char *sim_fault_name(enum sim_fault fault)
 	return fault_names[fault];
 }
 
-bool sim_listens(const struct sim_world *w)
+bool sim_listens(const struct migration *m)
 {
 	int i;
 
 	for (i = 0; i < SIM_PLANNED_MAX; i++)
-		if (w->config.planned[i].words && !w->config.planned[i].spent)
+		if (m->config.planned[i].words && !m->config.planned[i].spent)
 			return true;
-	return w->config.trace != NULL;
+	return m->config.trace != NULL;
 }
 
-static void cut(struct sim_world *w, const struct sim_planned *plan)
+static void strike(struct migration *m, struct sim_planned *plan)
 {
-	int side;
-
-	w->cut_epoch = w->epochs;
-	w->down_until = w->now + plan->for_ns;
-	for (side = 0; side < SIM_SIDES; side++)
-		if (w->agent[side].epoch && !(plan->silent && side == plan->deaf))
-			sim_notice_loss(w, side,
-			                w->config.jitter ? sim_dice_below(w, 400000) : 1000,
-			                "the connection was reset");
-}
-
-static void strike(struct sim_world *w, struct sim_planned *plan)
-{
-	w->struck++;
-	if (w->config.trace)
-		(void)fprintf(w->config.trace, "                * %s\n",
+	m->struck++;
+	if (m->config.trace)
+		(void)fprintf(m->config.trace, "                * %s\n",
 		              sim_fault_name(plan->fault));
 	switch (plan->fault) {
-	case SIM_FAULT_CUT: cut(w, plan); break;
-	case SIM_FAULT_CRASH_SOURCE: sim_crash(w, SIM_SOURCE, plan->for_ns); break;
-	case SIM_FAULT_CRASH_DESTINATION: sim_crash(w, SIM_DESTINATION, plan->for_ns); break;
+	case SIM_FAULT_CUT: sim_cut(m, plan); break;
+	case SIM_FAULT_CRASH_SOURCE: sim_crash(m, SIM_SOURCE, plan->for_ns); break;
+	case SIM_FAULT_CRASH_DESTINATION: sim_crash(m, SIM_DESTINATION, plan->for_ns); break;
 	case SIM_FAULT_KILL_SOURCE_VM:
-		sim_kill_vm(w, SIM_SOURCE, "the hypervisor was killed");
+		sim_kill_vm(m, SIM_SOURCE, "the hypervisor was killed");
 		break;
 	case SIM_FAULT_KILL_DESTINATION_VM:
-		sim_kill_vm(w, SIM_DESTINATION, "the hypervisor was killed");
+		sim_kill_vm(m, SIM_DESTINATION, "the hypervisor was killed");
 		break;
 	case SIM_FAULT_POWER_OFF:
-		if (w->source.vm.state == VM_RUNS)
-			sim_kill_vm(w, SIM_SOURCE, "the guest powered itself off");
-		if (w->dest.vm.state == VM_RUNS)
-			sim_kill_vm(w, SIM_DESTINATION, "the guest powered itself off");
+		if (m->source.vm.state == VM_RUNS)
+			sim_kill_vm(m, SIM_SOURCE, "the guest powered itself off");
+		if (m->dest.vm.state == VM_RUNS)
+			sim_kill_vm(m, SIM_DESTINATION, "the guest powered itself off");
 		break;
 	case SIM_FAULT_ABORT:
-		sim_answer_text(w, SIM_SOURCE, GW_EV_ABORT, "stopped by the user");
+		sim_answer_text(m, SIM_SOURCE, GW_EV_ABORT, "stopped by the user");
 		break;
 	case SIM_FAULT_ABORT_DESTINATION:
-		sim_answer_text(w, SIM_DESTINATION, GW_EV_ABORT,
+		sim_answer_text(m, SIM_DESTINATION, GW_EV_ABORT,
 		                "stopped by the destination's user");
 		break;
-	case SIM_FAULT_REFUSE_RUN: w->dest.refuse_run = true; break;
-	case SIM_FAULT_REFUSE_RESERVATION: w->dest.refuse_reservation = true; break;
-	case SIM_FAULT_FAIL_SOURCE: w->fail_next[SIM_SOURCE] = true; break;
-	case SIM_FAULT_FAIL_DESTINATION: w->fail_next[SIM_DESTINATION] = true; break;
-	case SIM_FAULT_SLOW: w->slow_ns = plan->for_ns; break;
+	case SIM_FAULT_REFUSE_RUN: m->dest.refuse_run = true; break;
+	case SIM_FAULT_REFUSE_RESERVATION: m->dest.refuse_reservation = true; break;
+	case SIM_FAULT_FAIL_SOURCE: m->fail_next[SIM_SOURCE] = true; break;
+	case SIM_FAULT_FAIL_DESTINATION: m->fail_next[SIM_DESTINATION] = true; break;
+	case SIM_FAULT_SLOW: m->slow_ns = plan->for_ns; break;
 	case SIM_FAULT_NONE:
 	case SIM_FAULTS: break;
 	}
 }
 
-void sim_strike_at(struct sim_world *w, const char *text)
+void sim_strike_at(struct migration *m, const char *text)
 {
 	struct sim_planned *plan;
 
-	for (plan = w->config.planned; plan < w->config.planned + SIM_PLANNED_MAX; plan++) {
+	for (plan = m->config.planned; plan < m->config.planned + SIM_PLANNED_MAX; plan++) {
 		if (plan->fault == SIM_FAULT_NONE || plan->spent)
 			continue;
-		if (plan->words ? !strstr(text, plan->words) : plan->line != w->lines)
+		if (plan->words ? !strstr(text, plan->words) : plan->line != m->lines)
 			continue;
 		plan->spent = !plan->once_more;
-		strike(w, plan);
+		strike(m, plan);
 	}
 }
 
 /* Nothing will come of itself: a person looks after it. False if there is nothing to be done. */
-bool sim_person(struct sim_world *w)
+bool sim_person(struct migration *m)
 {
-	struct agent *s = &w->agent[SIM_SOURCE], *d = &w->agent[SIM_DESTINATION];
+	struct agent *s = &m->agent[SIM_SOURCE], *d = &m->agent[SIM_DESTINATION];
 
-	if (!w->config.person || w->helped >= 6)
+	if (!m->config.person || m->helped >= 6)
 		return false;
-	w->helped++;
+	m->helped++;
 	if (!s->alive && !sim_journal_settled(s->record)) {
-		sim_line(w, SIM_SIDES, "a person says `recover` at the source");
-		sim_restart(w, SIM_SOURCE);
+		sim_line(m, SIM_SIDES, "a person says `recover` at the source");
+		sim_restart(m, SIM_SOURCE);
 		return true;
 	}
 	if (!d->alive && d->has_journal && !sim_journal_settled(d->record) &&
 	    d->record != GW_REC_WHOLE && s->record == GW_REC_STAYED)
-		sim_restart(w, SIM_DESTINATION);
+		sim_restart(m, SIM_DESTINATION);
 	if (d->alive && gw_destination_state(d->memory) == GW_STATE_PRE_MIGRATION) {
-		sim_answer_text(w, SIM_DESTINATION, GW_EV_LINK_LOST, "the peer offers nothing");
+		sim_answer_text(m, SIM_DESTINATION, GW_EV_LINK_LOST, "the peer offers nothing");
 		return true;
 	}
 	if (d->alive && s->record == GW_REC_STAYED) {
-		sim_line(w, SIM_SIDES, "a person says `resolve --gone` at the destination");
-		sim_will(w, ANSWER, SIM_DESTINATION, w->now + 1)->event.kind = GW_EV_RESOLVED_GONE;
+		sim_line(m, SIM_SIDES, "a person says `resolve --gone` at the destination");
+		sim_will(m, ANSWER, SIM_DESTINATION, sim_now(m) + 1)->event.kind =
+		        GW_EV_RESOLVED_GONE;
 		return true;
 	}
 	return false;

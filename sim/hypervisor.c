@@ -2,239 +2,254 @@
 /* sim/hypervisor.c - the modelled hypervisors: commands in their order, each after a delay. */
 #include "sim/inside.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-void sim_make_hosts(struct sim_world *w)
-{
-	uint64_t pages = w->config.pages, page;
-
-	w->source.content = sim_need(pages * sizeof(uint64_t));
-	w->source.populated = sim_need(pages);
-	w->source.written = sim_need(pages);
-	w->dest.content = sim_need(pages * sizeof(uint64_t));
-	w->dest.present = sim_need(pages);
-	w->dest.noted = sim_need(pages * sizeof(uint64_t));
-	w->expected = sim_need(pages * sizeof(uint64_t));
-	for (page = 0; page < pages; page++) {
-		if (!sim_dice_below(w, 4))
-			continue;
-		w->source.populated[page] = true;
-		if (sim_dice_below(w, 8)) /* else a page of zeros that is no hole */
-			w->source.content[page] = ++w->version;
-	}
-	w->source.vm.state = w->config.paused ? VM_STOPPED : VM_RUNS;
-	w->writes_left = 20000;
-	sim_will(w, GUEST, SIM_SOURCE, w->now);
-}
-
-void sim_free_hosts(struct sim_world *w)
-{
-	free(w->source.content);
-	free(w->source.populated);
-	free(w->source.written);
-	free(w->dest.content);
-	free(w->dest.present);
-	free(w->dest.noted);
-	free(w->expected);
-}
+#define LOAD_READS        3            /* pages of guest memory that loading looks at */
+#define STATE_PIECE       (256u << 10) /* of the stream, as live sends it */
+#define STATE_BYTES_PIECE 64u          /* of these travel */
 
 /* Commands are carried out in their order. */
-void sim_command(struct sim_world *w, int side, enum command what, uint64_t takes)
+void sim_command(struct migration *m, int side, enum command what, uint64_t takes)
 {
-	struct vm *vm = side == SIM_SOURCE ? &w->source.vm : &w->dest.vm;
+	struct vm *vm = sim_vm_at(m, side);
+	enum gw_event_kind no = what == DO_RUN ? GW_EV_RUN_REFUSED : GW_EV_FAILED;
 	struct happening *h;
 
-	if (w->fail_next[side]) {
-		w->fail_next[side] = false;
-		w->source.resume_refused |= what == DO_RESUME;
-		w->refused += what == DO_RUN;
-		sim_answer_text(w, side, what == DO_RUN ? GW_EV_RUN_REFUSED : GW_EV_FAILED,
-		                "the hypervisor refused");
+	if (m->fail_next[side]) {
+		m->fail_next[side] = false;
+		m->source.resume_refused |= what == DO_RESUME;
+		m->refused += what == DO_RUN;
+		sim_answer_text(m, side, no, "the hypervisor refused");
 		return;
 	}
 	if (vm->state == VM_DEAD || (what == DO_RUN && vm->state == VM_NONE)) {
-		sim_answer_text(w, side, what == DO_RUN ? GW_EV_RUN_REFUSED : GW_EV_FAILED,
-		                "the hypervisor is gone");
+		sim_answer_text(m, side, no, "the hypervisor is gone");
 		return;
 	}
-	if (vm->busy_until < w->now)
-		vm->busy_until = w->now;
-	vm->busy_until += takes + w->slow_ns + sim_dice_below(w, takes * w->config.jitter + 1);
-	h = sim_will(w, COMMAND, side, vm->busy_until);
+	if (vm->busy_until < sim_now(m))
+		vm->busy_until = sim_now(m);
+	vm->busy_until += takes + m->slow_ns;
+	if (m->config.jitter)
+		vm->busy_until += sim_dice_below(m, takes * m->config.jitter + 1);
+	h = sim_will(m, COMMAND, side, vm->busy_until);
 	h->detail = (int)what;
-	h->size = vm->life;
-	vm->commands++;
+	h->life = vm->life;
 }
 
 /* The agent died: commands that the hypervisor has not read yet are gone with it. */
-void sim_drop_commands(struct sim_world *w, int side)
+void sim_drop_commands(struct migration *m, int side)
 {
-	struct vm *vm = side == SIM_SOURCE ? &w->source.vm : &w->dest.vm;
-
-	if (sim_dice_below(w, 2))
-		vm->life++;
+	if (sim_dice_below(m, 2))
+		sim_vm_at(m, side)->life++;
 }
 
-static void has_stopped(struct sim_world *w)
+static void keep_image(struct migration *m)
 {
 	uint64_t page;
 
-	if (sim_runs(&w->source.vm) || w->source.vm.state == VM_STOPPED)
-		w->source.vm.state = VM_STOPPED;
-	for (page = 0; page < w->config.pages; page++)
-		w->expected[page] = w->source.content[page];
-	w->switched = true;
-	sim_line(w, SIM_SOURCE, "hypervisor: the VM is stopped");
+	for (page = 0; m->expected && page < m->spec.ram_pages; page++)
+		m->expected[page] = m->source.content[page];
 }
 
-static void has_resumed(struct sim_world *w)
+static void has_stopped(struct migration *m)
 {
-	if (w->ran_there)
-		sim_violated(w, "the VM is resumed at the source after it ran at the destination");
-	if (sim_runs(&w->dest.vm))
-		sim_violated(w, "the VM runs in two places");
-	if (w->source.released)
-		sim_violated(w, "a released VM is resumed");
-	w->source.vm.state = w->config.paused ? VM_STOPPED : VM_RUNS;
-	sim_line(w, SIM_SOURCE, "hypervisor: the VM %s",
-	         w->config.paused ? "stands paused" : "runs");
+	sim_guest_stops(m);
+	if (sim_runs(&m->source.vm) || m->source.vm.state == VM_STOPPED)
+		m->source.vm.state = VM_STOPPED;
+	keep_image(m);
+	m->switched = true;
+	sim_line(m, SIM_SOURCE, "hypervisor: the VM is stopped");
 }
 
-static void runs_there(struct sim_world *w)
+static void has_resumed(struct migration *m)
 {
-	struct gw_event event = {.kind = GW_EV_RUNNING};
-	unsigned i;
+	if (m->ran_there)
+		sim_violated(m, "the VM is resumed at the source after it ran at the destination");
+	if (sim_runs(&m->dest.vm))
+		sim_violated(m, "the VM runs in two places");
+	if (m->source.released)
+		sim_violated(m, "a released VM is resumed");
+	m->source.vm.state = m->spec.paused ? VM_STOPPED : VM_RUNS;
+	if (!m->spec.paused)
+		sim_guest_goes_on(m);
+	sim_line(m, SIM_SOURCE, "hypervisor: the VM %s", m->spec.paused ? "stands paused" : "runs");
+}
 
-	if (w->dest.vm.state != VM_LOADED && !sim_runs(&w->dest.vm))
-		sim_violated(w, "a VM is run that is not loaded");
-	if (sim_runs(&w->source.vm))
-		sim_violated(w, "the VM runs in two places");
-	if (w->source.vm.state == VM_STOPPED)
-		sim_violated(w, "the source still holds the VM's disks");
-	if (w->dest.refuse_run) {
-		w->dest.refuse_run = false;
-		w->refused++;
-		sim_answer_text(w, SIM_DESTINATION, GW_EV_RUN_REFUSED,
-		                "`cont` was refused: the image is locked");
+static bool may_run(struct migration *m)
+{
+	if (m->dest.vm.state != VM_LOADED && !sim_runs(&m->dest.vm))
+		sim_violated(m, "a VM is run that is not loaded");
+	if (sim_runs(&m->source.vm))
+		sim_violated(m, "the VM runs in two places");
+	if (m->source.vm.state == VM_STOPPED)
+		sim_violated(m, "the source still holds the VM's disks");
+	if (!m->dest.refuse_run)
+		return true;
+	m->dest.refuse_run = false;
+	m->refused++;
+	sim_answer_text(m, SIM_DESTINATION, GW_EV_RUN_REFUSED,
+	                "`cont` was refused: the image is locked");
+	return false;
+}
+
+static void runs_there(struct migration *m)
+{
+	if (!may_run(m))
 		return;
+	if (!sim_runs(&m->dest.vm)) {
+		m->ran_there = true;
+		m->dest.vm.state = m->spec.paused ? VM_LOADED : VM_RUNS;
+		sim_line(m, SIM_DESTINATION, "hypervisor: the VM %s",
+		         m->spec.paused ? "stands paused" : "runs");
+		if (!m->spec.paused && sim_runs(&m->dest.vm))
+			sim_guest_runs_there(m);
 	}
-	if (sim_runs(&w->dest.vm)) {
-		sim_answer(w, SIM_DESTINATION, event, 1000);
+	sim_answer_plain(m, SIM_DESTINATION, GW_EV_RUNNING, 1000);
+}
+
+/* --- device state -------------------------------------------------------------------------- */
+
+void sim_go_on_loading(struct migration *m)
+{
+	const struct thread *loader = &m->threads[sim_loader(m)];
+
+	while (m->dest.loading && !loader->waits && m->dest.reads_left) {
+		m->dest.reads_left--;
+		sim_read(m, sim_dice_below(m, m->spec.ram_pages));
+	}
+	if (!m->dest.loading || loader->waits)
 		return;
-	}
-	w->ran_there = true;
-	w->dest.vm.state = w->config.paused ? VM_LOADED : VM_RUNS;
-	sim_line(w, SIM_DESTINATION, "hypervisor: the VM %s",
-	         w->config.paused ? "stands paused" : "runs");
-	for (i = 0; i < w->config.vcpus; i++)
-		w->dest.thread[i].wakes = w->config.wakes;
-	sim_will(w, GUEST, SIM_DESTINATION, w->now + 1000);
-	sim_answer(w, SIM_DESTINATION, event, 1000);
+	m->dest.loading = false;
+	m->dest.vm.state = VM_LOADED;
+	sim_answer_plain(m, SIM_DESTINATION, GW_EV_LOADED, 1000);
 }
 
-void sim_go_on_loading(struct sim_world *w)
+/* It is loaded when all of it is there. */
+static void load(struct migration *m)
 {
-	struct thread *loader = &w->dest.thread[8];
-
-	while (w->dest.loading && !loader->waits && w->dest.reads_left) {
-		w->dest.reads_left--;
-		sim_touch(w, 8, sim_dice_below(w, w->config.pages), false);
-	}
-	if (!w->dest.loading || loader->waits || w->dest.reads_left || !w->dest.state_ended)
+	if (!m->dest.load_asked || !m->dest.state_ended)
 		return;
-	w->dest.loading = false;
-	w->dest.vm.state = VM_LOADED;
-	sim_answer(w, SIM_DESTINATION, (struct gw_event){.kind = GW_EV_LOADED}, 1000);
+	m->dest.load_asked = false;
+	sim_command(m, SIM_DESTINATION, DO_LOAD, m->world->costs.load_ns);
 }
 
-void sim_state_came(struct sim_world *w, bool last)
+void sim_load(struct migration *m)
 {
-	w->dest.state_ended |= last;
-	sim_go_on_loading(w);
+	m->dest.load_asked = true;
+	load(m);
 }
 
-static void saved(struct sim_world *w)
+void sim_state_came(struct migration *m, bool last)
 {
+	m->dest.state_ended |= last;
+	load(m);
+}
+
+static void saved(struct migration *m)
+{
+	static const uint8_t bytes[STATE_BYTES_PIECE];
 	struct gw_message piece = {.kind = GW_MSG_STATE};
-	static const uint8_t bytes[64] = {1};
+	uint64_t left = m->spec.state_bytes;
 
-	w->source.vm.state = VM_SAVED;
+	m->source.vm.state = VM_SAVED;
 	piece.state.bytes = bytes;
-	piece.state.count = sizeof(bytes);
-	sim_say(w, SIM_SOURCE, &piece);
-	sim_say(w, SIM_SOURCE, &piece);
-	sim_say(w, SIM_SOURCE, &(struct gw_message){.kind = GW_MSG_STATE_END});
-	sim_answer(w, SIM_SOURCE, (struct gw_event){.kind = GW_EV_SAVED}, 1000);
+	while (left) {
+		uint64_t now = left < STATE_PIECE ? left : STATE_PIECE;
+
+		piece.state.count = (uint32_t)(now < sizeof(bytes) ? now : sizeof(bytes));
+		sim_say_long(m, SIM_SOURCE, &piece, now - piece.state.count);
+		left -= now;
+	}
+	sim_say(m, SIM_SOURCE, &(struct gw_message){.kind = GW_MSG_STATE_END});
+	sim_answer_plain(m, SIM_SOURCE, GW_EV_SAVED, 1000);
 }
 
-void sim_start_tracking(struct sim_world *w)
+/* --- commands ------------------------------------------------------------------------------ */
+
+void sim_start_tracking(struct migration *m)
 {
-	w->source.tracking = true;
-	memset(w->source.written, 0, w->config.pages);
-	sim_answer_set(w, SIM_SOURCE, GW_EV_TRACKING, w->source.populated);
+	const struct sim_costs *costs = &m->world->costs;
+
+	sim_guest_lives(m);
+	m->source.tracking = true;
+	gw_set_clear(&m->source.written);
+	sim_answer_plain(m, SIM_SOURCE, GW_EV_TRACKING, sim_per_gib(m, costs->survey_ns_per_gib));
 }
 
-void sim_command_done(struct sim_world *w, struct happening *h)
+static void at_source(struct migration *m, enum command what, bool heard)
 {
-	struct vm *vm = h->side == SIM_SOURCE ? &w->source.vm : &w->dest.vm;
-	bool heard = w->agent[h->side].incarnation == h->incarnation && w->agent[h->side].alive;
-
-	vm->commands--;
-	if (vm->state == VM_DEAD || vm->life != h->size ||
-	    (vm->state == VM_NONE && h->detail != DO_RESERVE))
-		return;
-	switch ((enum command)h->detail) {
+	switch (what) {
 	case DO_STOP:
-		has_stopped(w);
+		has_stopped(m);
 		if (heard)
-			sim_answer(w, SIM_SOURCE, (struct gw_event){.kind = GW_EV_STOPPED}, 1000);
+			sim_answer_plain(m, SIM_SOURCE, GW_EV_STOPPED, 1000);
 		break;
 	case DO_SAVE:
-		if (heard && vm->state == VM_STOPPED)
-			saved(w);
+		if (heard && m->source.vm.state == VM_STOPPED)
+			saved(m);
 		break;
 	case DO_RESUME:
-		has_resumed(w);
+		has_resumed(m);
 		if (heard)
-			sim_answer(w, SIM_SOURCE, (struct gw_event){.kind = GW_EV_RUNNING}, 1000);
+			sim_answer_plain(m, SIM_SOURCE, GW_EV_RUNNING, 1000);
 		break;
-	case DO_RESERVE:
-		vm->state = VM_INCOMING;
-		if (heard)
-			sim_answer(w, SIM_DESTINATION, (struct gw_event){.kind = GW_EV_RESERVED},
-			           1000);
-		break;
-	case DO_LOAD:
-		w->dest.loading = true;
-		w->dest.reads_left = LOAD_READS;
-		sim_go_on_loading(w);
-		break;
-	case DO_RUN: runs_there(w); break;
 	case DO_TRACK:
 		if (!heard)
 			break;
-		vm->state = VM_RUNS;
-		sim_start_tracking(w);
-		sim_will(w, GUEST, SIM_SOURCE, w->now);
+		m->source.vm.state = VM_RUNS;
+		sim_start_tracking(m);
+		sim_guest_goes_on(m);
 		break;
+	default: break;
 	}
 }
 
-void sim_kill_vm(struct sim_world *w, int side, const char *why)
+static void at_destination(struct migration *m, enum command what, bool heard)
 {
-	struct vm *vm = side == SIM_SOURCE ? &w->source.vm : &w->dest.vm;
-	unsigned i;
+	switch (what) {
+	case DO_RESERVE:
+		m->dest.vm.state = VM_INCOMING;
+		if (heard)
+			sim_answer_plain(m, SIM_DESTINATION, GW_EV_RESERVED, 1000);
+		break;
+	case DO_LOAD:
+		m->dest.loading = true;
+		m->dest.reads_left = LOAD_READS;
+		sim_go_on_loading(m);
+		break;
+	case DO_RUN: runs_there(m); break;
+	default: break;
+	}
+}
+
+void sim_command_done(struct migration *m, struct happening *h)
+{
+	const struct agent *a = &m->agent[h->side];
+	const struct vm *vm = sim_vm_at(m, h->side);
+	bool heard = a->incarnation == h->incarnation && a->alive;
+	enum command what = (enum command)h->detail;
+
+	if (vm->state == VM_DEAD || vm->life != h->life ||
+	    (vm->state == VM_NONE && what != DO_RESERVE))
+		return;
+	if (h->side == SIM_SOURCE)
+		at_source(m, what, heard);
+	else
+		at_destination(m, what, heard);
+}
+
+void sim_kill_vm(struct migration *m, int side, const char *why)
+{
+	struct vm *vm = sim_vm_at(m, side);
 
 	if (vm->state == VM_NONE || vm->state == VM_DEAD)
 		return;
+	if (side == SIM_SOURCE)
+		sim_guest_stops(m);
 	vm->state = VM_DEAD;
-	w->killed++;
+	m->killed++;
 	if (side == SIM_DESTINATION) {
-		w->dest.loading = false;
-		for (i = 0; i <= 8; i++)
-			w->dest.thread[i].waits = false;
+		m->dest.loading = false;
+		sim_guest_ends(m);
 	}
-	if (w->agent[side].alive)
-		sim_answer_text(w, side, GW_EV_VM_GONE, why);
+	if (m->agent[side].alive)
+		sim_answer_text(m, side, GW_EV_VM_GONE, why);
 }

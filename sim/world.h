@@ -64,7 +64,7 @@ struct sim_world_config {
 	uint32_t vcpus;
 	uint64_t latency_ns, bytes_per_s;
 	uint64_t write_ns;    /* between two writes of the guest */
-	uint64_t touch_ns;    /* between two accesses of a vCPU after the switch */
+	uint64_t touch_ns;    /* between two reads of it */
 	uint64_t deadline_ns; /* for the whole move; 0: none */
 	uint64_t link_timeout_ns, reconnect_ns;
 	uint64_t wakes;  /* how many accesses a vCPU makes after the switch */
@@ -79,7 +79,10 @@ struct sim_world_config {
 
 struct sim_world;
 
+/* One migration of a small VM. */
 struct sim_world *sim_world_new(const struct sim_world_config *config);
+/* The same world is made anew for another run; it keeps its memory. */
+void sim_world_reset(struct sim_world *w, const struct sim_world_config *config);
 void sim_world_free(struct sim_world *w);
 /* Until nothing happens any more. */
 void sim_world_run(struct sim_world *w);
