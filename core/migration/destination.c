@@ -92,7 +92,7 @@ struct gw_destination *gw_destination_init(void *memory, const struct gw_destina
 	uint64_t *words = (uint64_t *)(void *)(d + 1);
 	size_t n = gw_set_words(config->ram_pages);
 
-	memset(d, 0, gw_destination_bytes(config->ram_pages, config->vcpus));
+	memset(d, 0, sizeof(*d));
 	d->config = *config;
 	if (!d->config.link_timeout_ns)
 		d->config.link_timeout_ns = LINK_TIMEOUT_NS;
@@ -101,6 +101,7 @@ struct gw_destination *gw_destination_init(void *memory, const struct gw_destina
 	gw_set_init(&d->punch, words + 2 * n, config->ram_pages);
 	d->waiters = (struct waiter *)(void *)(words + 3 * n);
 	d->waiter_count = (size_t)config->vcpus + MORE_WAITERS;
+	memset(d->waiters, 0, d->waiter_count * sizeof(*d->waiters));
 	d->state = GW_STATE_PRE_MIGRATION;
 	d->link = true;
 	return d;

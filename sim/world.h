@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/core/migration/world.h - two modelled hosts around the two machines, on a virtual clock.
+ * sim/world.h - two modelled hosts around the two machines, on a virtual clock.
  *
  * A page's content is a version: a number that the guest has never written before. Everything that
  * goes over the three modelled connections is encoded and decoded by the real codecs. Whatever
@@ -13,38 +13,38 @@
  *
  * GW_ACT_JOURNAL is on disk before the next action is carried out; the answer to it comes later.
  */
-#ifndef GW_TESTS_WORLD_H
-#define GW_TESTS_WORLD_H
+#ifndef GW_SIM_WORLD_H
+#define GW_SIM_WORLD_H
 
 #include <stdio.h>
 
 #include "core/migration/destination.h"
 #include "core/migration/source.h"
 
-enum { SOURCE, DESTINATION, SIDES };
+enum { SIM_SOURCE, SIM_DESTINATION, SIM_SIDES };
 
-enum fault {
-	FAULT_NONE,
-	FAULT_CUT,          /* every connection breaks; none can be made for `for_ns` */
-	FAULT_CRASH_SOURCE, /* the agent dies; another follows after `for_ns` */
-	FAULT_CRASH_DESTINATION,
-	FAULT_KILL_SOURCE_VM,
-	FAULT_KILL_DESTINATION_VM,
-	FAULT_POWER_OFF,          /* wherever it runs */
-	FAULT_ABORT,              /* by the user of the source */
-	FAULT_ABORT_DESTINATION,  /* by the user of the destination */
-	FAULT_REFUSE_RUN,         /* the destination's next `cont` fails */
-	FAULT_REFUSE_RESERVATION, /* likewise its next reservation */
-	FAULT_FAIL_SOURCE,        /* the source's next request to its VM or tracker fails */
-	FAULT_FAIL_DESTINATION,
-	FAULT_SLOW, /* answers take `for_ns` longer from now on */
-	FAULTS
+enum sim_fault {
+	SIM_FAULT_NONE,
+	SIM_FAULT_CUT,          /* every connection breaks; none can be made for `for_ns` */
+	SIM_FAULT_CRASH_SOURCE, /* the agent dies; another follows after `for_ns` */
+	SIM_FAULT_CRASH_DESTINATION,
+	SIM_FAULT_KILL_SOURCE_VM,
+	SIM_FAULT_KILL_DESTINATION_VM,
+	SIM_FAULT_POWER_OFF,          /* wherever it runs */
+	SIM_FAULT_ABORT,              /* by the user of the source */
+	SIM_FAULT_ABORT_DESTINATION,  /* by the user of the destination */
+	SIM_FAULT_REFUSE_RUN,         /* the destination's next `cont` fails */
+	SIM_FAULT_REFUSE_RESERVATION, /* likewise its next reservation */
+	SIM_FAULT_FAIL_SOURCE,        /* the source's next request to its VM or tracker fails */
+	SIM_FAULT_FAIL_DESTINATION,
+	SIM_FAULT_SLOW, /* answers take `for_ns` longer from now on */
+	SIM_FAULTS
 };
 
-const char *fault_name(enum fault fault);
+const char *sim_fault_name(enum sim_fault fault);
 
-struct planned {
-	enum fault fault;
+struct sim_planned {
+	enum sim_fault fault;
 	uint64_t line;     /* when this line comes ... */
 	const char *words; /* ... or one that holds these words */
 	uint64_t for_ns;
@@ -54,9 +54,9 @@ struct planned {
 	bool spent;
 };
 
-#define PLANNED_MAX 4
+#define SIM_PLANNED_MAX 4
 
-struct world_config {
+struct sim_world_config {
 	uint64_t seed;
 	const char *policy, *order;
 	const char *settings[2][2];
@@ -64,7 +64,7 @@ struct world_config {
 	uint32_t vcpus;
 	uint64_t latency_ns, bytes_per_s;
 	uint64_t write_ns;    /* between two writes of the guest */
-	uint64_t touch_ns;    /* between two accesses of a vCPU after the switch */
+	uint64_t touch_ns;    /* between two reads of it */
 	uint64_t deadline_ns; /* for the whole move; 0: none */
 	uint64_t link_timeout_ns, reconnect_ns;
 	uint64_t wakes;  /* how many accesses a vCPU makes after the switch */
@@ -72,25 +72,28 @@ struct world_config {
 	bool verify, paused, no_faults;
 	bool drains; /* the VM stands for an instant when tracking begins */
 	bool person; /* recovers and resolves when nothing else happens */
-	struct planned planned[PLANNED_MAX];
+	struct sim_planned planned[SIM_PLANNED_MAX];
 	FILE *trace; /* NULL: none */
 	bool frames; /* page frames are lines of the trace too */
 };
 
-struct world;
+struct sim_world;
 
-struct world *world_new(const struct world_config *config);
-void world_free(struct world *w);
+/* One migration of a small VM. */
+struct sim_world *sim_world_new(const struct sim_world_config *config);
+/* The same world is made anew for another run; it keeps its memory. */
+void sim_world_reset(struct sim_world *w, const struct sim_world_config *config);
+void sim_world_free(struct sim_world *w);
 /* Until nothing happens any more. */
-void world_run(struct world *w);
+void sim_world_run(struct sim_world *w);
 
 /* NULL, or what is wrong. */
-const char *world_violation(const struct world *w);
-uint64_t world_lines(const struct world *w);
-uint64_t world_now_ns(const struct world *w);
-unsigned world_faults_struck(const struct world *w);
+const char *sim_world_violation(const struct sim_world *w);
+uint64_t sim_world_lines(const struct sim_world *w);
+uint64_t sim_world_now_ns(const struct sim_world *w);
+unsigned sim_world_faults_struck(const struct sim_world *w);
 /* The last record of a journal, and how the last agent of that side ended (a text). */
-enum gw_journal_record world_record(const struct world *w, int side);
-const char *world_end(const struct world *w, int side);
+enum gw_journal_record sim_world_record(const struct sim_world *w, int side);
+const char *sim_world_end(const struct sim_world *w, int side);
 
 #endif
