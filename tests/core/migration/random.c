@@ -70,7 +70,7 @@ static struct sim_planned plan(uint64_t *chance)
 		p.words = words[below(chance, sizeof(words) / sizeof(words[0]))];
 	p.for_ns = 1000000 + any_size(chance, 36); /* up to a minute */
 	p.silent = !below(chance, 4);
-	p.deaf = (int)below(chance, SIM_SIDES);
+	p.side = (int)below(chance, SIM_SIDES);
 	if (p.fault == SIM_FAULT_SLOW)
 		p.for_ns = any_size(chance, 31);
 	return p;
@@ -114,10 +114,12 @@ struct tally {
 static void count(struct tally *tally, const struct sim_world *w)
 {
 	enum gw_journal_record record = sim_world_record(w, SIM_SOURCE);
+	size_t struck;
 
 	tally->runs++;
 	tally->lines += sim_world_lines(w);
-	tally->faults += sim_world_faults_struck(w);
+	(void)sim_world_strikes(w, &struck);
+	tally->faults += struck;
 	tally->completed += record == GW_REC_RELEASED;
 	tally->stayed += record == GW_REC_STAYED;
 	tally->doubts += record == GW_REC_DOUBT;
