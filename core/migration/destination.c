@@ -31,7 +31,7 @@
 #define WHO "destination"
 
 #ifndef GW_PLANT
-#define GW_PLANT 0 /* a bug that the random test must find; see tests/core/migration */
+#define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
 #endif
 
 struct waiter {
@@ -544,6 +544,8 @@ static void journaled(struct gw_destination *d, const struct gw_event *ev, struc
 		break;
 	case GW_STATE_STOP_AND_COPY:
 		if (d->prepared) {
+			if (GW_PLANT == 7) /* runs without COMMIT */
+				gw_act(out, GW_ACT_RUN);
 			enter(d, ev, out, GW_STATE_COMMITMENT, "the device state is loaded");
 			send_plain(out, GW_MSG_PREPARED);
 		}
@@ -697,7 +699,7 @@ static void link_up(struct gw_destination *d, const struct gw_event *ev)
 		return;
 	/* What the old link's END and map said holds no longer; `placed` counts from here. */
 	d->map_awaited = d->pulls;
-	d->end_marked = false;
+	d->end_marked = GW_PLANT == 12 && d->end_marked; /* the END of a link that is gone */
 	gw_set_clear(&d->placed);
 }
 

@@ -9,6 +9,10 @@
 
 #include "core/migration/wire.h"
 
+#ifndef GW_PLANT
+#define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
+#endif
+
 static uint32_t seal_of(const uint8_t *bytes, size_t count, uint64_t number)
 {
 	uint64_t hash = (number + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ count;
@@ -30,5 +34,5 @@ void gw_seal(uint8_t *bytes, size_t count, uint64_t number)
 
 bool gw_sealed(const uint8_t *bytes, size_t count, uint64_t number)
 {
-	return gw_wire_get(bytes + count, GW_SEAL_BYTES) == seal_of(bytes, count, number);
+	return GW_PLANT == 10 || gw_wire_get(bytes + count, GW_SEAL_BYTES) == seal_of(bytes, count, number);
 }
