@@ -44,10 +44,11 @@ struct happening {
 struct parcel {
 	struct sim_parcel p;
 	struct migration *m;
+	struct parcel *next; /* in the inbox */
 	int to;
 	enum gw_channel channel;
 	uint64_t epoch;
-	uint64_t pages;
+	uint64_t pages, done_ns;
 	size_t size; /* 0: the sender hung up */
 	uint8_t bytes[];
 };
@@ -114,6 +115,14 @@ struct agent {
 	char end[2 * GW_TRACE_BYTES];
 };
 
+/* What one of the destination's connections has received, and not yet worked off. */
+struct inbox {
+	struct sim_happening done; /* with the first */
+	struct migration *m;
+	struct parcel *first, *last;
+	uint64_t free_ns;
+};
+
 struct wire {
 	struct sim_flow *flow[4];       /* to the destination, by channel; NULL: none open */
 	uint64_t last_ns[SIM_SIDES][4]; /* when the last parcel that a side sent comes */
@@ -125,7 +134,8 @@ struct wire {
 	uint64_t epochs, cut_epoch, down_until;
 	uint64_t news_ns; /* the link, or a map, came */
 	uint64_t unplaced_bytes;
-	uint64_t sender_free_ns, receiver_free_ns[4], answerer_free_ns;
+	uint64_t sender_free_ns, answerer_free_ns;
+	struct inbox inbox[4];
 	struct sim_happening room;
 };
 
@@ -276,6 +286,7 @@ struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size
 void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes);
 void sim_ask_for_room(struct migration *m);
 void sim_room_came(struct sim_happening *self);
+void sim_parcel_done(struct sim_happening *self);
 
 /* sim/talk.c */
 void sim_say(struct migration *m, int side, const struct gw_message *message);
