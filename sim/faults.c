@@ -19,6 +19,8 @@ static const char *const fault_names[SIM_FAULTS] = {
         [SIM_FAULT_FAIL_SOURCE] = "the source's next request will fail",
         [SIM_FAULT_FAIL_DESTINATION] = "the destination's next request will fail",
         [SIM_FAULT_SLOW] = "answers become slow",
+        [SIM_FAULT_RESUME_SOURCE] = "somebody resumes the VM at the source",
+        [SIM_FAULT_FORGET_DESTINATION] = "the destination's journal and identity are lost",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -34,6 +36,18 @@ bool sim_listens(const struct migration *m)
 		if (m->config.planned[i].words && !m->config.planned[i].spent)
 			return true;
 	return m->config.trace != NULL;
+}
+
+/* As if another host answered at its address from now on; its hypervisor goes on. */
+static void forget_destination(struct migration *m, uint64_t for_ns)
+{
+	struct agent *d = &m->agent[SIM_DESTINATION];
+
+	sim_crash(m, SIM_DESTINATION, for_ns);
+	d->has_journal = d->journal_open = false;
+	d->record = GW_REC_NONE;
+	m->dest.identity++;
+	m->forgotten = true;
 }
 
 static void strike(struct migration *m, struct sim_planned *plan)
@@ -70,6 +84,8 @@ static void strike(struct migration *m, struct sim_planned *plan)
 	case SIM_FAULT_FAIL_SOURCE: m->fail_next[SIM_SOURCE] = true; break;
 	case SIM_FAULT_FAIL_DESTINATION: m->fail_next[SIM_DESTINATION] = true; break;
 	case SIM_FAULT_SLOW: m->slow_ns = plan->for_ns; break;
+	case SIM_FAULT_RESUME_SOURCE: sim_resume_behind(m); break;
+	case SIM_FAULT_FORGET_DESTINATION: forget_destination(m, plan->for_ns); break;
 	case SIM_FAULT_NONE:
 	case SIM_FAULTS: break;
 	}

@@ -76,7 +76,9 @@ struct source_host {
 	uint32_t *content; /* a version a page; NULL: not kept */
 	struct gw_set populated, full, written, scanned;
 	bool tracking;
-	bool released, resume_refused;
+	bool released, resume_refused, resumed_behind;
+	bool looked_at; /* COMMIT follows: from here on the disks' locks keep others off */
+	struct gw_id peer;
 };
 
 /* A vCPU, or the thread that loads the device state. */
@@ -98,6 +100,7 @@ struct destination_host {
 	struct gw_set present;
 	bool uffd, armed, staged, digests_kept;
 	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
+	uint8_t identity;
 	unsigned reads_left;
 };
 
@@ -164,7 +167,9 @@ struct migration {
 	struct thread *threads; /* the vCPUs, and the loader behind them */
 	unsigned waiters;
 	uint32_t *expected; /* what the guest must see at the destination */
-	bool switched, ran_there, guest_stands;
+	bool switched, ran_there, guest_stands, forgotten;
+	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
+	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
 	uint64_t first_writes, guest_faults;
 	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
@@ -298,6 +303,8 @@ void sim_message_came(struct migration *m, struct parcel *parcel);
 /* sim/hypervisor.c */
 void sim_command(struct migration *m, int side, enum command what, uint64_t takes);
 void sim_command_done(struct migration *m, struct happening *h);
+void sim_resume_behind(struct migration *m);
+void sim_look(struct migration *m);
 void sim_drop_commands(struct migration *m, int side);
 void sim_kill_vm(struct migration *m, int side, const char *why);
 void sim_state_came(struct migration *m, bool last);

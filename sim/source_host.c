@@ -231,6 +231,8 @@ void sim_source_acts(struct migration *m, const struct gw_action *action)
 	case GW_ACT_RATE: sim_set_rate(m, action->rate_bytes_per_s); break;
 	case GW_ACT_STOP: sim_command(m, SIM_SOURCE, DO_STOP, costs->stop_ns); break;
 	case GW_ACT_SAVE: sim_command(m, SIM_SOURCE, DO_SAVE, costs->save_ns); break;
+	case GW_ACT_LOOK: sim_look(m); break;
+	case GW_ACT_PEER: m->source.peer = action->host; break;
 	case GW_ACT_RESUME: sim_command(m, SIM_SOURCE, DO_RESUME, costs->cont_ns); break;
 	case GW_ACT_LET_GO: m->source.tracking = false; break;
 	case GW_ACT_DIGESTS:

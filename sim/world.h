@@ -37,7 +37,9 @@ enum sim_fault {
 	SIM_FAULT_REFUSE_RESERVATION, /* likewise its next reservation */
 	SIM_FAULT_FAIL_SOURCE,        /* the source's next request to its VM or tracker fails */
 	SIM_FAULT_FAIL_DESTINATION,
-	SIM_FAULT_SLOW, /* answers take `for_ns` longer from now on */
+	SIM_FAULT_SLOW,               /* answers take `for_ns` longer from now on */
+	SIM_FAULT_RESUME_SOURCE,      /* somebody says `cont` to the source's hypervisor */
+	SIM_FAULT_FORGET_DESTINATION, /* its agent dies; journal and identity are lost */
 	SIM_FAULTS
 };
 
@@ -55,12 +57,14 @@ struct sim_planned {
 };
 
 #define SIM_PLANNED_MAX 4
+#define SIM_HOT_MAX     4
 
 struct sim_world_config {
 	uint64_t seed;
 	const char *policy, *order;
 	const char *settings[2][2];
 	uint64_t pages;
+	uint32_t hot; /* pages named as such to the source; at most SIM_HOT_MAX, and `pages` */
 	uint32_t vcpus;
 	uint64_t latency_ns, bytes_per_s;
 	uint64_t write_ns;    /* between two writes of the guest */

@@ -105,6 +105,8 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 	};
 	for (i = 0; i < faults; i++)
 		config->planned[i] = plan(&chance);
+	config->hot =
+	        (uint32_t)below(&chance, 1 + (config->pages < SIM_HOT_MAX ? config->pages : SIM_HOT_MAX));
 }
 
 struct tally {
