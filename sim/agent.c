@@ -163,6 +163,9 @@ void sim_start_source(struct migration *m)
 	        .reconnect_ns = m->config.reconnect_ns,
 	        .verify = vm->move.verify,
 	        .paused = vm->paused,
+	        .hot = m->hot,
+	        .hot_count = m->hot_count,
+	        .destination = m->source.peer,
 	};
 	struct agent *a = &m->agent[SIM_SOURCE];
 
@@ -175,6 +178,7 @@ void sim_start_destination(struct migration *m, bool fresh)
 {
 	struct agent *a = &m->agent[SIM_DESTINATION];
 	struct gw_destination_config config = {
+	        .host.bytes = {1, m->dest.identity},
 	        .ram_pages = fresh && m->wire.epochs ? 0 : m->spec.ram_pages,
 	        .vcpus = m->spec.vcpus,
 	        .serves_faults = !m->config.no_faults,

@@ -30,6 +30,8 @@ static const char *const fault_names[SIM_FAULTS] = {
         [SIM_FAULT_DUPLICATE] = "bytes come twice",
         [SIM_FAULT_TRUNCATE] = "bytes get lost",
         [SIM_FAULT_CORRUPT] = "a bit is wrong",
+        [SIM_FAULT_RESUME_SOURCE] = "somebody resumes the VM at the source",
+        [SIM_FAULT_FORGET_DESTINATION] = "the destination's journal and identity are lost",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -139,6 +141,18 @@ static void remember(struct migration *m, enum sim_fault fault)
 		strike->state[side] = m->agent[side].state;
 }
 
+/* As if another host answered at its address from now on; its hypervisor goes on. */
+static void forget_destination(struct migration *m, uint64_t for_ns)
+{
+	struct agent *d = &m->agent[SIM_DESTINATION];
+
+	sim_crash(m, SIM_DESTINATION, for_ns);
+	d->has_journal = d->journal_open = false;
+	d->record = GW_REC_NONE;
+	m->dest.identity++;
+	m->forgotten = true;
+}
+
 static void strike(struct migration *m, struct sim_planned *plan)
 {
 	remember(m, plan->fault);
@@ -187,6 +201,8 @@ static void strike(struct migration *m, struct sim_planned *plan)
 		m->hurts[plan->side] = plan->fault;
 		m->hurts_ns[plan->side] = plan->for_ns;
 		break;
+	case SIM_FAULT_RESUME_SOURCE: sim_resume_behind(m); break;
+	case SIM_FAULT_FORGET_DESTINATION: forget_destination(m, plan->for_ns); break;
 	case SIM_FAULT_NONE:
 	case SIM_FAULTS: break;
 	}

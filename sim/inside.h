@@ -45,10 +45,11 @@ struct happening {
 struct parcel {
 	struct sim_parcel p;
 	struct migration *m;
+	struct parcel *next; /* in the inbox */
 	int to;
 	enum gw_channel channel;
 	uint64_t epoch;
-	uint64_t pages;
+	uint64_t pages, done_ns;
 	size_t size; /* 0: the sender hung up */
 	uint8_t bytes[];
 };
@@ -76,7 +77,9 @@ struct source_host {
 	uint32_t *content; /* a version a page; NULL: not kept */
 	struct gw_set populated, full, written, scanned;
 	bool tracking;
-	bool released, resume_refused;
+	bool released, resume_refused, resumed_behind;
+	bool looked_at; /* COMMIT follows: from here on the disks' locks keep others off */
+	struct gw_id peer;
 };
 
 /* A vCPU, or the thread that loads the device state. */
@@ -98,6 +101,7 @@ struct destination_host {
 	struct gw_set present;
 	bool uffd, armed, staged, digests_kept;
 	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
+	uint8_t identity;
 	unsigned reads_left;
 };
 
@@ -128,6 +132,14 @@ struct stream {
 	size_t rest_bytes;
 };
 
+/* What one of the destination's connections has received, and not yet worked off. */
+struct inbox {
+	struct sim_happening done; /* with the first */
+	struct migration *m;
+	struct parcel *first, *last;
+	uint64_t free_ns;
+};
+
 struct wire {
 	struct sim_flow *flow[4];           /* to the destination, by channel; NULL: none open */
 	struct stream stream[SIM_SIDES][4]; /* from that side, by channel */
@@ -139,7 +151,8 @@ struct wire {
 	uint64_t epochs, cut_epoch, down_until;
 	uint64_t news_ns; /* the link, or a map, came */
 	uint64_t unplaced_bytes;
-	uint64_t sender_free_ns, receiver_free_ns[4], answerer_free_ns;
+	uint64_t sender_free_ns, answerer_free_ns;
+	struct inbox inbox[4];
 	struct sim_happening room;
 };
 
@@ -179,7 +192,9 @@ struct migration {
 	struct thread *threads; /* the vCPUs, and the loader behind them */
 	unsigned waiters;
 	uint32_t *expected; /* what the guest must see at the destination */
-	bool switched, ran_there, guest_stands;
+	bool switched, ran_there, guest_stands, forgotten;
+	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
+	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
 	uint64_t first_writes, guest_faults;
 	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
@@ -304,6 +319,7 @@ struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size
 void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes);
 void sim_ask_for_room(struct migration *m);
 void sim_room_came(struct sim_happening *self);
+void sim_parcel_done(struct sim_happening *self);
 
 /* sim/talk.c */
 void sim_say(struct migration *m, int side, const struct gw_message *message);
@@ -317,6 +333,8 @@ int sim_message_came(struct migration *m, int side, struct stream *stream, const
 /* sim/hypervisor.c */
 void sim_command(struct migration *m, int side, enum command what, uint64_t takes);
 void sim_command_done(struct migration *m, struct happening *h);
+void sim_resume_behind(struct migration *m);
+void sim_look(struct migration *m);
 void sim_drop_commands(struct migration *m, int side);
 void sim_kill_vm(struct migration *m, int side, const char *why);
 void sim_state_came(struct migration *m, bool last);

@@ -35,9 +35,8 @@ static void sort_run(struct migration *m, struct gw_run run)
 	while (page < end) {
 		bool zero = !gw_set_has(full, page);
 
-		next = zero ? gw_set_next(full, page) : gw_set_next_gap(full, page);
-		if (next > end)
-			next = end;
+		next = zero ? gw_set_next_before(full, page, end)
+		            : gw_set_next_gap_before(full, page, end);
 		append(zero ? &m->world->zeros : &m->world->frame, page, next - page);
 		page = next;
 	}
@@ -234,6 +233,8 @@ void sim_source_acts(struct migration *m, const struct gw_action *action)
 	case GW_ACT_RATE: sim_set_rate(m, action->rate_bytes_per_s); break;
 	case GW_ACT_STOP: sim_command(m, SIM_SOURCE, DO_STOP, costs->stop_ns); break;
 	case GW_ACT_SAVE: sim_command(m, SIM_SOURCE, DO_SAVE, costs->save_ns); break;
+	case GW_ACT_LOOK: sim_look(m); break;
+	case GW_ACT_PEER: m->source.peer = action->host; break;
 	case GW_ACT_RESUME: sim_command(m, SIM_SOURCE, DO_RESUME, costs->cont_ns); break;
 	case GW_ACT_LET_GO: m->source.tracking = false; break;
 	case GW_ACT_DIGESTS:

@@ -103,6 +103,8 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 	};
 	choose(config, sim_chance_below(&chance, COUNT(policies)),
 	       sim_chance_below(&chance, COUNT(orders)));
+	config->hot = (uint32_t)sim_chance_below(
+	        &chance, 1 + (config->pages < SIM_HOT_MAX ? config->pages : SIM_HOT_MAX));
 	for (i = 0; i < faults; i++)
 		plan_at_random(&config->planned[i], &chance);
 }
@@ -137,6 +139,8 @@ static const struct sim_planned variants[] = {
         {.fault = SIM_FAULT_REFUSE_RESERVATION},
         {.fault = SIM_FAULT_FAIL_SOURCE},
         {.fault = SIM_FAULT_FAIL_DESTINATION},
+        {.fault = SIM_FAULT_RESUME_SOURCE},
+        {.fault = SIM_FAULT_FORGET_DESTINATION, .for_ns = SHORT_NS},
         {.fault = SIM_FAULT_SLOW, .for_ns = SHORT_NS},
         {.fault = SIM_FAULT_SLOW, .for_ns = SECOND},
         {.fault = SIM_FAULT_DELAY, .for_ns = SHORT_NS, .side = SIM_SOURCE},

@@ -220,23 +220,46 @@ static uint64_t work_of(const struct migration *m, const struct parcel *parcel)
 	return sim_takes(parcel->pages * GW_PAGE_BYTES, costs->copy_bytes_per_s);
 }
 
-/* At the destination's host. */
+static void wait_for(struct inbox *box)
+{
+	sim_clock_at(&box->m->world->clock, &box->done,
+	             box->first ? box->first->done_ns : SIM_NEVER);
+}
+
+void sim_parcel_done(struct sim_happening *self)
+{
+	struct inbox *box = SIM_OWNER(self, struct inbox, done);
+	struct parcel *parcel = box->first;
+
+	box->first = parcel->next;
+	wait_for(box);
+	comes(&parcel->p.comes);
+}
+
+/* At the destination's host: it takes one parcel of a connection after the other. */
 static void crossed(struct sim_happening *self)
 {
 	struct parcel *parcel = SIM_OWNER(self, struct parcel, p.comes);
 	struct migration *m = parcel->m;
-	uint64_t *free_at = &m->wire.receiver_free_ns[parcel->channel];
+	struct inbox *box = &m->wire.inbox[parcel->channel];
 	uint64_t at = after_the_last(m, SIM_SOURCE, parcel->channel, sim_now(m) + m->wire.hop_ns);
 
-	if (at < *free_at)
-		at = *free_at;
+	if (at < box->free_ns)
+		at = box->free_ns;
 	at += work_of(m, parcel);
-	*free_at = at;
-	self->happens = comes;
-	if (at > sim_now(m))
-		sim_clock_at(&m->world->clock, self, at);
-	else
+	box->free_ns = parcel->done_ns = at;
+	if (at <= sim_now(m) && !box->first) {
 		comes(self);
+		return;
+	}
+	parcel->next = NULL;
+	if (box->first)
+		box->last->next = parcel;
+	else
+		box->first = parcel;
+	box->last = parcel;
+	if (box->first == parcel)
+		wait_for(box);
 }
 
 static void send_back(struct migration *m, struct parcel *parcel)
@@ -378,7 +401,7 @@ void sim_attach(struct migration *m)
 	for (channel = 0; channel < 4; channel++) {
 		begin_stream(m, &wire->stream[SIM_SOURCE][channel]);
 		begin_stream(m, &wire->stream[SIM_DESTINATION][channel]);
-		wire->receiver_free_ns[channel] = sim_now(m);
+		wire->inbox[channel].free_ns = sim_now(m);
 	}
 	for (side = 0; side < SIM_SIDES; side++)
 		m->agent[side].epoch = wire->epochs;

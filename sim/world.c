@@ -265,7 +265,7 @@ struct sim_world *sim_world_empty(size_t migrations)
 struct migration *sim_world_add(struct sim_world *w, uint64_t seed)
 {
 	struct migration *m = &w->migrations[w->count];
-	int side;
+	int side, channel;
 
 	memset(m, 0, sizeof(*m));
 	m->world = w;
@@ -278,6 +278,10 @@ struct migration *sim_world_add(struct sim_world *w, uint64_t seed)
 		m->agent[side].side = side;
 		m->agent[side].deadline.happens = sim_deadline_came;
 		m->agent[side].outcome = GW_UNFINISHED;
+	}
+	for (channel = 0; channel < 4; channel++) {
+		m->wire.inbox[channel].m = m;
+		m->wire.inbox[channel].done.happens = sim_parcel_done;
 	}
 	return m;
 }

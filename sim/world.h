@@ -49,6 +49,8 @@ enum sim_fault {
 	SIM_FAULT_DUPLICATE, /* what `side` sends next comes twice */
 	SIM_FAULT_TRUNCATE,  /* of what `side` sends next the end is missing */
 	SIM_FAULT_CORRUPT,   /* in what `side` sends next a bit is wrong */
+	SIM_FAULT_RESUME_SOURCE,      /* somebody says `cont` to the source's hypervisor */
+	SIM_FAULT_FORGET_DESTINATION, /* its agent dies; journal and identity are lost */
 	SIM_FAULTS
 };
 
@@ -75,6 +77,7 @@ struct sim_planned {
 };
 
 #define SIM_PLANNED_MAX 4
+#define SIM_HOT_MAX     4
 
 /* A fault that struck, and where the machines stood; GW_STATES: there was no agent. */
 struct sim_strike {
@@ -89,6 +92,7 @@ struct sim_world_config {
 	const char *policy, *order;
 	const char *settings[2][2];
 	uint64_t pages;
+	uint32_t hot; /* pages named as such to the source; at most SIM_HOT_MAX, and `pages` */
 	uint32_t vcpus;
 	uint64_t latency_ns, bytes_per_s;
 	uint64_t write_ns;    /* between two writes of the guest */

@@ -34,5 +34,6 @@ void gw_seal(uint8_t *bytes, size_t count, uint64_t number)
 
 bool gw_sealed(const uint8_t *bytes, size_t count, uint64_t number)
 {
-	return GW_PLANT == 10 || gw_wire_get(bytes + count, GW_SEAL_BYTES) == seal_of(bytes, count, number);
+	return GW_PLANT == 10 ||
+	       gw_wire_get(bytes + count, GW_SEAL_BYTES) == seal_of(bytes, count, number);
 }

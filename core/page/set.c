@@ -64,6 +64,11 @@ struct chunk {
 	uint64_t *count;
 };
 
+static inline uint64_t *sum_of(const struct gw_set *set)
+{
+	return set->words + gw_set_words(set->pages) - 1;
+}
+
 static inline size_t chunks_of(const struct gw_set *set)
 {
 	return (size_t)((set->pages + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES);
@@ -114,6 +119,15 @@ static inline void open_chunk(struct chunk chunk)
 	}
 }
 
+static void add_up(struct gw_set *set)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0, n = chunks_of(set); i < n; i++)
+		sum += counts_of(set)[i];
+	*sum_of(set) = sum;
+}
+
 static void copy_chunk(struct chunk to, struct chunk from)
 {
 	*to.count = *from.count;
@@ -151,18 +165,21 @@ void gw_set_clear(struct gw_set *set)
 {
 	for (size_t i = 0, n = chunks_of(set); i < n; i++)
 		counts_of(set)[i] = 0;
+	*sum_of(set) = 0;
 }
 
 void gw_set_fill(struct gw_set *set)
 {
 	for (size_t i = 0, n = chunks_of(set); i < n; i++)
 		counts_of(set)[i] = pages_in(set, i);
+	*sum_of(set) = set->pages;
 }
 
 void gw_set_copy(struct gw_set *to, const struct gw_set *from)
 {
 	for (size_t i = 0, n = chunks_of(to); i < n; i++)
 		copy_chunk(chunk_of(to, i), chunk_of(from, i));
+	*sum_of(to) = *sum_of(from);
 }
 
 void gw_set_union(struct gw_set *into, const struct gw_set *other)
@@ -181,6 +198,7 @@ void gw_set_union(struct gw_set *into, const struct gw_set *other)
 			count += count_bits(a.words[k] |= b.words[k]);
 		*a.count = count;
 	}
+	add_up(into);
 }
 
 void gw_set_subtract(struct gw_set *from, const struct gw_set *other)
@@ -200,6 +218,7 @@ void gw_set_subtract(struct gw_set *from, const struct gw_set *other)
 			count += count_bits(a.words[k] &= ~b.words[k]);
 		*a.count = count;
 	}
+	add_up(from);
 }
 
 void gw_set_intersect(struct gw_set *into, const struct gw_set *other)
@@ -218,6 +237,7 @@ void gw_set_intersect(struct gw_set *into, const struct gw_set *other)
 			count += count_bits(a.words[k] &= b.words[k]);
 		*a.count = count;
 	}
+	add_up(into);
 }
 
 static void invert_chunk(struct chunk chunk)
@@ -251,17 +271,19 @@ void gw_set_differ(struct gw_set *into, const struct gw_set *other)
 			count += count_bits(a.words[k] ^= b.words[k]);
 		*a.count = count;
 	}
+	add_up(into);
 }
 
 void gw_set_invert(struct gw_set *set)
 {
 	for (size_t i = 0, n = chunks_of(set); i < n; i++)
 		invert_chunk(chunk_of(set, i));
+	*sum_of(set) = set->pages - *sum_of(set);
 }
 
 bool gw_set_equal(const struct gw_set *a, const struct gw_set *b)
 {
-	if (a->pages != b->pages)
+	if (a->pages != b->pages || *sum_of(a) != *sum_of(b))
 		return false;
 	for (size_t i = 0, n = chunks_of(a); i < n; i++) {
 		struct chunk x = chunk_of(a, i), y = chunk_of(b, i);
@@ -283,7 +305,9 @@ void gw_set_add(struct gw_set *set, uint64_t page)
 		return;
 	if (none(chunk))
 		open_chunk(chunk);
-	*chunk.count += !(set->words[word_of(page)] & bit_of(page));
+	bool added = !(set->words[word_of(page)] & bit_of(page));
+	*chunk.count += added;
+	*sum_of(set) += added;
 	set->words[word_of(page)] |= bit_of(page);
 }
 
@@ -296,7 +320,9 @@ void gw_set_remove(struct gw_set *set, uint64_t page)
 		return;
 	if (all(chunk))
 		open_chunk(chunk);
-	*chunk.count -= !!(set->words[word_of(page)] & bit_of(page));
+	bool removed = set->words[word_of(page)] & bit_of(page);
+	*chunk.count -= removed;
+	*sum_of(set) -= removed;
 	set->words[word_of(page)] &= ~bit_of(page);
 }
 
@@ -354,48 +380,69 @@ static uint64_t count_in_chunk(const uint64_t *words, uint64_t first, uint64_t l
 	return count + count_bits(words[end] & mask_through(last));
 }
 
+/* Of pages first..last, all of one chunk; how many were not members. */
+static uint64_t add_part(struct gw_set *set, uint64_t first, uint64_t last)
+{
+	struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
+	uint64_t added;
+
+	if (all(chunk))
+		return 0;
+	if (last - first + 1 == chunk.pages) {
+		added = chunk.pages - *chunk.count;
+	} else {
+		if (none(chunk))
+			open_chunk(chunk);
+		added = add_in_chunk(set->words, first, last);
+	}
+	*chunk.count += added;
+	return added;
+}
+
+static uint64_t remove_part(struct gw_set *set, uint64_t first, uint64_t last)
+{
+	struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
+	uint64_t removed;
+
+	if (none(chunk))
+		return 0;
+	if (last - first + 1 == chunk.pages) {
+		removed = *chunk.count;
+	} else {
+		if (all(chunk))
+			open_chunk(chunk);
+		removed = remove_in_chunk(set->words, first, last);
+	}
+	*chunk.count -= removed;
+	return removed;
+}
+
 void gw_set_add_run(struct gw_set *set, struct gw_run run)
 {
-	uint64_t first, last, end;
+	uint64_t first, last, end, added = 0;
 
 	if (!clip(set, run, &first, &last))
 		return;
-	for (;; first = end + 1) {
-		struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
-
+	do {
 		end = end_in_chunk(first, last);
-		if (end - first + 1 == chunk.pages) {
-			*chunk.count = chunk.pages;
-		} else if (!all(chunk)) {
-			if (none(chunk))
-				open_chunk(chunk);
-			*chunk.count += add_in_chunk(set->words, first, end);
-		}
-		if (end == last)
-			return;
-	}
+		added += add_part(set, first, end);
+		first = end + 1;
+	} while (end < last);
+	*sum_of(set) += added;
 }
 
 void gw_set_remove_run(struct gw_set *set, struct gw_run run)
 {
-	uint64_t first, last, end;
+	uint64_t first, last, end, removed = 0;
 
 	if (!clip(set, run, &first, &last))
 		return;
-	for (;; first = end + 1) {
-		struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
-
+	do {
 		end = end_in_chunk(first, last);
-		if (end - first + 1 == chunk.pages) {
-			*chunk.count = 0;
-		} else if (!none(chunk)) {
-			if (all(chunk))
-				open_chunk(chunk);
-			*chunk.count -= remove_in_chunk(set->words, first, end);
-		}
-		if (end == last)
-			return;
-	}
+		removed += remove_part(set, first, end);
+		first = end + 1;
+	} while (end < last);
+	*sum_of(set) -= removed;
 }
 
 bool gw_set_has(const struct gw_set *set, uint64_t page)
@@ -408,19 +455,12 @@ bool gw_set_has(const struct gw_set *set, uint64_t page)
 
 bool gw_set_empty(const struct gw_set *set)
 {
-	for (size_t i = 0, n = chunks_of(set); i < n; i++)
-		if (counts_of(set)[i])
-			return false;
-	return true;
+	return gw_set_count(set) == 0;
 }
 
 uint64_t gw_set_count(const struct gw_set *set)
 {
-	uint64_t count = 0;
-
-	for (size_t i = 0, n = chunks_of(set); i < n; i++)
-		count += counts_of(set)[i];
-	return count;
+	return *sum_of(set);
 }
 
 uint64_t gw_set_count_run(const struct gw_set *set, struct gw_run run)
@@ -429,7 +469,7 @@ uint64_t gw_set_count_run(const struct gw_set *set, struct gw_run run)
 
 	if (!clip(set, run, &first, &last))
 		return 0;
-	for (;; first = end + 1) {
+	do {
 		struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
 
 		end = end_in_chunk(first, last);
@@ -437,9 +477,9 @@ uint64_t gw_set_count_run(const struct gw_set *set, struct gw_run run)
 			count += end - first + 1;
 		else if (!none(chunk))
 			count += count_in_chunk(set->words, first, end);
-		if (end == last)
-			return count;
-	}
+		first = end + 1;
+	} while (end < last);
+	return count;
 }
 
 uint64_t gw_set_count_common(const struct gw_set *a, const struct gw_set *b)
@@ -495,14 +535,29 @@ static uint64_t find(const struct gw_set *set, uint64_t from, uint64_t limit, ui
 	return limit;
 }
 
+static inline uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t gw_set_next(const struct gw_set *set, uint64_t from)
 {
-	return from < set->pages ? find(set, from, set->pages, 0) : set->pages;
+	return find(set, from, set->pages, 0);
 }
 
 uint64_t gw_set_next_gap(const struct gw_set *set, uint64_t from)
 {
-	return from < set->pages ? find(set, from, set->pages, ALL_ONES) : set->pages;
+	return find(set, from, set->pages, ALL_ONES);
+}
+
+uint64_t gw_set_next_before(const struct gw_set *set, uint64_t from, uint64_t limit)
+{
+	return find(set, from, least(limit, set->pages), 0);
+}
+
+uint64_t gw_set_next_gap_before(const struct gw_set *set, uint64_t from, uint64_t limit)
+{
+	return find(set, from, least(limit, set->pages), ALL_ONES);
 }
 
 /* In one mixed chunk: the last member of first..from; UINT64_MAX if there is none. */

@@ -11,7 +11,7 @@
  * Theory of operation. The words are a bitmap and behind it, for each chunk of GW_CHUNK_PAGES
  * pages, how many members the chunk has:
  *
- *     | chunk 0: 512 words | chunk 1 | ... | last chunk | count 0 | count 1 | ... |
+ *     | chunk 0: 512 words | chunk 1 | ... | last chunk | count 0 | count 1 | ... | their sum |
  *
  * A chunk without members, or with all of them, is known by its count; its part of the bitmap then
  * means nothing, and is neither read nor written. It is made good when the chunk becomes mixed. So
@@ -43,7 +43,7 @@ struct gw_set {
 
 static inline size_t gw_set_words(uint64_t pages)
 {
-	return (size_t)((pages + 63) / 64 + (pages + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES);
+	return (size_t)((pages + 63) / 64 + (pages + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES + 1);
 }
 
 /* Makes an empty set over caller's memory of gw_set_words(pages) words, whatever is in them. */
@@ -76,6 +76,9 @@ uint64_t gw_set_count_common(const struct gw_set *a, const struct gw_set *b);
 /* First member (or non-member) at or after `from`; set->pages if there is none. */
 uint64_t gw_set_next(const struct gw_set *set, uint64_t from);
 uint64_t gw_set_next_gap(const struct gw_set *set, uint64_t from);
+/* The same, but looks no further than `limit`, which is returned if there is none before it. */
+uint64_t gw_set_next_before(const struct gw_set *set, uint64_t from, uint64_t limit);
+uint64_t gw_set_next_gap_before(const struct gw_set *set, uint64_t from, uint64_t limit);
 /* Last member at or before `from`; UINT64_MAX if there is none. */
 uint64_t gw_set_previous(const struct gw_set *set, uint64_t from);
 

@@ -16,7 +16,7 @@
 
 #define MANY_PAGES 5000 /* from here on fewer steps */
 #define MOST_PAGES (3 * GW_CHUNK_PAGES + 65)
-#define MOST_WORDS ((MOST_PAGES + 63) / 64 + 4)
+#define MOST_WORDS ((MOST_PAGES + 63) / 64 + 5)
 #define CANARY     UINT64_C(0xdeadbeefcafef00d)
 #define PROGRAMS   4
 #define STEPS      500
@@ -177,12 +177,14 @@ static uint64_t model_count(const struct pair *p, struct gw_run run)
 	return count;
 }
 
-static uint64_t model_next(const struct pair *p, uint64_t from, bool member)
+static uint64_t model_next(const struct pair *p, uint64_t from, uint64_t limit, bool member)
 {
-	for (uint64_t i = from; i < p->pages; i++)
+	if (limit > p->pages)
+		limit = p->pages;
+	for (uint64_t i = from; i < limit; i++)
 		if (p->model[0][i] == member)
 			return i;
-	return p->pages;
+	return limit;
 }
 
 static uint64_t model_previous(const struct pair *p, uint64_t from)
@@ -196,7 +198,7 @@ static uint64_t model_previous(const struct pair *p, uint64_t from)
 static bool next_run_agrees(const struct pair *p, uint64_t from, uint64_t max_pages)
 {
 	struct gw_run run = {0, 0};
-	uint64_t first = model_next(p, from, true), count = 0;
+	uint64_t first = model_next(p, from, p->pages, true), count = 0;
 
 	while (first + count < p->pages && p->model[0][first + count] && count < max_pages)
 		count++;
@@ -239,10 +241,14 @@ static const char *compare_at(const struct pair *p, uint64_t at, struct gw_run r
 
 	if (at >= p->pages && gw_set_has(set, at))
 		return "has, outside";
-	if (gw_set_next(set, at) != model_next(p, at, true))
+	if (gw_set_next(set, at) != model_next(p, at, p->pages, true))
 		return "next";
-	if (gw_set_next_gap(set, at) != model_next(p, at, false))
+	if (gw_set_next_gap(set, at) != model_next(p, at, p->pages, false))
 		return "next_gap";
+	if (gw_set_next_before(set, at, run.first) != model_next(p, at, run.first, true))
+		return "next_before";
+	if (gw_set_next_gap_before(set, at, run.first) != model_next(p, at, run.first, false))
+		return "next_gap_before";
 	if (gw_set_previous(set, at) != model_previous(p, at))
 		return "previous";
 	if (gw_set_count_run(set, run) != model_count(p, run))

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define WORDS 5 /* of 256 pages */
+#define WORDS 6 /* of 256 pages */
 #define MANY  (3 * GW_CHUNK_PAGES + 100)
 
 static uint64_t words[WORDS], more_words[WORDS];
@@ -49,8 +49,8 @@ static void an_empty_universe_has_nothing(void **state)
 	struct gw_set set, other;
 	struct gw_run run;
 
-	gw_set_init(&set, NULL, 0);
-	gw_set_init(&other, NULL, 0);
+	gw_set_init(&set, words, 0);
+	gw_set_init(&other, more_words, 0);
 	gw_set_fill(&set);
 	gw_set_add(&set, 0);
 	gw_set_add_run(&set, (struct gw_run){0, 5});
@@ -228,7 +228,7 @@ static bool untouched(const uint64_t *bitmap, unsigned chunk)
 static void whole_chunks_are_not_touched(void **state)
 {
 	(void)state;
-	static uint64_t a_words[(MANY + 63) / 64 + 4], b_words[(MANY + 63) / 64 + 4];
+	static uint64_t a_words[(MANY + 63) / 64 + 5], b_words[(MANY + 63) / 64 + 5];
 	struct gw_set a, b;
 	struct gw_run run;
 

@@ -72,7 +72,7 @@ static void knows_data_from_holes(void **state)
 	struct stand_in s;
 	struct gw_ram ram;
 	struct gw_set data;
-	uint64_t words[2];
+	uint64_t words[3];
 
 	(void)state;
 	stand_in_start(&s, PAGES, STAND_IN_SPARSE);
