@@ -9,11 +9,11 @@
 #include <sys/signalfd.h>
 
 #include "base/cleanup.h"
+#include "base/values.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/result.h"
-#include "cli/values.h"
 #include "cli/verb.h"
 #include "live/host/migrate.h"
 #include "live/host/resolve.h"

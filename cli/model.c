@@ -11,7 +11,7 @@
 
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/values.h"
+#include "base/values.h"
 #include "cli/verb.h"
 
 static const char *const kinds[] = {[GW_MODEL_PRECOPY] = "precopy",

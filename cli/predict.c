@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/values.h"
+#include "base/values.h"
 #include "cli/verb.h"
 #include "core/predict/gilbert_elliott.h"
 #include "core/predict/grey.h"

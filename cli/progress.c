@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/values.h"
+#include "base/values.h"
 
 #define REDRAW_NS       UINT64_C(100000000)
 #define PLAIN_NS        UINT64_C(5000000000)

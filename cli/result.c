@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "cli/values.h"
+#include "base/values.h"
 
 static json_t *number(uint64_t value)
 {
