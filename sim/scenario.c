@@ -12,6 +12,7 @@
 
 /* docs/simulator.md tells where each of these comes from. */
 const struct sim_costs sim_costs_default = {
+        .protect_ns_per_gib = 7500000,
         .scan_ns_per_gib = 500000,
         .scan_ns_per_dirty_page = 52,
         .first_write_ns = 1000,

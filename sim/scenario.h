@@ -17,6 +17,7 @@
 
 /* What the world takes for its work. Defaults: sim_costs_default, each with its source. */
 struct sim_costs {
+	uint64_t protect_ns_per_gib;     /* tracking begins */
 	uint64_t scan_ns_per_gib;        /* a clean scan */
 	uint64_t scan_ns_per_dirty_page; /* get and protect */
 	uint64_t first_write_ns;         /* a guest's write to a protected page */

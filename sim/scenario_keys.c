@@ -120,6 +120,7 @@ const struct sim_key sim_workload_keys[] = {
 };
 
 const struct sim_key sim_cost_keys[] = {
+        DURATION("protect_per_gib", struct sim_costs, protect_ns_per_gib),
         DURATION("scan_per_gib", struct sim_costs, scan_ns_per_gib),
         DURATION("scan_per_dirty_page", struct sim_costs, scan_ns_per_dirty_page),
         DURATION("first_write", struct sim_costs, first_write_ns),
