@@ -307,11 +307,17 @@ static bool pulling(const struct gw_destination *d)
 	return d->state == GW_STATE_PULL || d->told_running;
 }
 
+/* What the source said and sent before it heard our last word means nothing any more. */
+static bool said_last_word(const struct gw_destination *d)
+{
+	return d->state == GW_STATE_CANCELLED || d->state == GW_STATE_DOUBT;
+}
+
 static int switch_said(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)
 {
 	const struct gw_message *m = ev->message;
 
-	if (d->state == GW_STATE_CANCELLED)
+	if (said_last_word(d))
 		return 0;
 	if (pulling(d)) { /* taken up again: a new map follows */
 		if (!m->switched.pulls)
@@ -367,7 +373,7 @@ static int map_said(struct gw_destination *d, const struct gw_event *ev, struct 
 	const struct gw_message *m = ev->message;
 	uint32_t i;
 
-	if (d->state == GW_STATE_CANCELLED)
+	if (said_last_word(d))
 		return 0;
 	if (d->state == GW_STATE_ITERATIVE_PRE_COPY && !d->switch_said)
 		return stale_said(d, m, out);
@@ -453,7 +459,7 @@ static void became_whole(struct gw_destination *d, const struct gw_event *ev,
 
 static void answer_resume(struct gw_destination *d, struct gw_actions *out)
 {
-	struct gw_message message = {.kind = GW_MSG_STANDING};
+	struct gw_message message = {.kind = GW_MSG_STANDING, .standing.host = d->config.host};
 
 	d->resume_asked = false;
 	if (d->whole)
@@ -537,7 +543,8 @@ static void journaled(struct gw_destination *d, const struct gw_event *ev, struc
 	switch (d->state) {
 	case GW_STATE_RESERVATION:
 		enter(d, ev, out, GW_STATE_ITERATIVE_PRE_COPY, "its place is reserved");
-		send_plain(out, GW_MSG_ACCEPT);
+		send(out,
+		     (struct gw_message){.kind = GW_MSG_ACCEPT, .accept.host = d->config.host});
 		break;
 	case GW_STATE_STOP_AND_COPY:
 		if (d->prepared) {
@@ -577,7 +584,7 @@ static int marked(struct gw_destination *d, const struct gw_event *ev, struct gw
 	struct gw_message ack = {.kind = GW_MSG_ROUND_ACK};
 
 	d->heard_ns = ev->now_ns;
-	if (d->state == GW_STATE_CANCELLED)
+	if (said_last_word(d))
 		return 0;
 	switch (ev->mark.kind) {
 	case GW_FRAME_ROUND:
@@ -744,15 +751,20 @@ static void vm_gone(struct gw_destination *d, const struct gw_event *ev, struct 
 	finish(d, out, GW_LOST);
 }
 
-/* An agent before this one had written `mine`: the VM may have run, and may run still. */
+/*
+ * An agent before this one had written `mine`: the VM may have run, and may run still. A source
+ * that was told that it runs would push pages for ever.
+ */
 static void may_have_run(struct gw_destination *d, const struct gw_event *ev,
                          struct gw_actions *out)
 {
+	bool waits = d->resume_asked || d->told_running;
+
 	keep_reason(d, ev->text);
 	enter(d, ev, out, GW_STATE_DOUBT, ev->text);
 	journal(out, GW_REC_DOUBT, true);
 	d->told_running = false;
-	if (d->resume_asked && d->link)
+	if (waits && d->link)
 		answer_resume(d, out);
 }
 
@@ -917,6 +929,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 	case GW_EV_LINK_UP: link_up(d, ev); break;
 	case GW_EV_LINK_LOST: link_lost(d, ev, out); break;
 	case GW_EV_VM_GONE: vm_gone(d, ev, out); break;
+	case GW_EV_UNWRITTEN:
 	case GW_EV_FAILED: failed(d, ev, out); break;
 	case GW_EV_ABORT:
 		if (!d->prepared)

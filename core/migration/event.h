@@ -46,9 +46,10 @@ enum gw_event_kind {
 	GW_EV_LINK_UP,   /* all three connections stand again (text: with whom) */
 	GW_EV_LINK_LOST, /* any of them broke, or could not be made again (text: why) */
 	GW_EV_ABORT,     /* a person wants to stop it (text) */
-	GW_EV_JOURNALED, /* the record is on disk */
+	GW_EV_JOURNALED, /* the record is written */
+	GW_EV_UNWRITTEN, /* it could not be (text) */
 	GW_EV_SURVEYED,  /* set: the pages that hold data */
-	GW_EV_RUNNING,   /* the VM runs here (or stands paused, as it was) */
+	GW_EV_RUNNING,   /* the VM runs here (or stands paused, as it was), whoever asked for it */
 	GW_EV_RUN_REFUSED, /* destination: `cont` was refused, or never asked: it did not run (text) */
 	GW_EV_VM_GONE,   /* the guest powered off, or the hypervisor died (text) */
 	GW_EV_FAILED,    /* what was asked for failed (text) */
@@ -114,7 +115,8 @@ enum gw_action_kind {
 	GW_ACT_TRACE,   /* text: a line for the trace, and for the user */
 	GW_ACT_SEND,    /* message, on control (FAULT: on urgent) */
 	GW_ACT_MAP,     /* set: as MAP messages (gw_map_message) */
-	GW_ACT_JOURNAL, /* record [GW_EV_JOURNALED]; durable: must survive the host too */
+	/* record [GW_EV_JOURNALED or GW_EV_UNWRITTEN]; durable: must survive the host too */
+	GW_ACT_JOURNAL,
 	GW_ACT_SURVEY,  /* [GW_EV_SURVEYED] */
 	GW_ACT_HANG_UP, /* close the connections */
 	GW_ACT_FINISH,  /* outcome, text: the machine has ended */
@@ -126,6 +128,8 @@ enum gw_action_kind {
 	GW_ACT_MARK,    /* mark: as a frame, on bulk */
 	GW_ACT_RATE,    /* rate_bytes_per_s for bulk; 0: the user's limit */
 	GW_ACT_STOP,    /* [GW_EV_STOPPED] */
+	GW_ACT_LOOK,    /* [GW_EV_STOPPED, or GW_EV_RUNNING if somebody else resumed the VM] */
+	GW_ACT_PEER,    /* host: the destination's; kept in the journal, failure is GW_EV_FAILED */
 	GW_ACT_SAVE,    /* [GW_EV_SAVED] the stream goes as STATE messages, then STATE_END */
 	GW_ACT_RESUME,  /* [GW_EV_RUNNING] take the VM up again here, as it was */
 	GW_ACT_LET_GO,  /* end tracking; nothing is left in the hypervisor */
@@ -158,6 +162,7 @@ struct gw_action {
 		uint64_t rate_bytes_per_s;
 		uint64_t page;
 		bool final;
+		struct gw_id host;
 		struct {
 			enum gw_journal_record record;
 			bool durable;

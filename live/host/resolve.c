@@ -86,8 +86,20 @@ bool gw_question_holds_name(const struct gw_question *q)
 	return q->journal.record != GW_REC_WHOLE;
 }
 
+/* Whoever has the memory mapped is this VM, however deaf; a reused pid has not. */
+static bool runs_on(const struct gw_journal *j, pid_t pid)
+{
+	struct gw_ram ram;
+
+	if (gw_ram_open(&ram, j->ram, pid, NULL))
+		return false;
+	gw_ram_close(&ram);
+	return true;
+}
+
 struct first {
 	struct gw_question *question;
+	pid_t pid; /* 0: any */
 	bool any;
 };
 
@@ -95,6 +107,8 @@ static int keep(const struct gw_question *q, void *arg)
 {
 	struct first *first = arg;
 
+	if (first->pid && !runs_on(&q->journal, first->pid))
+		return 0;
 	*first->question = *q;
 	first->any = true;
 	return gw_question_holds_name(q);
@@ -105,6 +119,14 @@ bool gw_question_find(const char *dir, const char *name, struct gw_question *que
 	struct first first = {.question = question};
 
 	(void)gw_questions_each(dir, name, keep, &first);
+	return first.any;
+}
+
+bool gw_question_find_process(const char *dir, pid_t pid, struct gw_question *question)
+{
+	struct first first = {.question = question, .pid = pid};
+
+	(void)gw_questions_each(dir, NULL, keep, &first);
 	return first.any;
 }
 
@@ -300,12 +322,7 @@ static void sweep(const struct gw_journal *j)
 
 static bool is_alive(const struct gw_journal *j)
 {
-	struct gw_ram ram;
-
-	if (gw_ram_open(&ram, j->ram, j->pid, NULL))
-		return false;
-	gw_ram_close(&ram);
-	return true;
+	return runs_on(j, j->pid);
 }
 
 static int drop(const struct gw_journal *j, struct gw_error *error)
@@ -318,7 +335,6 @@ static int drop(const struct gw_journal *j, struct gw_error *error)
 		gw_guest_remove(&guest);
 		return 0;
 	}
-	/* Whoever has the memory mapped is this VM, however deaf; a reused pid has not. */
 	if (is_alive(j))
 		return gw_fail(error, EBUSY,
 		               "the hypervisor of %s (pid %d) does not answer (%.150s): end it and "

@@ -103,6 +103,7 @@ static void take_line(struct native *native, const char *line)
 	        {"saved", GW_VM_SAVED},     {"loaded", GW_VM_LOADED},
 	        {"refused", GW_VM_REFUSED}, {"shutdown", GW_VM_SHUTDOWN},
 	        {"reset", GW_VM_RESET},     {"panicked", GW_VM_PANICKED},
+	        {"resumed", GW_VM_RUNNING},
 	};
 
 	if (ends_save(native, line))

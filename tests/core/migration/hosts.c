@@ -122,6 +122,8 @@ static void runs_there(struct world *w)
 		violated(w, "a VM is run that is not loaded");
 	if (runs(&w->source.vm))
 		violated(w, "the VM runs in two places");
+	if (w->source.resumed_behind)
+		violated(w, "the VM is run from the moment of the switch, and had run on since");
 	if (w->source.vm.state == VM_STOPPED)
 		violated(w, "the source still holds the VM's disks");
 	if (w->dest.refuse_run) {
@@ -233,6 +235,26 @@ void command_done(struct world *w, struct happening *h)
 	}
 }
 
+/* By somebody else, at the source. The agent hears of it, but not at once. */
+void resume_behind(struct world *w)
+{
+	if (w->source.vm.state != VM_SAVED || w->source.looked_at || w->config.paused)
+		return;
+	has_resumed(w);
+	w->source.resumed_behind = true;
+	will(w, GUEST, SOURCE, w->now);
+	answer(w, SOURCE, (struct gw_event){.kind = GW_EV_RUNNING}, dice_below(w, 5000000));
+}
+
+static void look(struct world *w)
+{
+	bool ran = w->source.resumed_behind;
+	struct gw_event event = {.kind = ran ? GW_EV_RUNNING : GW_EV_STOPPED};
+
+	w->source.looked_at = !ran;
+	answer(w, SOURCE, event, 1000);
+}
+
 void kill_vm(struct world *w, int side, const char *why)
 {
 	struct vm *vm = side == SOURCE ? &w->source.vm : &w->dest.vm;
@@ -289,7 +311,7 @@ static void touch(struct world *w, unsigned thread, uint64_t page, bool writes)
 		return;
 	}
 	t->waits = false;
-	if (!w->config.paused && seen != w->expected[page])
+	if (!w->config.paused && !w->source.resumed_behind && seen != w->expected[page])
 		violated(w, "the guest sees version %llu of page %llu, not %llu",
 		         (unsigned long long)seen, (unsigned long long)page,
 		         (unsigned long long)w->expected[page]);
@@ -551,6 +573,8 @@ void source_acts(struct world *w, const struct gw_action *action)
 		break;
 	case GW_ACT_STOP: command(w, SOURCE, DO_STOP, 2000000); break;
 	case GW_ACT_SAVE: command(w, SOURCE, DO_SAVE, 3000000); break;
+	case GW_ACT_LOOK: look(w); break;
+	case GW_ACT_PEER: w->source.peer = action->host; break;
 	case GW_ACT_RESUME: command(w, SOURCE, DO_RESUME, 1000000); break;
 	case GW_ACT_LET_GO: w->source.tracking = false; break;
 	case GW_ACT_DIGESTS: say_digests(w); break;
@@ -750,7 +774,7 @@ static void judge_stayed(struct world *w)
 	if (!w->config.person)
 		return;
 	/* After a refused `cont` the record comes before the end: a crash between leaves it. */
-	if (w->dest.vm.state != VM_NONE && !w->refused)
+	if (w->dest.vm.state != VM_NONE && !w->refused && !w->forgotten)
 		violated(w, "something is left at the destination");
 	if (w->agent[DESTINATION].alive)
 		violated(w, "the destination's agent never ends: %s",
@@ -772,13 +796,13 @@ void judge(struct world *w)
 		judge_completed(w);
 	} else if (s == GW_REC_STAYED) {
 		judge_stayed(w);
-	} else if (w->config.person && !w->killed && !w->refused) {
+	} else if (w->config.person && !w->killed && !w->refused && !w->forgotten) {
 		violated(w,
 		         "it ends with `%s` at the source and `%s` at the destination, and no "
 		         "VM had died",
 		         gw_journal_record_name(s), gw_journal_record_name(d));
 	} else if (w->config.person && s != GW_REC_DOUBT &&
-	           !(s == GW_REC_GONE && d == GW_REC_DOUBT)) {
+	           !(s == GW_REC_GONE && (d == GW_REC_DOUBT || w->forgotten))) {
 		violated(w, "the source's journal ends with `%s`", gw_journal_record_name(s));
 	}
 }

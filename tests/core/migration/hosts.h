@@ -53,7 +53,9 @@ struct source_host {
 	bool *populated;   /* not a hole */
 	bool *written;     /* since it was protected */
 	bool tracking;
-	bool released, resume_refused;
+	bool released, resume_refused, resumed_behind;
+	bool looked_at; /* COMMIT follows: from here on the disks' locks keep others off */
+	struct gw_id peer;
 };
 
 struct thread {
@@ -68,6 +70,7 @@ struct destination_host {
 	uint64_t *noted; /* digest as placed */
 	bool uffd, armed, staged, digests_kept;
 	bool loading, state_ended, refuse_run, refuse_reservation, released_said;
+	uint8_t identity;
 	struct thread thread[8 + 1]; /* the last one loads */
 	unsigned reads_left;
 };
@@ -85,6 +88,7 @@ struct agent {
 
 struct world {
 	struct world_config config;
+	struct gw_run hot[HOT_MAX];
 	uint64_t now, chance, order, lines, steps, version, writes_left;
 	struct happening **heap;
 	size_t heap_count, heap_room, waiting;
@@ -99,7 +103,7 @@ struct world {
 
 	struct source_host source;
 	struct destination_host dest;
-	bool switched, ran_there;
+	bool switched, ran_there, forgotten;
 	uint64_t *expected; /* what the guest must see at the destination */
 	struct gw_actions out[SIDES];
 	char violation[256];
@@ -130,6 +134,7 @@ void source_acts(struct world *w, const struct gw_action *action);
 void destination_acts(struct world *w, const struct gw_action *action);
 void command_done(struct world *w, struct happening *h);
 void drop_commands(struct world *w, int side);
+void resume_behind(struct world *w);
 void kill_vm(struct world *w, int side, const char *why);
 void ask_for_room(struct world *w);
 void take_up(struct world *w, struct happening *h);

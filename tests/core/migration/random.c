@@ -104,6 +104,8 @@ static void invent(struct world_config *config, uint64_t seed)
 	};
 	for (i = 0; i < faults; i++)
 		config->planned[i] = plan(&chance);
+	config->hot =
+	        (uint32_t)below(&chance, 1 + (config->pages < HOT_MAX ? config->pages : HOT_MAX));
 }
 
 struct tally {

@@ -23,6 +23,8 @@ static const char *const fault_names[FAULTS] = {
         [FAULT_FAIL_SOURCE] = "the source's next request will fail",
         [FAULT_FAIL_DESTINATION] = "the destination's next request will fail",
         [FAULT_SLOW] = "answers become slow",
+        [FAULT_RESUME_SOURCE] = "somebody resumes the VM at the source",
+        [FAULT_FORGET_DESTINATION] = "the destination's journal and identity are lost",
 };
 
 const char *fault_name(enum fault fault)
@@ -355,6 +357,18 @@ static void crash(struct world *w, int side, uint64_t for_ns)
 	will(w, RESTART, side, w->now + for_ns);
 }
 
+/* As if another host answered at its address from now on; its hypervisor goes on. */
+static void forget_destination(struct world *w, uint64_t for_ns)
+{
+	struct agent *d = &w->agent[DESTINATION];
+
+	crash(w, DESTINATION, for_ns);
+	d->has_journal = d->journal_open = false;
+	d->record = GW_REC_NONE;
+	w->dest.identity++;
+	w->forgotten = true;
+}
+
 static void give_memory(struct world *w, int side, size_t bytes)
 {
 	free(w->agent[side].memory);
@@ -366,6 +380,8 @@ static void start_source(struct world *w)
 	const struct world_config *c = &w->config;
 	struct gw_source_config config = {
 	        .name = "small",
+	        .hot = w->hot,
+	        .hot_count = c->hot,
 	        .vcpus = c->vcpus,
 	        .ram_pages = c->pages,
 	        .state_bytes = 4096,
@@ -375,6 +391,7 @@ static void start_source(struct world *w)
 	        .deadline_ns = c->deadline_ns,
 	        .verify = c->verify,
 	        .paused = c->paused,
+	        .destination = w->source.peer,
 	};
 	struct agent *a = &w->agent[SOURCE];
 	int i;
@@ -385,6 +402,8 @@ static void start_source(struct world *w)
 	for (i = 0; i < 2 && c->settings[i][0]; i++)
 		if (gw_policy_set(&config.policy, c->settings[i][0], c->settings[i][1]))
 			abort();
+	for (i = 0; i < (int)c->hot; i++)
+		w->hot[i] = (struct gw_run){c->pages * (uint64_t)i / c->hot, 1};
 	give_memory(w, SOURCE, gw_source_bytes(c->pages));
 	(void)gw_source_init(a->memory, &config);
 	a->alive = true;
@@ -396,6 +415,7 @@ static void start_destination(struct world *w, bool fresh)
 {
 	struct agent *a = &w->agent[DESTINATION];
 	struct gw_destination_config config = {
+	        .host.bytes = {1, w->dest.identity},
 	        .ram_pages = fresh && w->epochs ? 0 : w->config.pages,
 	        .vcpus = w->config.vcpus,
 	        .serves_faults = !w->config.no_faults,
@@ -465,6 +485,8 @@ static void strike(struct world *w, struct planned *plan)
 	case FAULT_FAIL_SOURCE: w->fail_next[SOURCE] = true; break;
 	case FAULT_FAIL_DESTINATION: w->fail_next[DESTINATION] = true; break;
 	case FAULT_SLOW: w->slow_ns = plan->for_ns; break;
+	case FAULT_RESUME_SOURCE: resume_behind(w); break;
+	case FAULT_FORGET_DESTINATION: forget_destination(w, plan->for_ns); break;
 	case FAULT_NONE:
 	case FAULTS: break;
 	}

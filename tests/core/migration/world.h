@@ -37,7 +37,9 @@ enum fault {
 	FAULT_REFUSE_RESERVATION, /* likewise its next reservation */
 	FAULT_FAIL_SOURCE,        /* the source's next request to its VM or tracker fails */
 	FAULT_FAIL_DESTINATION,
-	FAULT_SLOW, /* answers take `for_ns` longer from now on */
+	FAULT_SLOW,               /* answers take `for_ns` longer from now on */
+	FAULT_RESUME_SOURCE,      /* somebody says `cont` to the source's hypervisor */
+	FAULT_FORGET_DESTINATION, /* its agent dies; journal and identity are lost */
 	FAULTS
 };
 
@@ -55,12 +57,14 @@ struct planned {
 };
 
 #define PLANNED_MAX 4
+#define HOT_MAX     4
 
 struct world_config {
 	uint64_t seed;
 	const char *policy, *order;
 	const char *settings[2][2];
 	uint64_t pages;
+	uint32_t hot; /* so many are named as such to the source; at most HOT_MAX, and `pages` */
 	uint32_t vcpus;
 	uint64_t latency_ns, bytes_per_s;
 	uint64_t write_ns;    /* between two writes of the guest */
