@@ -200,23 +200,6 @@ static int bad_words(const char *name, const char *to, struct gw_error *error)
 	return !err && to ? gw_address_parse(&address, to, error) : err;
 }
 
-/* An earlier migration of this VM that is not settled comes first, and so does one under way. */
-static int nothing_open(const char *dir, const char *name, struct gw_error *error)
-{
-	struct gw_question question;
-
-	if (!gw_question_find(dir, name, &question) || !gw_question_holds_name(&question))
-		return 0;
-	if (question.agent)
-		return gw_fail(error, EBUSY,
-		               "another migration of %s is under way: `godwit status %s` shows how "
-		               "far it is",
-		               name, name);
-	return gw_fail(error, EBUSY,
-	               "an earlier migration of %s is not finished: `godwit recover %s` first",
-	               name, name);
-}
-
 /* --- migrate -------------------------------------------------------------------------------- */
 
 static int move(const char *name, const struct asked *asked, struct gw_migrate_options *o,
@@ -229,7 +212,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	int err;
 
 	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
-	err = nothing_open(o->dir, name ? name : pid_name, error);
+	err = gw_question_none(o->dir, name ? name : pid_name, error);
 	if (err)
 		return err;
 	err = gw_guest_open(&guest, &where, error);

@@ -108,6 +108,22 @@ bool gw_question_find(const char *dir, const char *name, struct gw_question *que
 	return first.any;
 }
 
+int gw_question_none(const char *dir, const char *name, struct gw_error *error)
+{
+	struct gw_question question;
+
+	if (!gw_question_find(dir, name, &question) || !gw_question_holds_name(&question))
+		return 0;
+	if (question.agent)
+		return gw_fail(error, EBUSY,
+		               "another migration of %s is under way: `godwit status %s` shows how "
+		               "far it is",
+		               name, name);
+	return gw_fail(error, EBUSY,
+	               "an earlier migration of %s is not finished: `godwit recover %s` first",
+	               name, name);
+}
+
 const char *gw_question_owner(const struct gw_question *q)
 {
 	switch (q->journal.record) {
