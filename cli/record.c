@@ -27,7 +27,8 @@
 #define READ_EVERY    10
 
 struct asked {
-	const char *output, *show, *tracker, *json, *qmp;
+	const char *output, *show, *tracker, *qmp;
+	struct gw_record_show how;
 	uint64_t pid, window, duration, reads;
 	bool quiet;
 };
@@ -228,8 +229,12 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"tracker", 0, GW_CLI_STRING, &a.tracker, "NAME",
 	         "pagemap or digest (default: the best that works)"},
 	        {"show", 0, GW_CLI_STRING, &a.show, "TRACE", "tell what a trace holds"},
-	        {"json", 0, GW_CLI_STRING, &a.json, "FILE",
+	        {"json", 0, GW_CLI_STRING, &a.how.json, "FILE",
 	         "what the trace holds as JSON; - is standard output"},
+	        {"windows", 0, GW_CLI_STRING, &a.how.windows, "FILE",
+	         "a line of page numbers for each window: what was written"},
+	        {"read-windows", 0, GW_CLI_STRING, &a.how.read_windows, "FILE",
+	         "likewise, for each window that looked at reads"},
 	        {"quiet", 'q', GW_CLI_FLAG, &a.quiet, NULL, "no progress, no notes"},
 	        GW_CLI_END,
 	};
@@ -245,7 +250,7 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	if (!a.show && open_and_record(name, &a, error))
 		return GW_EXIT_FAILED;
 	/* Also after recording the file is read: what is told is what is in it. */
-	if (gw_record_show(a.show ? a.show : a.output, a.json, error))
+	if (gw_record_show(a.show ? a.show : a.output, &a.how, error))
 		return GW_EXIT_FAILED;
 	return GW_EXIT_DONE;
 }

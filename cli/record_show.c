@@ -110,6 +110,11 @@ static int sum_up(const struct sim_trace *trace, struct summary *s, struct gw_er
 
 /* --- telling -------------------------------------------------------------------------------- */
 
+static bool is_stdout(const char *path)
+{
+	return path && !strcmp(path, "-");
+}
+
 static double per_second(uint64_t sum, uint64_t ns)
 {
 	return ns ? (double)sum * 1e9 / (double)ns : 0;
@@ -182,19 +187,72 @@ static void print(const struct summary *s)
 		             gw_show_rate(rate, sizeof(rate), per_second(s->network_bytes, s->ns)));
 }
 
-int gw_record_show(const char *path, const char *json, struct gw_error *error)
+/* --- windows -------------------------------------------------------------------------------- */
+
+static void print_runs(FILE *out, const struct gw_run *runs, size_t count)
+{
+	const char *space = "";
+
+	for (size_t i = 0; i < count; i++)
+		for (uint64_t page = 0; page < runs[i].count; page++) {
+			(void)fprintf(out, "%s%llu", space,
+			              (unsigned long long)(runs[i].first + page));
+			space = " ";
+		}
+	(void)fputc('\n', out);
+}
+
+static int write_windows(const struct sim_trace *trace, bool read, const char *path,
+                         struct gw_error *error)
+{
+	FILE *out = strcmp(path, "-") ? fopen(path, "we") : stdout;
+	int failed = 0;
+
+	for (size_t i = 0; out && i < sim_trace_windows(trace); i++) {
+		const struct sim_trace_window *w = sim_trace_window(trace, i);
+
+		if (!read)
+			print_runs(out, w->written, w->written_count);
+		else if (w->read_sampled)
+			print_runs(out, w->read, w->read_count);
+	}
+	if (out)
+		failed = fflush(out) | ferror(out);
+	if (out && out != stdout)
+		failed |= fclose(out);
+	if (!out || failed)
+		return gw_fail(error, EIO, "cannot write windows to %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int tell(const struct sim_trace *trace, const char *path, const struct gw_record_show *how,
+                struct gw_error *error)
+{
+	struct summary s;
+	int err = 0;
+
+	if (how->windows)
+		err = write_windows(trace, false, how->windows, error);
+	if (!err && how->read_windows)
+		err = write_windows(trace, true, how->read_windows, error);
+	if (err)
+		return err;
+	err = sum_up(trace, &s, error);
+	if (err)
+		return err;
+	if (!is_stdout(how->json) && !is_stdout(how->windows) && !is_stdout(how->read_windows))
+		print(&s);
+	return how->json ? gw_output_json(as_json(path, &s), how->json, error) : 0;
+}
+
+int gw_record_show(const char *path, const struct gw_record_show *how, struct gw_error *error)
 {
 	struct sim_trace *trace;
-	struct summary s;
 	int err = sim_trace_open(&trace, path, error);
 
 	if (err)
 		return err;
-	err = sum_up(trace, &s, error);
-	if (!err && json)
-		err = gw_output_json(as_json(path, &s), json, error);
-	if (!err && (!json || strcmp(json, "-")))
-		print(&s);
+	err = tell(trace, path, how, error);
 	sim_trace_free(trace);
 	return err;
 }

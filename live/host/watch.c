@@ -110,7 +110,7 @@ static void announce_cost(struct watch *w, const struct gw_set *populated)
 	note(w, "the tracker %s reads all of the VM's %.0f MB in every window, about %.0f ms%s",
 	     w->tracker.kind->name, (double)gw_set_count(populated) * GW_PAGE_BYTES / 1e6,
 	     (double)pass_ns / 1e6,
-	     pass_ns > w->options->window_ns ? ": windows will be longer than was asked for" : "");
+	     pass_ns > w->options->window_ns ? ", so windows are longer than was asked for" : "");
 }
 
 /* Whether reads can be seen here is tried, not guessed. */
@@ -168,15 +168,24 @@ static int begin(struct watch *w)
 
 /* --- a window ------------------------------------------------------------------------------- */
 
-static bool vm_ended(struct watch *w)
+static void end_with_vm(struct watch *w)
+{
+	if (!w->over)
+		note(w, "the VM ended");
+	w->over = true;
+}
+
+/* A broken control connection is the end, too: whether the VM runs on cannot be told any more. */
+static void listen_to_vm(struct watch *w)
 {
 	struct gw_vm_event event;
+	bool ended = false;
 	int n;
 
 	while ((n = gw_vm_next(w->guest->vm, &event)) == 1)
-		if (event.kind == GW_VM_SHUTDOWN || event.kind == GW_VM_DIED)
-			return true;
-	return n < 0;
+		ended |= event.kind == GW_VM_SHUTDOWN || event.kind == GW_VM_DIED;
+	if (ended || n < 0)
+		end_with_vm(w);
 }
 
 /* On a grid, so that what a look takes does not make windows longer on average. */
@@ -207,10 +216,8 @@ static void wait_for_end(struct watch *w)
 			continue;
 		if (items[0].revents)
 			w->over = true;
-		if (items[1].revents && vm_ended(w)) {
-			w->over = true;
-			note(w, "the VM ended");
-		}
+		if (items[1].revents)
+			listen_to_vm(w);
 		if (w->over)
 			return;
 	}
@@ -224,7 +231,8 @@ static bool forget(struct watch *w)
 		return false;
 	if (!gw_tracker_forget(&w->tracker, FORGET_MS, &why))
 		return true;
-	if (!w->forget_failed)
+	listen_to_vm(w);
+	if (!w->forget_failed && !w->over)
 		note(w, "some windows are without their reads: %s", why.text);
 	w->forget_failed = true;
 	return false;
@@ -275,15 +283,20 @@ static int tell(struct watch *w, bool sampled)
 	return w->options->window(w->options->arg, &window, w->error);
 }
 
-/* -ESRCH: the process is gone, and what it wrote last is not known. */
 static int one_window(struct watch *w)
 {
 	bool sampled = forget(w);
 	int err;
 
+	if (w->over)
+		return 0;
 	wait_for_end(w);
 	err = look(w, sampled);
-	return err ? err : tell(w, sampled);
+	if (err != -ESRCH)
+		return err ? err : tell(w, sampled);
+	/* The process is gone, and what it wrote last is not known. */
+	end_with_vm(w);
+	return 0;
 }
 
 static int watch(struct watch *w)
@@ -298,11 +311,7 @@ static int watch(struct watch *w)
 		err = begin(w);
 	while (!err && !w->over) {
 		err = one_window(w);
-		if (err == -ESRCH && w->windows) {
-			if (!w->over)
-				note(w, "the VM ended");
-			return 0;
-		}
+		listen_to_vm(w);
 	}
 	return err;
 }
