@@ -20,6 +20,8 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_list,
         &gw_verb_probe,
         &gw_verb_record,
+        &gw_verb_model,
+        &gw_verb_predict,
         NULL,
 };
 

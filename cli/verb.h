@@ -28,6 +28,8 @@ struct gw_verb {
 extern const struct gw_verb gw_verb_abort;
 extern const struct gw_verb gw_verb_list;
 extern const struct gw_verb gw_verb_migrate;
+extern const struct gw_verb gw_verb_model;
+extern const struct gw_verb gw_verb_predict;
 extern const struct gw_verb gw_verb_probe;
 extern const struct gw_verb gw_verb_record;
 extern const struct gw_verb gw_verb_recover;

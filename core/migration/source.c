@@ -1195,7 +1195,7 @@ uint64_t gw_source_deadline(const struct gw_source *s)
 			when = earlier(when, s->retry_ns + RETRY_NS);
 	}
 	if (pushes(s) && !s->sending)
-		when = earlier(when, s->config.order.kind->deadline(&s->config.order));
+		when = earlier(when, gw_order_deadline(&s->config.order));
 	if (watches_silence(s)) {
 		uint64_t last = s->heard_ns > s->pinged_ns ? s->heard_ns : s->pinged_ns;
 

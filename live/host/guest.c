@@ -33,12 +33,15 @@ void gw_guest_close(struct gw_guest *guest)
 	clear(guest);
 }
 
+/* The name is held until nothing is left of its VM: the next of that name must find it empty. */
 void gw_guest_remove(struct gw_guest *guest)
 {
 	char name[sizeof(guest->vm->name)], ram[sizeof(guest->vm->ram_path)];
+	_cleanup_close_ int lock = guest->lock;
 
 	if (!guest->vm)
 		return;
+	guest->lock = -1;
 	(void)snprintf(name, sizeof(name), "%s", guest->vm->name);
 	(void)snprintf(ram, sizeof(ram), "%s", guest->vm->ram_path);
 	(void)gw_vm_quit(guest->vm, NULL);
@@ -431,9 +434,9 @@ int gw_guest_start(struct gw_guest *guest, const struct gw_host_settings *settin
 	if (err && guest->vm) {
 		gw_guest_remove(guest);
 	} else if (err) {
-		gw_guest_close(guest);
 		if (registered)
 			gw_registry_remove(name);
+		gw_guest_close(guest);
 	}
 	return err;
 }

@@ -18,12 +18,13 @@
 #include "live/host/migrate.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "live/host/agent.h"
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
@@ -35,20 +36,15 @@
 
 #define CONNECT_MS        3000
 #define RECONNECT_MS      1000
-#define QUEUE             32
 #define STATE_CHUNK       (256u << 10)
 #define CONTROL_QUEUE_MAX (1u << 20) /* no more state is read while so much waits */
 #define DIGEST_CHUNK      4096u      /* pages: 16 MiB, a few milliseconds of hashing */
 #define PROGRESS_NS       200000000ull
 #define ABOVE_THE_PACE    110 /* per cent: headers count for the class and not for the pace */
-#define DRAIN_NS          60000000000ull
+#define RESUME_NS         10000000000ull /* that a refused `cont` is asked for again */
+#define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
 #define STATE_BYTES_GUESS (1u << 20)
-
-struct pending {
-	enum gw_event_kind kind;
-	char text[GW_TRACE_BYTES];
-};
 
 struct agent {
 	const struct gw_migrate_options *options;
@@ -64,8 +60,7 @@ struct agent {
 
 	struct gw_source *machine;
 	struct gw_actions actions;
-	struct pending queue[QUEUE];
-	size_t queued, taken;
+	struct gw_answers answers;
 	bool finished;
 
 	struct gw_link link;
@@ -88,7 +83,8 @@ struct agent {
 	uint8_t *copies; /* GW_FRAME_PAGES_MAX pages */
 	bool draining;   /* the VM stands for an instant so that tracking sees all I/O */
 	bool stopping;   /* `stop` is on its way: `cont` would be refused */
-	bool resuming;   /* `cont` is on its way: nothing may make it wait */
+	bool resuming;   /* the VM is to run: nothing may make it wait */
+	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
 
 	bool digesting;
 	uint64_t digest_at;
@@ -103,13 +99,12 @@ struct agent {
 
 static void queue(struct agent *a, enum gw_event_kind kind, const char *text)
 {
-	struct pending *p = &a->queue[a->queued % QUEUE];
+	gw_answers_put(&a->answers, kind, text);
+}
 
-	if (a->queued - a->taken >= QUEUE)
-		return; /* cannot happen: a step asks for fewer answers than that */
-	p->kind = kind;
-	(void)snprintf(p->text, sizeof(p->text), "%s", text ? text : "");
-	a->queued++;
+static void lost(struct agent *a, const char *why)
+{
+	gw_answers_put_lost(&a->answers, why);
 }
 
 static void carry_out(struct agent *a);
@@ -125,29 +120,23 @@ static void step(struct agent *a, struct gw_event *event)
 
 static void drain_queue(struct agent *a)
 {
-	while (a->taken < a->queued && !a->finished) {
-		struct pending p = a->queue[a->taken++ % QUEUE];
-		struct gw_event event = {.kind = p.kind};
+	struct gw_answer answer;
 
-		if (p.kind == GW_EV_SURVEYED || p.kind == GW_EV_TRACKING || p.kind == GW_EV_SCANNED)
+	while (!a->finished && gw_answers_take(&a->answers, &answer)) {
+		struct gw_event event = {.kind = answer.kind};
+
+		if (answer.kind == GW_EV_FAILED && a->resuming)
+			continue; /* of an earlier request: whether the VM runs is not known yet */
+
+		if (answer.kind == GW_EV_SURVEYED || answer.kind == GW_EV_TRACKING ||
+		    answer.kind == GW_EV_SCANNED)
 			event.set = &a->pages;
-		else if (p.kind == GW_EV_PEEKED)
+		else if (answer.kind == GW_EV_PEEKED)
 			event.set = &a->peeked;
 		else
-			event.text = p.text;
+			event.text = answer.text;
 		step(a, &event);
 	}
-}
-
-/* Once is enough, however many messages of a step met the broken link: the queue is short. */
-static void lost(struct agent *a, const char *why)
-{
-	size_t i;
-
-	for (i = a->taken; i < a->queued; i++)
-		if (a->queue[i % QUEUE].kind == GW_EV_LINK_LOST)
-			return;
-	queue(a, GW_EV_LINK_LOST, why);
 }
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -320,23 +309,7 @@ static void send_mark(struct agent *a, enum gw_frame_kind kind, uint32_t number)
 
 static void send_message(struct agent *a, const struct gw_message *message)
 {
-	int err = a->link.up ? gw_mailbox_send(a->link.control, message) : 0;
-
-	if (err)
-		lost(a, strerror(-err));
-}
-
-static void send_map(struct agent *a, const struct gw_set *set)
-{
-	struct gw_run *runs = malloc(GW_MAP_RUNS_MAX * sizeof(*runs));
-	struct gw_message message;
-	uint64_t cursor = 0;
-
-	while (runs && gw_map_message(set, &cursor, runs, &message))
-		send_message(a, &message);
-	if (!runs)
-		lost(a, "no memory for the map of missing pages");
-	free(runs);
+	gw_agent_send(&a->link, message, &a->answers);
 }
 
 /* --- rate ---------------------------------------------------------------------------------- */
@@ -465,7 +438,8 @@ static void start_tracking(struct agent *a)
 		return;
 	}
 	announce_tracker(a, why);
-	queue(a, GW_EV_TRACKING, NULL);
+	if (!a->draining) /* else once the VM runs again */
+		queue(a, GW_EV_TRACKING, NULL);
 }
 
 static void stop_tracking(struct agent *a)
@@ -498,13 +472,12 @@ static void track(struct agent *a)
 static void scan(struct agent *a, bool final)
 {
 	struct gw_error error;
+	int err;
 
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
-	if (gw_tracker_scan(&a->tracker, &a->pages, final, &error))
-		queue(a, GW_EV_FAILED, error.text);
-	else
-		queue(a, GW_EV_SCANNED, NULL);
+	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
+	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
 static void peek(struct agent *a)
@@ -517,52 +490,30 @@ static void peek(struct agent *a)
 static void survey(struct agent *a)
 {
 	struct gw_error error;
+	int err;
 
 	if (!a->surveyed)
 		gw_set_clear(&a->pages);
 	a->surveyed = true;
-	if (gw_ram_populated(&a->ram, &a->pages, &error))
-		queue(a, GW_EV_FAILED, error.text);
-	else
-		queue(a, GW_EV_SURVEYED, NULL);
+	err = gw_ram_populated(&a->ram, &a->pages, &error);
+	gw_answers_put_result(&a->answers, GW_EV_SURVEYED, err, &error);
 }
 
 /* --- the VM -------------------------------------------------------------------------------- */
 
-static void ask_vm(struct agent *a, int (*what)(struct gw_vm *, struct gw_error *))
-{
-	struct gw_error error;
-
-	if (a->guest && !what(a->guest->vm, &error))
-		return;
-	a->stopping = a->resuming = false; /* nothing is on its way */
-	queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
-}
-
-static void close_state(struct agent *a)
-{
-	if (a->state_fd >= 0)
-		close(a->state_fd);
-	a->state_fd = -1;
-}
-
 static void save(struct agent *a)
 {
 	struct gw_error error;
-	int pair[2];
+	int the_vms;
 
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	if (!a->guest) {
 		queue(a, GW_EV_FAILED, "the hypervisor is gone");
 		return;
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
-		queue(a, GW_EV_FAILED, "no socket for the device state");
-		return;
-	}
-	a->state_fd = pair[0];
 	a->state_ended = false;
-	if (gw_vm_save(a->guest->vm, pair[1], &error))
+	if (gw_agent_open_state(&a->state_fd, &the_vms, &error) ||
+	    gw_vm_save(a->guest->vm, the_vms, &error))
 		queue(a, GW_EV_FAILED, error.text);
 }
 
@@ -575,13 +526,41 @@ static void stop(struct agent *a)
 		queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
 }
 
-/* While `stop` is on its way, `cont` follows its answer. */
+/*
+ * What refuses `cont` now may take it soon: a request of somebody else that is under way, a disk
+ * that the destination has not let go of yet. Only after that is a VM left standing.
+ */
+static void resume_refused(struct agent *a, const char *why)
+{
+	uint64_t now = gw_now_ns();
+
+	if (a->guest && now < a->resume_until_ns) {
+		a->resume_at_ns = now + RESUME_AGAIN_NS;
+		return;
+	}
+	a->resuming = false;
+	queue(a, GW_EV_FAILED, why);
+}
+
+static void ask_to_run(struct agent *a)
+{
+	struct gw_error error;
+
+	a->resume_at_ns = UINT64_MAX;
+	if (!a->guest)
+		resume_refused(a, "the hypervisor is gone");
+	else if (gw_vm_cont(a->guest->vm, &error))
+		resume_refused(a, error.text);
+}
+
+/* While `stop` is on its way, `cont` follows its answer; or it is on its way itself. */
 static void resume(struct agent *a)
 {
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	a->resuming = true;
-	if (!a->stopping)
-		ask_vm(a, gw_vm_cont);
+	a->resume_until_ns = gw_now_ns() + RESUME_NS;
+	if (!a->stopping && !a->draining)
+		ask_to_run(a);
 }
 
 static void drained(struct agent *a)
@@ -589,38 +568,51 @@ static void drained(struct agent *a)
 	struct gw_error error;
 
 	start_tracking(a);
-	if (gw_vm_cont(a->guest->vm, &error))
-		queue(a, GW_EV_FAILED, error.text);
+	if (!gw_vm_cont(a->guest->vm, &error))
+		return;
+	a->draining = false;
+	queue(a, GW_EV_FAILED, error.text);
 }
 
 static void has_stopped(struct agent *a)
 {
 	a->stopping = false;
-	if (a->draining)
+	if (a->resuming)
+		ask_to_run(a);
+	else if (a->draining)
 		drained(a);
-	else if (a->resuming)
-		ask_vm(a, gw_vm_cont);
 	else
 		queue(a, GW_EV_STOPPED, NULL);
+}
+
+static void runs(struct agent *a)
+{
+	if (a->draining && !a->resuming) {
+		if (a->tracking)
+			queue(a, GW_EV_TRACKING, NULL);
+	} else {
+		queue(a, GW_EV_RUNNING, NULL);
+	}
+	a->draining = a->resuming = false;
+	a->resume_at_ns = UINT64_MAX;
+}
+
+static void has_refused(struct agent *a, const char *why)
+{
+	a->stopping = a->draining = false;
+	if (a->resuming)
+		resume_refused(a, why);
+	else
+		queue(a, GW_EV_FAILED, why);
 }
 
 static void vm_event(struct agent *a, const struct gw_vm_event *event)
 {
 	switch (event->kind) {
 	case GW_VM_STOPPED: has_stopped(a); break;
-	case GW_VM_RUNNING:
-		if (a->draining) {
-			a->draining = false;
-		} else {
-			a->resuming = false;
-			queue(a, GW_EV_RUNNING, NULL);
-		}
-		break;
+	case GW_VM_RUNNING: runs(a); break;
 	case GW_VM_SAVED: queue(a, GW_EV_SAVED, NULL); break;
-	case GW_VM_REFUSED:
-		a->stopping = a->resuming = a->draining = false;
-		queue(a, GW_EV_FAILED, event->text);
-		break;
+	case GW_VM_REFUSED: has_refused(a, event->text); break;
 	case GW_VM_SHUTDOWN: queue(a, GW_EV_VM_GONE, "the guest powered itself off"); break;
 	case GW_VM_DIED: queue(a, GW_EV_VM_GONE, event->text); break;
 	case GW_VM_LOADED:
@@ -629,23 +621,27 @@ static void vm_event(struct agent *a, const struct gw_vm_event *event)
 	}
 }
 
+/* Nothing of what it was asked for will be answered. */
+static void forget_guest(struct agent *a)
+{
+	gw_guest_close(a->guest);
+	a->guest = NULL;
+	a->stopping = a->draining = a->resuming = false;
+	a->resume_at_ns = UINT64_MAX;
+}
+
 static void read_vm(struct agent *a)
 {
 	struct gw_vm_event event = {0};
 	int got;
 
 	while (a->guest && (got = gw_vm_next(a->guest->vm, &event)) != 0) {
-		if (got < 0) {
+		if (got < 0)
 			queue(a, GW_EV_VM_GONE, "its control connection broke");
-			gw_guest_close(a->guest);
-			a->guest = NULL;
-			return;
-		}
-		vm_event(a, &event);
-		if (event.kind == GW_VM_DIED) {
-			gw_guest_close(a->guest);
-			a->guest = NULL;
-		}
+		else
+			vm_event(a, &event);
+		if (got < 0 || event.kind == GW_VM_DIED)
+			forget_guest(a);
 	}
 }
 
@@ -736,23 +732,12 @@ static void connect_again(struct agent *a)
 	queue(a, GW_EV_LINK_UP, NULL);
 }
 
-/* Only an end has last words: a lost link must not make a stopped VM wait for a dead peer. */
-static bool ends(const struct gw_actions *actions)
-{
-	size_t i;
-
-	for (i = 0; i < actions->count; i++)
-		if (actions->at[i].kind == GW_ACT_FINISH)
-			return true;
-	return false;
-}
-
 static void hang_up(struct agent *a)
 {
 	if (!a->link.up)
 		return;
 	a->link.frame_bytes = a->bulk.sent_bytes + a->urgent.sent_bytes;
-	gw_link_close(&a->link, ends(&a->actions));
+	gw_link_close(&a->link, gw_actions_end(&a->actions));
 	a->bulk.sent_bytes = a->urgent.sent_bytes = 0;
 }
 
@@ -873,7 +858,7 @@ static void act(struct agent *a, const struct gw_action *action)
 			(void)fprintf(a->options->trace, "%s\n", action->text);
 		break;
 	case GW_ACT_SEND: send_message(a, &action->message); break;
-	case GW_ACT_MAP: send_map(a, action->set); break;
+	case GW_ACT_MAP: gw_agent_send_map(&a->link, action->set, &a->answers); break;
 	case GW_ACT_JOURNAL: write_journal(a, action); break;
 	case GW_ACT_SURVEY: survey(a); break;
 	case GW_ACT_HANG_UP: hang_up(a); break;
@@ -921,7 +906,7 @@ static void fill_bulk(struct agent *a)
 	for (frames = 0; frames < FRAMES_A_TURN; frames++) {
 		struct gw_event event = {.kind = GW_EV_ROOM};
 
-		if (!a->link.up || a->finished || a->taken < a->queued)
+		if (!a->link.up || a->finished || gw_answers_any(&a->answers))
 			return;
 		flush_bulk(a);
 		if (!bulk_idle(a) || !gw_source_wants_room(a->machine))
@@ -944,36 +929,30 @@ static void show_progress(struct agent *a)
 
 enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_STOP, P_ASK, P_COUNT };
 
-static void watch(struct pollfd *item, int fd, bool in, bool out)
-{
-	item->fd = in || out ? fd : -1;
-	item->events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
-	item->revents = 0;
-}
-
 static void prepare_poll(struct agent *a, struct pollfd *items)
 {
 	bool bulk_waits, state_may;
 
 	memset(items, 0, P_COUNT * sizeof(*items));
-	watch(&items[P_CONTROL], -1, false, false);
-	watch(&items[P_URGENT], -1, false, false);
-	watch(&items[P_BULK], -1, false, false);
+	gw_agent_watch(&items[P_CONTROL], -1, false, false);
+	gw_agent_watch(&items[P_URGENT], -1, false, false);
+	gw_agent_watch(&items[P_BULK], -1, false, false);
 	if (a->link.up) {
 		bulk_waits = !bulk_idle(a) || gw_source_wants_room(a->machine);
-		watch(&items[P_CONTROL], gw_mailbox_fd(a->link.control), true,
-		      gw_mailbox_wants_to_write(a->link.control) || a->digesting);
-		watch(&items[P_URGENT], gw_mailbox_fd(a->link.urgent), true,
-		      !gw_sender_idle(&a->urgent) || a->urgent_taken < a->urgent_count);
-		watch(&items[P_BULK], a->link.bulk, !a->bulk_ended, bulk_waits);
+		gw_agent_watch(&items[P_CONTROL], gw_mailbox_fd(a->link.control), true,
+		               gw_mailbox_wants_to_write(a->link.control) || a->digesting);
+		gw_agent_watch(&items[P_URGENT], gw_mailbox_fd(a->link.urgent), true,
+		               !gw_sender_idle(&a->urgent) || a->urgent_taken < a->urgent_count);
+		gw_agent_watch(&items[P_BULK], a->link.bulk, !a->bulk_ended, bulk_waits);
 	}
 	state_may = a->state_fd >= 0 && !a->state_ended && a->link.up &&
 	            gw_mailbox_queued_bytes(a->link.control) < CONTROL_QUEUE_MAX;
-	watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL, false);
-	watch(&items[P_STATE], a->state_fd, state_may, false);
-	watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
-	watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1, a->control != NULL,
-	      false);
+	gw_agent_watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL,
+	               false);
+	gw_agent_watch(&items[P_STATE], a->state_fd, state_may, false);
+	gw_agent_watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
+	gw_agent_watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1,
+	               a->control != NULL, false);
 }
 
 static void stop_asked(struct agent *a)
@@ -1042,7 +1021,7 @@ static void turn(struct agent *a)
 	struct pollfd items[P_COUNT];
 	struct gw_event tick = {.kind = GW_EV_TICK};
 	uint64_t deadline = gw_source_deadline(a->machine), now = gw_now_ns();
-	int wait = gw_poll_ms(deadline, now);
+	int wait = gw_poll_ms(deadline < a->resume_at_ns ? deadline : a->resume_at_ns, now);
 
 	prepare_poll(a, items);
 	if (a->link.up && wait != 0 && (wait < 0 || wait > 100))
@@ -1058,26 +1037,14 @@ static void turn(struct agent *a)
 		stop_asked(a);
 	if (items[P_ASK].revents)
 		answer_control(a);
+	if (gw_now_ns() >= a->resume_at_ns)
+		ask_to_run(a);
 	drain_queue(a);
 	if (!a->finished && gw_now_ns() >= gw_source_deadline(a->machine))
 		step(a, &tick);
 	drain_queue(a);
 	update_pace(a);
 	show_progress(a);
-}
-
-/* A move that ended in the instant in which the VM stood for its tracking: it is let run. */
-static void end_draining(struct agent *a)
-{
-	uint64_t until = gw_now_ns() + DRAIN_NS;
-	struct pollfd item = {.events = POLLIN};
-
-	while (a->draining && a->guest && gw_now_ns() < until) {
-		item.fd = gw_vm_fd(a->guest->vm);
-		(void)poll(&item, 1, gw_poll_ms(until, gw_now_ns()));
-		read_vm(a);
-	}
-	stop_tracking(a);
 }
 
 /* --- setting up ---------------------------------------------------------------------------- */
@@ -1109,7 +1076,7 @@ static void give_back(struct agent *a)
 	hang_up(a);
 	if (a->shaped)
 		gw_shaping_remove(&a->shaping);
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	gw_control_close(a->control);
 	gw_journal_close(&a->journal);
 	gw_ram_close(&a->ram);
@@ -1176,7 +1143,6 @@ static void run(struct agent *a, struct gw_event *first)
 			a->result->latency_ns = gw_net_rtt_ns(gw_mailbox_fd(a->link.control)) / 2;
 		turn(a);
 	}
-	end_draining(a);
 	a->result->metrics = *gw_source_metrics(a->machine);
 	a->result->metrics.bytes_on_link = gw_link_bytes(&a->link); /* with the last word */
 }
@@ -1188,6 +1154,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(result, 0, sizeof(*result));
 	a->options = options;
 	a->result = result;
+	a->resume_at_ns = UINT64_MAX;
 	a->state_fd = -1;
 	a->journal.fd = -1;
 	a->ram.fd = -1;
@@ -1197,21 +1164,13 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 static int open_journal(struct agent *a, struct gw_error *error)
 {
 	struct gw_journal *j = &a->journal;
-	const struct gw_vm *vm = a->guest->vm;
 	int err = gw_id_random(&j->id, error);
 
 	if (err)
 		return err;
 	j->side = GW_SIDE_SOURCE;
-	(void)snprintf(j->name, sizeof(j->name), "%s", vm->name);
+	gw_agent_note_guest(j, a->guest);
 	(void)snprintf(j->peer, sizeof(j->peer), "%s", a->options->to);
-	(void)snprintf(j->ram, sizeof(j->ram), "%s", vm->ram_path);
-	(void)snprintf(j->kind, sizeof(j->kind), "%s", a->guest->kind);
-	(void)snprintf(j->control, sizeof(j->control), "%s", a->guest->control);
-	j->pid = vm->pid;
-	j->ram_bytes = vm->ram_bytes;
-	j->vcpus = vm->vcpus;
-	j->paused = vm->paused;
 	err = gw_journal_create(j, a->options->dir, error);
 	return err ? err : gw_journal_write(j, GW_REC_LEAVING, false, error);
 }

@@ -8,7 +8,8 @@ import subprocess
 import time
 import unittest
 
-from rig import ENDED, GODWIT, Rig, alive, eventually, kill, main, tracer, userfaultfds, why_not
+from rig import (ENDED, GODWIT, Rig, alive, eventually, kill, main, state_of, tracer, userfaultfds,
+                 why_not)
 from lab import guest
 from lab.client import wait_for_guest
 from lab.lab import LabError, free_port, qmp
@@ -104,7 +105,8 @@ class Moves(Case):
         self.client.command("disk 8")
         self.assertTrue(eventually(lambda: self.client.command("ping", 60)["disk_ops"] > 0))
         for step in (self.every_policy, self.a_balloon_inflates, self.a_paused_one_stays_paused,
-                     self.it_resets, self.an_abort_leaves_it, self.it_powers_off):
+                     self.it_resets, self.an_abort_leaves_it, self.an_abort_while_it_stands,
+                     self.it_powers_off):
             with self.subTest(step=step.__name__):
                 step()
 
@@ -165,7 +167,7 @@ class Moves(Case):
     def it_resets(self):
         for policy, line in (("precopy", "first pass over"), ("postcopy", "-> Pull")):
             with self.subTest(policy=policy):
-                move, pid = self.move(policy=policy, bandwidth="200mbit")
+                move, pid = self.move(policy=policy, bandwidth="100mbit")
                 self.assertTrue(move.reached(line), self.rig.story())
                 if policy == "precopy":
                     self.client.command("reset")
@@ -190,8 +192,27 @@ class Moves(Case):
                 self.assertEqual(userfaultfds(pid), 0)
                 self.is_well()
 
+    def an_abort_while_it_stands(self):
+        """Stopped so that tracking sees all disk I/O: `cont` follows, and nothing else fails."""
+        pid, = self.here.guests()
+        move = self.here.migrate("vm", self.there, policy="precopy", fault="after-leaving")
+        self.assertTrue(move.held(), self.rig.story())  # before the connections are made
+        os.kill(move.pid, signal.SIGCONT)
+        self.assertTrue(eventually(lambda: "Reservation ->" in move.trace() and
+                                   state_of(move.pid) == "T"), self.rig.story())
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(move.pid, signal.SIGCONT)
+        self.assertTrue(move.reached("first pass over"), self.rig.story())
+        os.kill(move.pid, signal.SIGINT)
+        self.assertTrue(move.reached("-> Cancelled"), self.rig.story())
+        os.kill(pid, signal.SIGCONT)
+        self.assertIn("stopped by the user", move.fails())
+        self.assertTrue(self.there.is_clean(), self.there.left())
+        self.assertEqual(self.status(), "running")
+        self.is_well()
+
     def it_powers_off(self):
-        move, pid = self.move(policy="precopy", bandwidth="120mbit")
+        move, pid = self.move(policy="precopy", bandwidth="10mbit")
         self.assertTrue(move.reached("first pass over"), self.rig.story())
         self.client.command("poweroff")
         self.assertEqual(move.outcome(), ENDED, self.rig.story())
