@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -933,7 +932,7 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
-	case GW_ACT_ROUND: keep_round(a, &action->round); break;
+	case GW_ACT_ROUND: keep_round(a, action->round); break;
 	case GW_ACT_CONNECT: connect_again(a); break;
 	case GW_ACT_RELEASE: release(a); break;
 	default: break;
@@ -1100,16 +1099,6 @@ static void turn(struct agent *a)
 
 /* --- setting up ---------------------------------------------------------------------------- */
 
-/* By whatever name, pid or journal the VM was found: one migration of it at a time. */
-static int hold_memory(const struct agent *a, const char *name, struct gw_error *error)
-{
-	if (flock(a->ram.fd, LOCK_EX | LOCK_NB))
-		return gw_fail(error, EBUSY,
-		               "another migration of %s is under way: `godwit status` shows it",
-		               name);
-	return 0;
-}
-
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
 	size_t words = gw_set_words(pages);
@@ -1249,7 +1238,7 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 	a.guest = guest;
 	err = gw_ram_open(&a.ram, guest->vm->ram_path, guest->vm->pid, error);
 	if (!err)
-		err = hold_memory(&a, guest->vm->name, error);
+		err = gw_ram_hold(&a.ram, guest->vm->name, error);
 	if (!err)
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
@@ -1328,7 +1317,7 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 	}
 	err = gw_ram_open(&a.ram, journal->ram, 0, error);
 	if (!err)
-		err = hold_memory(&a, journal->name, error);
+		err = gw_ram_hold(&a.ram, journal->name, error);
 	if (!err)
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err) {

@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -256,6 +257,20 @@ int gw_attach_call(pid_t pid, long number, const unsigned long *args, unsigned c
 	pthread_join(thread, NULL);
 	*result = job.result;
 	return job.ret;
+}
+
+int gw_attach_unmap_pages(pid_t pid, uint64_t address, uint64_t bytes, int timeout_ms,
+                          struct gw_error *error)
+{
+	unsigned long args[] = {address, bytes, MADV_DONTNEED};
+	long result;
+	int ret = gw_attach_call(pid, SYS_madvise, args, 3, timeout_ms, &result, error);
+
+	if (ret < 0 || result == 0)
+		return ret;
+	return gw_fail(error, (int)-result, "process %d cannot drop its page-table entries: %s",
+	               (int)pid,
+	               result == -EINVAL ? "its memory is locked" : strerror((int)-result));
 }
 
 int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error)

@@ -33,15 +33,10 @@ int gw_holes_compare(struct gw_tracker *tracker, struct gw_set *scratch, struct 
 	ret = gw_ram_populated(tracker->ram, scratch, error);
 	if (ret < 0)
 		return ret;
-	/* Unchanged is a page in exactly one of `holes` and the data of now. */
-	for (size_t i = 0; i < gw_set_words(holes->pages); i++) {
-		uint64_t all = UINT64_MAX;
-
-		if (i == holes->pages / 64)
-			all = (1ull << holes->pages % 64) - 1;
-		dirty->words[i] |= ~(holes->words[i] ^ scratch->words[i]) & all;
-		holes->words[i] = ~scratch->words[i] & all;
-	}
+	gw_set_invert(scratch); /* what is a hole now */
+	gw_set_differ(holes, scratch);
+	gw_set_union(dirty, holes);
+	gw_set_copy(holes, scratch);
 	return 0;
 }
 
@@ -111,6 +106,19 @@ void gw_tracker_sending(struct gw_tracker *tracker, struct gw_run run, const voi
 {
 	if (tracker->wants_copies)
 		tracker->kind->sending(tracker, run, contents);
+}
+
+int gw_tracker_forget(struct gw_tracker *tracker, int timeout_ms, struct gw_error *error)
+{
+	if (!tracker->kind->forget)
+		return gw_fail(error, ENOTSUP, "the tracker %s sees writes only",
+		               tracker->kind->name);
+	return tracker->kind->forget(tracker, timeout_ms, error);
+}
+
+int gw_tracker_accessed(struct gw_tracker *tracker, struct gw_set *pages, struct gw_error *error)
+{
+	return tracker->kind->accessed(tracker, pages, error);
 }
 
 void gw_tracker_close(struct gw_tracker *tracker)

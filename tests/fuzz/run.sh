@@ -35,8 +35,15 @@ fi
 
 build=build-fuzz
 [ -f $build/build.ninja ] || CC=clang meson setup $build -Dfuzz=true -Db_lundef=false >/dev/null
-ninja -C $build -j2 tests/fuzz/fuzz-message tests/fuzz/fuzz-frame tests/fuzz/fuzz-values >/dev/null || {
-	ninja -C $build -j1 tests/fuzz/fuzz-message tests/fuzz/fuzz-frame tests/fuzz/fuzz-values
+targets="message frame values trace scenario"
+programs=
+for target in $targets; do
+	programs="$programs tests/fuzz/fuzz-$target"
+done
+# shellcheck disable=SC2086 # words
+ninja -C $build -j2 $programs >/dev/null || {
+	# shellcheck disable=SC2086
+	ninja -C $build -j1 $programs
 	exit 1
 }
 
@@ -46,8 +53,10 @@ seed() {
 	printf "\\003$3" >"$build/seeds-$1/$2"
 }
 
-rm -rf $build/seeds-message $build/seeds-frame $build/seeds-values
-mkdir $build/seeds-message $build/seeds-frame $build/seeds-values
+for target in $targets; do
+	rm -rf $build/seeds-"$target"
+	mkdir $build/seeds-"$target"
+done
 for kind in 3 4 5 6 7 10 14 16 17 20 21 23 24 25 26 27; do # those with a body
 	seed message $kind "\\$kind\\001\\000\\000\\000\\000\\000\\000\\000\\000"
 done
@@ -64,9 +73,15 @@ for kind in 3 4 5; do
 	seed frame $kind "\\$kind"
 done
 
+# Pages 1-4 and 7, then (the second byte says where) a window that wrote 5 and read 9-10.
+printf '\0\004\001\003\001\000\000\100\001\012\144\001\005\000\001\011\001' \
+	>$build/seeds-trace/window
+
+cp examples/*.json $build/seeds-scenario/
+
 status=0
 printf 12.5MB/s >$build/seeds-values/rate
-for target in message frame values; do
+for target in $targets; do
 	log=$build/fuzz-$target.log
 	if $build/tests/fuzz/fuzz-$target -seed=1 -use_value_profile=1 -len_control=0 "$limit" \
 		-timeout=10 -artifact_prefix=$build/fuzz-$target- $build/seeds-$target >$log 2>&1; then
