@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/values.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/table.h"
-#include "cli/values.h"
 #include "cli/verb.h"
 #include "live/host/resolve.h"
 #include "live/vm/native.h"

@@ -22,6 +22,7 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_record,
         &gw_verb_model,
         &gw_verb_predict,
+        &gw_verb_torture,
         NULL,
 };
 

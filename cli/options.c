@@ -5,7 +5,7 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "cli/values.h"
+#include "base/values.h"
 
 #define HELP_CODE 'h'
 /* Codes of long options begin above every letter, so that each option has its own. */

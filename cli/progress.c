@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/values.h"
+#include "base/values.h"
 
 #define NS_PER_S        UINT64_C(1000000000)
 #define REDRAW_NS       UINT64_C(100000000)

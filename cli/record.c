@@ -179,7 +179,7 @@ static int open_and_record(const char *name, const struct asked *asked, struct g
 
 	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
 	if (!err)
-		err = gw_question_none(dir, name ? name : pid_name, error);
+		err = gw_question_none(dir, name ? name : pid_name, where.pid, error);
 	if (!err)
 		err = gw_guest_open(&guest, &where, error);
 	if (err)

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/values.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/values.h"
 #include "cli/verb.h"
 #include "live/host/resolve.h"
 #include "live/vm/registry.h"

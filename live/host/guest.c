@@ -23,6 +23,11 @@ static void clear(struct gw_guest *guest)
 	guest->lock = -1;
 }
 
+unsigned gw_guest_hot_pages(struct gw_guest *guest, struct gw_run *runs, unsigned max)
+{
+	return strcmp(guest->kind, "qemu") ? 0 : gw_qemu_hot_pages(guest->vm, runs, max);
+}
+
 void gw_guest_close(struct gw_guest *guest)
 {
 	if (guest->vm)
@@ -37,7 +42,7 @@ void gw_guest_close(struct gw_guest *guest)
 void gw_guest_remove(struct gw_guest *guest)
 {
 	char name[sizeof(guest->vm->name)], ram[sizeof(guest->vm->ram_path)];
-	_cleanup_close_ int lock = guest->lock;
+	int lock = guest->lock;
 
 	if (!guest->vm)
 		return;
@@ -50,6 +55,8 @@ void gw_guest_remove(struct gw_guest *guest)
 	gw_guest_close(guest);
 	(void)unlink(ram);
 	gw_registry_remove(name);
+	if (lock >= 0)
+		close(lock);
 }
 
 /* --- at the source -------------------------------------------------------------------------- */
@@ -230,6 +237,7 @@ int gw_guest_reopen(struct gw_guest *guest, const char *kind, const char *name, 
 		gw_guest_close(guest);
 		return err;
 	}
+	guest->runs = !guest->vm->paused;
 	guest->vm->paused = paused;
 	(void)snprintf(guest->kind, sizeof(guest->kind), "%s", kind);
 	(void)snprintf(guest->control, sizeof(guest->control), "%s", control);

@@ -28,6 +28,7 @@
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
+#include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
 #include "live/net/pacing.h"
@@ -40,7 +41,6 @@
 #define CONTROL_QUEUE_MAX (1u << 20) /* no more state is read while so much waits */
 #define DIGEST_CHUNK      4096u      /* pages: 16 MiB, a few milliseconds of hashing */
 #define PROGRESS_NS       200000000ull
-#define ABOVE_THE_PACE    110 /* per cent: headers count for the class and not for the pace */
 #define RESUME_NS         10000000000ull /* that a refused `cont` is asked for again */
 #define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
@@ -57,6 +57,8 @@ struct agent {
 	bool surveyed;       /* `pages` still holds the data of an earlier look */
 	struct gw_set pages; /* the set that an event carries */
 	struct gw_set peeked;
+	struct gw_run hot[GW_FRAME_RUNS_MAX];
+	unsigned hot_count;
 
 	struct gw_source *machine;
 	struct gw_actions actions;
@@ -84,6 +86,7 @@ struct agent {
 	bool draining;   /* the VM stands for an instant so that tracking sees all I/O */
 	bool stopping;   /* `stop` is on its way: `cont` would be refused */
 	bool resuming;   /* the VM is to run: nothing may make it wait */
+	bool runs;       /* somebody resumed what we had stopped */
 	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
 
 	bool digesting;
@@ -341,48 +344,77 @@ static bool shape(struct agent *a, uint64_t rate, struct gw_error *error)
 	return false;
 }
 
+/* The class leaves urgent pages their share: bulk need not. */
+static void use_all(struct agent *a)
+{
+	gw_pacer_shaped(&a->pacer);
+	gw_pacer_limit(&a->pacer, a->options->bandwidth_bytes_per_s);
+}
+
+static void shape_once(struct agent *a, uint64_t rate)
+{
+	struct gw_error error = {{0}};
+
+	a->shaping_tried = true;
+	a->shaped = shape(a, gw_net_with_headers(a->link.bulk, rate), &error);
+	a->shaped_rate = rate;
+	if (a->shaped)
+		use_all(a);
+	(void)snprintf(
+	        a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
+	        a->shaped ? "an HTB class of highest priority" : "paced bulk only: ", error.text);
+}
+
 /*
- * After the switch urgent pages must not queue behind bulk: bulk goes just below what the link was
- * seen to carry, and where we may, urgent pages have a traffic class of their own beside it.
+ * The class is of the link, whatever bulk offers of it now: urgent pages may use all of it. Offered
+ * more than that, bulk must get through to the link to see whether it carries that.
+ */
+static void adapt_class(struct agent *a)
+{
+	uint64_t rate = a->pacer.link_bytes_per_s;
+
+	if (!rate)
+		return;
+	if (a->pacer.rate_bytes_per_s > rate)
+		rate = a->pacer.rate_bytes_per_s;
+	rate = lower_rate(a->options->bandwidth_bytes_per_s, rate);
+	if (!a->shaping_tried) {
+		shape_once(a, rate);
+	} else if (a->shaped && rate != a->shaped_rate) {
+		a->shaped_rate = rate;
+		(void)gw_shaping_set_rate(&a->shaping, gw_net_with_headers(a->link.bulk, rate),
+		                          NULL);
+	}
+}
+
+static void begin_pacing(struct agent *a)
+{
+	a->pacing = true;
+	gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE,
+	              gw_net_rtt_ns(gw_mailbox_fd(a->link.urgent)));
+	if (a->shaped)
+		use_all(a);
+	if (a->result->bandwidth_bytes_per_s)
+		gw_pacer_learned(&a->pacer, a->result->bandwidth_bytes_per_s);
+	(void)gw_net_keep_queue_short(a->link.bulk, NULL);
+}
+
+/*
+ * After the switch urgent pages must not queue behind bulk: where we may they have a traffic class
+ * of their own, before bulk's in all that the link was seen to carry; else bulk goes just below
+ * that.
  */
 static void pace_pull(struct agent *a)
 {
-	uint64_t now = gw_now_ns(), rate, class_rate;
 	uint64_t acked = gw_net_acked_bytes(a->link.bulk) +
 	                 gw_net_acked_bytes(gw_mailbox_fd(a->link.urgent));
-	struct gw_error error = {{0}};
 
-	if (!a->pacing) {
-		a->pacing = true;
-		gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE);
-		if (a->result->bandwidth_bytes_per_s)
-			gw_pacer_learned(&a->pacer, a->result->bandwidth_bytes_per_s);
-		(void)gw_net_keep_queue_short(a->link.bulk, NULL);
-	}
-	rate = gw_pacer_update(&a->pacer, now, acked,
-	                       !bulk_idle(a) || gw_source_wants_room(a->machine));
-	if (!a->pacer.link_bytes_per_s) {
-		set_pace(a, rate);
-		return;
-	}
-	/* The class is of the link, whatever bulk offers of it now: urgent pages may use all of it.
-	 */
-	class_rate = a->pacer.link_bytes_per_s / 100 * GW_PACER_SHARE;
-	class_rate = lower_rate(a->options->bandwidth_bytes_per_s,
-	                        rate > class_rate ? rate : class_rate);
-	if (!a->shaping_tried) {
-		a->shaping_tried = true;
-		a->shaped = shape(a, class_rate / 100 * ABOVE_THE_PACE, &error);
-		a->shaped_rate = class_rate;
-		(void)snprintf(a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
-		               a->shaped ? "an HTB class of highest priority" : "paced bulk only: ",
-		               error.text);
-	}
-	if (a->shaped && class_rate != a->shaped_rate) {
-		a->shaped_rate = class_rate;
-		(void)gw_shaping_set_rate(&a->shaping, class_rate / 100 * ABOVE_THE_PACE, NULL);
-	}
-	set_pace(a, rate);
+	if (!a->pacing)
+		begin_pacing(a);
+	(void)gw_pacer_update(&a->pacer, gw_now_ns(), acked,
+	                      !bulk_idle(a) || gw_source_wants_room(a->machine));
+	adapt_class(a);
+	set_pace(a, a->pacer.rate_bytes_per_s);
 }
 
 static void update_pace(struct agent *a)
@@ -576,7 +608,7 @@ static void drained(struct agent *a)
 
 static void has_stopped(struct agent *a)
 {
-	a->stopping = false;
+	a->stopping = a->runs = false;
 	if (a->resuming)
 		ask_to_run(a);
 	else if (a->draining)
@@ -593,6 +625,7 @@ static void runs(struct agent *a)
 	} else {
 		queue(a, GW_EV_RUNNING, NULL);
 	}
+	a->runs = true;
 	a->draining = a->resuming = false;
 	a->resume_at_ns = UINT64_MAX;
 }
@@ -643,6 +676,13 @@ static void read_vm(struct agent *a)
 		if (got < 0 || event.kind == GW_VM_DIED)
 			forget_guest(a);
 	}
+}
+
+/* What the VM has said already is heard first. One that was resumed and then died did run on. */
+static void look(struct agent *a)
+{
+	read_vm(a);
+	queue(a, a->runs ? GW_EV_RUNNING : GW_EV_STOPPED, NULL);
 }
 
 static void read_state(struct agent *a)
@@ -802,9 +842,17 @@ static void write_journal(struct agent *a, const struct gw_action *action)
 	struct gw_error error;
 
 	if (gw_journal_write(&a->journal, action->journal.record, action->journal.durable, &error))
-		queue(a, GW_EV_FAILED, error.text);
+		queue(a, GW_EV_UNWRITTEN, error.text);
 	else
 		queue(a, GW_EV_JOURNALED, NULL);
+}
+
+static void keep_peer(struct agent *a, const struct gw_id *host)
+{
+	struct gw_error error;
+
+	if (gw_journal_note_host(&a->journal, host, &error))
+		queue(a, GW_EV_FAILED, error.text);
 }
 
 static void keep_round(struct agent *a, const struct gw_round *round)
@@ -878,11 +926,13 @@ static void act(struct agent *a, const struct gw_action *action)
 		update_pace(a);
 		break;
 	case GW_ACT_STOP: stop(a); break;
+	case GW_ACT_LOOK: look(a); break;
+	case GW_ACT_PEER: keep_peer(a, &action->host); break;
 	case GW_ACT_SAVE: save(a); break;
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
-	case GW_ACT_ROUND: keep_round(a, &action->round); break;
+	case GW_ACT_ROUND: keep_round(a, action->round); break;
 	case GW_ACT_CONNECT: connect_again(a); break;
 	case GW_ACT_RELEASE: release(a); break;
 	default: break;
@@ -1098,6 +1148,8 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .order = o->order,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
+	        .hot = a->hot,
+	        .hot_count = a->hot_count,
 	        .vcpus = a->journal.vcpus,
 	        .ram_pages = a->ram.pages,
 	        .limit_bytes_per_s = o->bandwidth_bytes_per_s,
@@ -1107,7 +1159,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .state_bytes = STATE_BYTES_GUESS,
 	        .verify = o->verify,
 	        .paused = a->journal.paused,
-	        .other_address = o->other_address,
+	        .destination = a->journal.host,
 	};
 	if (guest && guest->spec) {
 		config->spec = (const uint8_t *)guest->spec;
@@ -1191,6 +1243,8 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
+	if (!err && options->policy.kind->pulls)
+		a.hot_count = gw_guest_hot_pages(guest, a.hot, GW_FRAME_RUNS_MAX);
 	if (!err)
 		err = open_journal(&a, error);
 	if (!err) {
@@ -1256,8 +1310,11 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 		return finish_release(&a);
 	}
 	if (!gw_guest_reopen(&guest, journal->kind, journal->name, journal->control, journal->pid,
-	                     journal->ram, journal->paused, error))
+	                     journal->ram, journal->paused, error)) {
 		a.guest = &guest;
+		a.runs = guest.runs;
+		gw_attach_tidy(guest.vm->pid);
+	}
 	err = gw_ram_open(&a.ram, journal->ram, 0, error);
 	if (!err)
 		err = gw_ram_hold(&a.ram, journal->name, error);

@@ -69,6 +69,7 @@ struct session {
 	int state_fd;
 	bool run_asked;
 	bool may_load; /* the stream may flow into the hypervisor */
+	bool state_ended;
 	struct bytes state;
 	uint8_t *buffer; /* STATE_CHUNK */
 
@@ -336,6 +337,9 @@ static void flush_state(struct session *s)
 	}
 	if (s->state.taken == s->state.count)
 		s->state.taken = s->state.count = 0;
+	/* One that is cut short is refused by who loads it, not waited for. */
+	if (s->may_load && s->state_ended && !s->state.count && s->state_fd >= 0)
+		(void)shutdown(s->state_fd, SHUT_WR);
 }
 
 static void keep_state(struct session *s, const uint8_t *from, size_t count)
@@ -636,10 +640,14 @@ static void read_control(struct session *s)
 	while (s->link.up && (got = gw_mailbox_next(s->link.control, &message, &error)) == 1) {
 		struct gw_event event = {.kind = GW_EV_MESSAGE, .message = &message};
 
-		if (message.kind == GW_MSG_STATE)
+		if (message.kind == GW_MSG_STATE) {
 			keep_state(s, message.state.bytes, message.state.count);
-		else if (message.kind != GW_MSG_STATE_END)
+		} else if (message.kind == GW_MSG_STATE_END) {
+			s->state_ended = true;
+			flush_state(s);
+		} else {
 			step(s, &event);
+		}
 		drain_queue(s);
 		if (s->finished || !s->link.up)
 			return;
@@ -659,7 +667,7 @@ static void write_journal(struct session *s, const struct gw_action *action)
 		return;
 	}
 	if (gw_journal_write(&s->journal, action->journal.record, action->journal.durable, &error))
-		queue(s, GW_EV_FAILED, error.text);
+		queue(s, GW_EV_UNWRITTEN, error.text);
 	else
 		queue(s, GW_EV_JOURNALED, NULL);
 }
@@ -821,6 +829,7 @@ static int make_machine(struct session *s, uint64_t pages, uint32_t vcpus, struc
 	const char *why = gw_probe_lacks(s->options->probe, "faults");
 	struct gw_destination_config config = {
 	        .id = s->options->id,
+	        .host = s->options->identity,
 	        .ram_pages = pages,
 	        .vcpus = vcpus,
 	        .serves_faults = why == NULL,

@@ -38,5 +38,15 @@ int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error);
 int gw_attach_take_fd(pid_t pid, int remote, struct gw_error *error);
 /* Closes a descriptor inside the process. */
 int gw_attach_close_fd(pid_t pid, int remote, struct gw_error *error);
+/*
+ * The lowest descriptor of the process, from `from` on, that is a userfaultfd for which these
+ * features, and no others, were agreed on; 0: none yet. -ENOENT: there is none.
+ */
+int gw_attach_find_userfaultfd(pid_t pid, unsigned features, int from);
+/*
+ * After an agent's crash: closes the userfaultfds in the process that it made and had no time to
+ * use. They do nothing, but nothing is to be left in there.
+ */
+void gw_attach_tidy(pid_t pid);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/values.h"
+#include "base/values.h"
 
 /* Whatever the text: an answer with a sentence, or a value that may be used. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

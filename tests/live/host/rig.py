@@ -64,7 +64,10 @@ def state_of(pid):
 
 
 def alive(pid):
-    return state_of(pid) is not None
+    """Whether any thread of it is there still: the last one gives its files and locks back."""
+    with contextlib.suppress(OSError):
+        return state_of(pid) is not None or len(os.listdir(f"/proc/{pid}/task")) > 1
+    return False
 
 
 def kill(pid, how=signal.SIGKILL):
@@ -118,7 +121,7 @@ class Control:
             sock.sendall(request.encode() + b"\n")
             with sock.makefile("r") as lines:
                 for line in lines:
-                    if not line.startswith(("error", "reset", "shutdown", "panicked")):
+                    if not line.startswith(("error", "reset", "resumed", "shutdown", "panicked")):
                         return line.rstrip("\n")
         return ""
 

@@ -255,6 +255,23 @@ class Others(Case):
         self.assertEqual(self.here.ram_files(), [])
         self.assertTrue(self.there.no_open_question(), self.there.left())
 
+    def test_one_that_is_still_pulled_does_not_move_on(self):
+        """By its name or by its pid: its pages are on two hosts."""
+        self.prepare()
+        self.boot()
+        move, _ = self.move(policy="postcopy", bandwidth="120mbit")
+        self.assertTrue(move.reached("-> Pull"), self.rig.story())
+        there, = self.there.guests()
+        for words in ("vm",), (f"--pid={there}",):
+            said = self.there.run("migrate", *words, "--to",
+                                  ":".join(map(str, self.here.address)))
+            self.assertEqual(said.returncode, 1, said.stderr)
+            self.assertIn("another migration of vm is under way", said.stderr)
+        self.assertEqual(move.completes()["verified"]["pages_different"], 0)
+        self.swap()
+        self.connect()
+        self.is_well()
+
     def test_it_is_recorded(self):
         """By name and by pid, to its end and killed: what it writes is seen, and it never notices."""
         self.prepare()
@@ -286,7 +303,6 @@ class Others(Case):
     def untracked(self, pid):
         self.assertEqual(userfaultfds(pid), 0)
         self.assertEqual(tracer(pid), 0)
-        self.is_well()
 
     def test_kill_of_each_process(self):
         """The kinds of mishap, once each, with QEMU; the native guest goes through all of them."""
@@ -296,6 +312,7 @@ class Others(Case):
                                      ("session", "after-prepared", False),
                                      ("destination VM", "before-committed", False),
                                      ("session", "after-mine", True),
+                                     ("source VM", "before-prepared", True),
                                      ("source agent", "after-gone", True),
                                      ("source VM", "after-gone", True)):
             with self.subTest(victim=victim, point=point):

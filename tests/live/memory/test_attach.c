@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -154,6 +156,33 @@ static void process_outlives_a_dead_tracer(void **state)
 	stand_in_end(&s);
 }
 
+/* What was made and not used is closed; what works for somebody stays. */
+static void leftovers_are_tidied(void **state)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_MISSING_SHMEM};
+	struct gw_error error;
+	struct stand_in s;
+	unsigned fds;
+	int remote, used, fd;
+
+	(void)state;
+	stand_in_start(&s, 16, 0);
+	fds = count_fds(s.pid);
+	fd = gw_attach_userfaultfd(s.pid, &used, &error);
+	assert_true(fd >= 0);
+	assert_int_equal(ioctl(fd, UFFDIO_API, &api), 0);
+	close(fd);
+	for (unsigned i = 0; i < 2; i++)
+		close(gw_attach_userfaultfd(s.pid, &remote, &error));
+	assert_int_equal(count_fds(s.pid), fds + 3);
+	gw_attach_tidy(s.pid);
+	assert_int_equal(count_fds(s.pid), fds + 1);
+	assert_int_equal(gw_attach_find_userfaultfd(s.pid, UFFD_FEATURE_MISSING_SHMEM, 0), used);
+	assert_int_equal(gw_attach_find_userfaultfd(s.pid, UFFD_FEATURE_MISSING_SHMEM, used + 1),
+	                 -ENOENT);
+	stand_in_end(&s);
+}
+
 static void refusals_say_why(void **state)
 {
 	struct gw_error error;
@@ -214,6 +243,7 @@ int main(void)
 	        cmocka_unit_test(descriptors_are_taken_and_closed),
 	        cmocka_unit_test(unmapped_pages_are_as_before),
 	        cmocka_unit_test(process_outlives_a_dead_tracer),
+	        cmocka_unit_test(leftovers_are_tidied),
 	        cmocka_unit_test(refusals_say_why),
 	        cmocka_unit_test(probe_agrees),
 	};

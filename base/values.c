@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/values.h"
+#include "base/values.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli/values.h - rates, sizes and durations as people write them.
+ * base/values.h - rates, sizes and durations as people write them.
  *
  * A value is decimal digits, perhaps with a fraction, and a unit: 30mbit, 12.5MB/s, 1.5G, 300ms.
  * No sign, no exponent. The result is exact, cut to the whole byte or nanosecond.
  */
-#ifndef GW_CLI_VALUES_H
-#define GW_CLI_VALUES_H
+#ifndef GW_BASE_VALUES_H
+#define GW_BASE_VALUES_H
 
 #include <stdint.h>
 
