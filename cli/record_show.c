@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/values.h"
 #include "cli/output.h"
-#include "cli/values.h"
 #include "sim/trace.h"
 
 struct pages { /* of all windows in which they were looked for */
