@@ -35,9 +35,8 @@ static void sort_run(struct migration *m, struct gw_run run)
 	while (page < end) {
 		bool zero = !gw_set_has(full, page);
 
-		next = zero ? gw_set_next(full, page) : gw_set_next_gap(full, page);
-		if (next > end)
-			next = end;
+		next = zero ? gw_set_next_before(full, page, end)
+		            : gw_set_next_gap_before(full, page, end);
 		append(zero ? &m->world->zeros : &m->world->frame, page, next - page);
 		page = next;
 	}
