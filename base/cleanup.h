@@ -16,6 +16,7 @@ static inline void gw_cleanup_close(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
+	*fd = -1;
 }
 
 static inline void gw_cleanup_free(void *pointer)

@@ -27,7 +27,10 @@ struct asked {
 	struct gw_cli_list set;
 	uint64_t bandwidth, downtime, deadline, reconnect, pid;
 	bool verify, quiet;
+	bool recovers; /* an earlier migration is gone on with */
 };
+
+enum { MIGRATES = 1, RECOVERS = 2 };
 
 /* Ctrl-C and SIGTERM become a descriptor, so that the VM is never left half-way. */
 static int stop_signals(void)
@@ -54,16 +57,6 @@ static void note(void *arg, const char *sentence)
 }
 
 /* --- settings ------------------------------------------------------------------------------- */
-
-static json_t *setting_value(const char *text)
-{
-	char *end;
-	double value = strtod(text, &end);
-
-	if (end == text || *end)
-		return json_string(text);
-	return strchr(text, '.') ? json_real(value) : json_integer((json_int_t)value);
-}
 
 static int unknown_setting(const struct asked *asked, const struct gw_migrate_options *o,
                            const char *key, struct gw_error *error)
@@ -95,7 +88,7 @@ static int apply(const struct asked *asked, struct gw_migrate_options *o, const 
 		return unknown_setting(asked, o, key, error);
 	if (err)
 		return gw_fail(error, EINVAL, "--set %s: %s is no value for %s", text, value, key);
-	(void)json_object_set_new(settings, key, setting_value(value));
+	(void)json_object_set_new(settings, key, gw_result_setting(value));
 	return 0;
 }
 
@@ -141,17 +134,45 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 
 /* --- telling -------------------------------------------------------------------------------- */
 
+static struct gw_result result_of(const struct gw_migrate_result *r)
+{
+	return (struct gw_result){
+	        .world = "live",
+	        .name = r->name,
+	        .policy = r->policy,
+	        .order = r->order,
+	        .tracker = r->tracker,
+	        .shaping = r->shaping,
+	        .reason = r->reason,
+	        .outcome = r->outcome,
+	        .ram_bytes = r->ram_bytes,
+	        .vcpus = r->vcpus,
+	        .bandwidth_bytes_per_s = r->bandwidth_bytes_per_s,
+	        .latency_ns = r->latency_ns,
+	        .zero_pages = r->zero_pages,
+	        .state_bytes = r->state_bytes,
+	        .metrics = &r->metrics,
+	        .rounds = r->rounds,
+	        .round_count = r->round_count,
+	};
+}
+
 static int tell(const struct gw_migrate_result *result, const struct asked *asked, json_t *settings,
                 struct gw_error *error)
 {
+	const struct gw_result told = result_of(result);
 	int err = 0;
 
+	if (asked->recovers && result->outcome == GW_STAYED) {
+		(void)printf("%s is at this host, as it was: %s\n", result->name, result->reason);
+		return 0;
+	}
 	if (asked->json)
-		err = gw_output_json(gw_result_json(result, settings), asked->json, error);
+		err = gw_output_json(gw_result_json(&told, settings), asked->json, error);
 	if (err)
 		return err;
 	if (!asked->json || strcmp(asked->json, "-"))
-		gw_result_print(result, stdout);
+		gw_result_print(&told, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
 	if (result->metrics.pages_different)
@@ -200,24 +221,7 @@ static int bad_words(const char *name, const char *to, struct gw_error *error)
 	return !err && to ? gw_address_parse(&address, to, error) : err;
 }
 
-/* An earlier migration of this VM that is not settled comes first, and so does one under way. */
-static int nothing_open(const char *dir, const char *name, struct gw_error *error)
-{
-	struct gw_question question;
-
-	if (!gw_question_find(dir, name, &question) || !gw_question_holds_name(&question))
-		return 0;
-	if (question.agent)
-		return gw_fail(error, EBUSY,
-		               "another migration of %s is under way: `godwit status %s` shows how "
-		               "far it is",
-		               name, name);
-	return gw_fail(error, EBUSY,
-	               "an earlier migration of %s is not finished: `godwit recover %s` first",
-	               name, name);
-}
-
-/* --- migrate -------------------------------------------------------------------------------- */
+/* --- moving --------------------------------------------------------------------------------- */
 
 static int move(const char *name, const struct asked *asked, struct gw_migrate_options *o,
                 struct gw_migrate_result *result, struct gw_error *error)
@@ -229,7 +233,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	int err;
 
 	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
-	err = nothing_open(o->dir, name ? name : pid_name, error);
+	err = gw_question_none(o->dir, name ? name : pid_name, where.pid, error);
 	if (err)
 		return err;
 	err = gw_guest_open(&guest, &where, error);
@@ -240,100 +244,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	return err;
 }
 
-static int migrate(const char *name, struct asked *asked, struct gw_migrate_options *o,
-                   json_t *settings, struct gw_error *error)
-{
-	struct gw_migrate_result result = {0};
-	struct gw_progress bar;
-	char dir[200];
-	_cleanup_close_ int stop = stop_signals();
-	int err;
-
-	err = gw_registry_dir(dir, sizeof(dir), error);
-	if (!err)
-		err = open_trace(asked->trace, &o->trace, error);
-	if (err)
-		return err;
-	options_of(asked, o);
-	o->dir = dir;
-	o->stop_fd = stop;
-	gw_progress_init(&bar, stderr);
-	o->arg = &bar;
-	o->progress = asked->quiet ? NULL : progress;
-	o->note = asked->quiet ? NULL : note;
-	err = move(name, asked, o, &result, error);
-	gw_progress_end(&bar);
-	if (!err)
-		err = tell(&result, asked, settings, error);
-	gw_migrate_result_clear(&result);
-	close_trace(o->trace);
-	return err;
-}
-
-static enum gw_exit run_migrate(const struct gw_verb *verb, int argc, char **argv,
-                                struct gw_error *error)
-{
-	struct asked a = {.downtime = DOWNTIME_NS};
-	struct gw_migrate_options o = {0};
-	const struct gw_cli_option options[] = {
-	        {"to", 't', GW_CLI_STRING, &a.to, "HOST[:PORT]", "where its agent listens"},
-	        {"pid", 0, GW_CLI_NUMBER, &a.pid, "N", "a QEMU that godwit did not start"},
-	        {"qmp", 0, GW_CLI_STRING, &a.qmp, "PATH", "its control socket, with --pid"},
-	        {"policy", 'p', GW_CLI_STRING, &a.policy, "NAME",
-	         "stop-copy, precopy (default), postcopy, hybrid"},
-	        {"order", 'o', GW_CLI_STRING, &a.order, "NAME",
-	         "of pages pushed after the switch: demand, linear (default), bubble"},
-	        {"set", 's', GW_CLI_LIST, &a.set, "KEY=VALUE", "a setting of policy or order"},
-	        {"tracker", 0, GW_CLI_STRING, &a.tracker, "NAME",
-	         "pagemap or digest (default: the best that works)"},
-	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE", "send no faster"},
-	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME",
-	         "that the VM may stand (default 300ms)"},
-	        {"deadline", 0, GW_CLI_DURATION, &a.deadline, "TIME",
-	         "give up where pre-copy has not converged by then"},
-	        {"reconnect", 0, GW_CLI_DURATION, &a.reconnect, "TIME",
-	         "how long a lost link is tried again (default 30s)"},
-	        {"verify", 0, GW_CLI_FLAG, &a.verify, NULL,
-	         "compare digests of all pages of the moment of the switch"},
-	        {"json", 0, GW_CLI_STRING, &a.json, "FILE", "result as JSON; - is standard output"},
-	        {"trace", 0, GW_CLI_STRING, &a.trace, "FILE",
-	         "one event a line; - is standard error"},
-	        {"quiet", 'q', GW_CLI_FLAG, &a.quiet, NULL, "no progress"},
-	        GW_CLI_END,
-	};
-	struct gw_cli_operands operands;
-	enum gw_exit status;
-	json_t *settings;
-	int err;
-
-	if (!gw_verb_options(verb, options, argc, argv, 0, 1, &operands, &status, error))
-		return status;
-	if (!a.to || (!operands.count && !a.pid) || a.pid > INT32_MAX) {
-		(void)gw_fail(error, EINVAL,
-		              "migrate needs a NAME or --pid N, and --to HOST; see "
-		              "godwit migrate --help");
-		return GW_EXIT_USAGE;
-	}
-	if (bad_words(operands.count ? operands.items[0] : NULL, a.to, error))
-		return GW_EXIT_USAGE;
-	settings = json_object();
-	err = choose(&a, &o, settings, error);
-	status = err ? GW_EXIT_USAGE : GW_EXIT_FAILED;
-	if (!err)
-		err = migrate(operands.count ? operands.items[0] : NULL, &a, &o, settings, error);
-	json_decref(settings);
-	return err ? status : GW_EXIT_DONE;
-}
-
-const struct gw_verb gw_verb_migrate = {
-        .name = "migrate",
-        .usage = "NAME|--pid N --to HOST[:PORT] [OPTION...]",
-        .summary = "move a running VM to another host",
-        .run = run_migrate,
-};
-
-/* --- recover -------------------------------------------------------------------------------- */
-
+/* An earlier migration of this host's VM is gone on with. */
 static int follow(const char *name, const struct asked *asked, struct gw_migrate_options *o,
                   struct gw_migrate_result *result, struct gw_error *error)
 {
@@ -349,80 +260,166 @@ static int follow(const char *name, const struct asked *asked, struct gw_migrate
 		               "up by itself; `recover` belongs to the source",
 		               name);
 	}
-	o->other_address = asked->to && strcmp(asked->to, journal.peer);
 	if (asked->to)
 		(void)snprintf(journal.peer, sizeof(journal.peer), "%s", asked->to);
 	return gw_migrate_recover(&journal, o, result, error);
 }
 
-static int recover(const char *name, struct asked *asked, struct gw_migrate_options *o,
-                   json_t *settings, struct gw_error *error)
+static int act(const char *name, const struct asked *asked, const struct gw_migrate_options *chosen,
+               json_t *settings, struct gw_error *error)
 {
+	struct gw_migrate_options o = *chosen;
 	struct gw_migrate_result result = {0};
 	struct gw_progress bar;
 	char dir[200];
 	_cleanup_close_ int stop = stop_signals();
-	int err = gw_registry_dir(dir, sizeof(dir), error);
+	int err;
 
+	err = gw_registry_dir(dir, sizeof(dir), error);
 	if (!err)
-		err = open_trace(asked->trace, &o->trace, error);
+		err = open_trace(asked->trace, &o.trace, error);
 	if (err)
 		return err;
-	options_of(asked, o);
-	o->dir = dir;
-	o->stop_fd = stop;
+	options_of(asked, &o);
+	o.dir = dir;
+	o.stop_fd = stop;
 	gw_progress_init(&bar, stderr);
-	o->arg = &bar;
-	o->progress = asked->quiet ? NULL : progress;
-	o->note = asked->quiet ? NULL : note;
-	err = follow(name, asked, o, &result, error);
+	o.arg = &bar;
+	o.progress = asked->quiet ? NULL : progress;
+	o.note = asked->quiet ? NULL : note;
+	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
 	gw_progress_end(&bar);
-	if (!err && result.outcome == GW_STAYED)
-		(void)printf("%s is at this host, as it was: %s\n", name, result.reason);
-	else if (!err)
+	if (!err)
 		err = tell(&result, asked, settings, error);
 	gw_migrate_result_clear(&result);
-	close_trace(o->trace);
+	close_trace(o.trace);
 	return err;
+}
+
+/* --- the verbs ------------------------------------------------------------------------------ */
+
+/* The rows of a verb, and what ends them. */
+static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *options)
+{
+	const struct {
+		unsigned verbs;
+		struct gw_cli_option option;
+	} rows[] = {
+	        {MIGRATES,
+	         {"to", 't', GW_CLI_STRING, &a->to, "HOST[:PORT]", "where its agent listens"}},
+	        {RECOVERS,
+	         {"to", 't', GW_CLI_STRING, &a->to, "HOST[:PORT]",
+	          "where its agent listens now (default: as before)"}},
+	        {MIGRATES,
+	         {"pid", 0, GW_CLI_NUMBER, &a->pid, "N", "a QEMU that godwit did not start"}},
+	        {MIGRATES,
+	         {"qmp", 0, GW_CLI_STRING, &a->qmp, "PATH", "its control socket, with --pid"}},
+	        {MIGRATES,
+	         {"policy", 'p', GW_CLI_STRING, &a->policy, "NAME",
+	          "stop-copy, precopy (default), postcopy, hybrid"}},
+	        {MIGRATES,
+	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
+	          "of pages pushed after the switch: demand, linear (default), bubble"}},
+	        {RECOVERS,
+	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
+	          "of pages that are still to be pushed"}},
+	        {MIGRATES,
+	         {"set", 's', GW_CLI_LIST, &a->set, "KEY=VALUE", "a setting of policy or order"}},
+	        {MIGRATES,
+	         {"tracker", 0, GW_CLI_STRING, &a->tracker, "NAME",
+	          "pagemap or digest (default: the best that works)"}},
+	        {MIGRATES | RECOVERS,
+	         {"bandwidth", 'b', GW_CLI_RATE, &a->bandwidth, "RATE", "send no faster"}},
+	        {MIGRATES,
+	         {"downtime", 'd', GW_CLI_DURATION, &a->downtime, "TIME",
+	          "that the VM may stand (default 300ms)"}},
+	        {MIGRATES,
+	         {"deadline", 0, GW_CLI_DURATION, &a->deadline, "TIME",
+	          "give up where pre-copy has not converged by then"}},
+	        {MIGRATES,
+	         {"reconnect", 0, GW_CLI_DURATION, &a->reconnect, "TIME",
+	          "how long a lost link is tried again (default 30s)"}},
+	        {RECOVERS,
+	         {"reconnect", 0, GW_CLI_DURATION, &a->reconnect, "TIME",
+	          "how long the destination is tried (default 30s)"}},
+	        {MIGRATES,
+	         {"verify", 0, GW_CLI_FLAG, &a->verify, NULL,
+	          "compare digests of all pages of the moment of the switch"}},
+	        {MIGRATES | RECOVERS,
+	         {"json", 0, GW_CLI_STRING, &a->json, "FILE",
+	          "result as JSON; - is standard output"}},
+	        {MIGRATES | RECOVERS,
+	         {"trace", 0, GW_CLI_STRING, &a->trace, "FILE",
+	          "one event a line; - is standard error"}},
+	        {MIGRATES | RECOVERS, {"quiet", 'q', GW_CLI_FLAG, &a->quiet, NULL, "no progress"}},
+	        {MIGRATES | RECOVERS, GW_CLI_END},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].verbs & verb)
+			*options++ = rows[i].option;
+}
+
+/* Both verbs from their words on: the settings, and what they are about. */
+static enum gw_exit choose_and_act(const char *name, struct asked *asked, struct gw_error *error)
+{
+	struct gw_migrate_options o = {0};
+	json_t *settings;
+	enum gw_exit status;
+	int err;
+
+	if (bad_words(name, asked->to, error))
+		return GW_EXIT_USAGE;
+	settings = json_object();
+	err = choose(asked, &o, settings, error);
+	status = err ? GW_EXIT_USAGE : GW_EXIT_FAILED;
+	if (!err)
+		err = act(name, asked, &o, settings, error);
+	json_decref(settings);
+	return err ? status : GW_EXIT_DONE;
+}
+
+static enum gw_exit run_migrate(const struct gw_verb *verb, int argc, char **argv,
+                                struct gw_error *error)
+{
+	struct asked a = {.downtime = DOWNTIME_NS};
+	struct gw_cli_option options[GW_CLI_OPTIONS_MAX];
+	struct gw_cli_operands operands;
+	enum gw_exit status;
+
+	rows_of(&a, MIGRATES, options);
+	if (!gw_verb_options(verb, options, argc, argv, 0, 1, &operands, &status, error))
+		return status;
+	if (!a.to || (!operands.count && !a.pid) || a.pid > INT32_MAX) {
+		(void)gw_fail(error, EINVAL,
+		              "migrate needs a NAME or --pid N, and --to HOST; see "
+		              "godwit migrate --help");
+		return GW_EXIT_USAGE;
+	}
+	return choose_and_act(operands.count ? operands.items[0] : NULL, &a, error);
 }
 
 static enum gw_exit run_recover(const struct gw_verb *verb, int argc, char **argv,
                                 struct gw_error *error)
 {
-	struct asked a = {.downtime = DOWNTIME_NS};
-	struct gw_migrate_options o = {0};
-	const struct gw_cli_option options[] = {
-	        {"to", 't', GW_CLI_STRING, &a.to, "HOST[:PORT]",
-	         "where its agent listens now (default: as before)"},
-	        {"order", 'o', GW_CLI_STRING, &a.order, "NAME",
-	         "of pages that are still to be pushed"},
-	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE", "send no faster"},
-	        {"reconnect", 0, GW_CLI_DURATION, &a.reconnect, "TIME",
-	         "how long the destination is tried (default 30s)"},
-	        {"json", 0, GW_CLI_STRING, &a.json, "FILE", "result as JSON; - is standard output"},
-	        {"trace", 0, GW_CLI_STRING, &a.trace, "FILE",
-	         "one event a line; - is standard error"},
-	        {"quiet", 'q', GW_CLI_FLAG, &a.quiet, NULL, "no progress"},
-	        GW_CLI_END,
-	};
+	/* What may be left to do is to pull. */
+	struct asked a = {.downtime = DOWNTIME_NS, .policy = "postcopy", .recovers = true};
+	struct gw_cli_option options[GW_CLI_OPTIONS_MAX];
 	struct gw_cli_operands operands;
 	enum gw_exit status;
-	json_t *settings;
-	int err;
 
+	rows_of(&a, RECOVERS, options);
 	if (!gw_verb_options(verb, options, argc, argv, 1, 1, &operands, &status, error))
 		return status;
-	a.policy = "postcopy"; /* what may be left to do is to pull */
-	if (bad_words(operands.items[0], a.to, error))
-		return GW_EXIT_USAGE;
-	settings = json_object();
-	err = choose(&a, &o, settings, error);
-	status = err ? GW_EXIT_USAGE : GW_EXIT_FAILED;
-	if (!err)
-		err = recover(operands.items[0], &a, &o, settings, error);
-	json_decref(settings);
-	return err ? status : GW_EXIT_DONE;
+	return choose_and_act(operands.items[0], &a, error);
 }
+
+const struct gw_verb gw_verb_migrate = {
+        .name = "migrate",
+        .usage = "NAME|--pid N --to HOST[:PORT] [OPTION...]",
+        .summary = "move a running VM to another host",
+        .run = run_migrate,
+};
 
 const struct gw_verb gw_verb_recover = {
         .name = "recover",

@@ -28,12 +28,16 @@ struct gw_verb {
 extern const struct gw_verb gw_verb_abort;
 extern const struct gw_verb gw_verb_list;
 extern const struct gw_verb gw_verb_migrate;
+extern const struct gw_verb gw_verb_model;
+extern const struct gw_verb gw_verb_predict;
 extern const struct gw_verb gw_verb_probe;
+extern const struct gw_verb gw_verb_record;
 extern const struct gw_verb gw_verb_recover;
 extern const struct gw_verb gw_verb_resolve;
 extern const struct gw_verb gw_verb_run;
 extern const struct gw_verb gw_verb_serve;
 extern const struct gw_verb gw_verb_status;
+extern const struct gw_verb gw_verb_torture;
 
 struct gw_cli_option;
 struct gw_cli_operands;

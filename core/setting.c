@@ -33,6 +33,17 @@ int gw_setting_number(const char *value, uint64_t least, uint64_t most, uint64_t
 	return 0;
 }
 
+int gw_setting_choice(const char *value, const char *const *names, unsigned *to)
+{
+	for (unsigned i = 0; names[i]; i++) {
+		if (!strcmp(names[i], value)) {
+			*to = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 int gw_setting_duration(const char *value, uint64_t *to_ns)
 {
 	static const struct {

@@ -50,8 +50,6 @@ PULLS = ("postcopy", "hybrid")  # these serve page faults
 TRACKS = ("precopy", "hybrid")  # these track written pages
 WORK_RATE = 2000  # pages/s that the guest rewrites
 GUEST_OPTIONS = {"ws": "64M", "alloc": "64M", "rate": WORK_RATE, "sweep": 4000}
-BUSY = "is being started or migrated by someone else"  # godwit's words; nothing was begun then
-BUSY_RETRIES = 3
 SETTLE_SECONDS = 0.6  # after a move: what the client noticed of it comes to an end
 
 
@@ -326,7 +324,6 @@ class Demo:
         self.moves = []
         self.stage = self.vm = self.means = None
         self.pages_different = 0
-        self.busy = 0  # times that a move had to be asked for again
 
     def run(self):
         screen = self.screen
@@ -409,14 +406,6 @@ class Demo:
         self.vm.mark()
         move = Move(self, way, here, there, path)
         status = move.run()
-        for _ in range(BUSY_RETRIES):
-            if status == 0 or BUSY not in move.said:
-                break
-            screen.wrapped("An agent still holds the VM from the move before; once more in a"
-                           " second.", INDENT)
-            self.busy += 1
-            time.sleep(1)
-            status = move.run()
         result = _read_json(path)
         if status != 0:
             said = re.sub(r"^godwit: *", "", move.said) or f"godwit ended with status {status}"
@@ -501,7 +490,7 @@ class Demo:
             "rate": self.arguments.rate, "differences": self.means.differences,
             "same_connection": self.vm.keeps_connection and self.whole["connections"] == 1
             and not self.whole["lost"],
-            "client": self.whole, "moves": self.moves, "asked_again": self.busy,
+            "client": self.whole, "moves": self.moves,
         }
         path = os.path.join(self.output, "demo.json")
         with open(path + ".new", "w", encoding="utf-8") as file:

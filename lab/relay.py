@@ -25,6 +25,7 @@ except ImportError:
     from lab import in_netns
 
 CHUNK = 1 << 18
+PATIENCE = 60.0  # for threads that are about to end
 QUEUE_BYTES = 1 << 26  # most bytes under way in one direction: 1 Gbit/s for half a second
 
 
@@ -140,10 +141,21 @@ class _Pair:
         with self.lock:
             self.open_directions -= 1
             last = self.open_directions == 0
+            if last:
+                for sock in self.sockets:
+                    sock.close()
         if last:
-            for sock in self.sockets:
-                sock.close()
             self.relay._forget(self)
+
+    def _threads(self):
+        return [thread for pipe in self.pipes for thread in pipe.threads]
+
+    def works(self):
+        return any(thread.is_alive() for thread in self._threads())
+
+    def join(self):
+        for thread in self._threads():
+            thread.join(PATIENCE)
 
     def kill(self, how="reset"):
         """Now. 'reset': both sides get RST; 'close': both sides get an early end of file."""
@@ -151,14 +163,14 @@ class _Pair:
             if self.dead:
                 return
             self.dead = True
-        for sock in self.sockets:
-            try:
-                if how == "reset":
-                    _disconnect(sock)
-                else:
-                    sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            for sock in self.sockets:  # under the lock: a closed one's number is another's
+                try:
+                    if how == "reset":
+                        _disconnect(sock)
+                    else:
+                        sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
         for pipe in self.pipes:
             with pipe.changed:
                 pipe.changed.notify_all()
@@ -182,6 +194,7 @@ class Relay:
         self.connections = 0  # ever made
         self._limit = {}
         self._pairs = set()
+        self._ended = []  # whose threads may still be about to end
         self._lock = threading.Lock()
         self._running = threading.Event()
         self._running.set()
@@ -226,15 +239,13 @@ class Relay:
             self._listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self._acceptor.join(2)
+        self._acceptor.join(PATIENCE)
         self._listener.close()
-        with self._lock:
-            pairs = list(self._pairs)
         self.cut()
+        with self._lock:
+            pairs = [*self._pairs, *self._ended]
         for pair in pairs:
-            for pipe in pair.pipes:
-                for thread in pipe.threads:
-                    thread.join(2)
+            pair.join()
 
     def __enter__(self):
         return self
@@ -271,6 +282,7 @@ class Relay:
     def _forget(self, pair):
         with self._lock:
             self._pairs.discard(pair)
+            self._ended = [*(one for one in self._ended if one.works()), pair]
 
     def _account(self, direction, count):
         """How much of `count` bytes may go, and whether the connection ends with it."""

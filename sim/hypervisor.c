@@ -2,7 +2,7 @@
 /* sim/hypervisor.c - the modelled hypervisors: commands in their order, each after a delay. */
 #include "sim/inside.h"
 
-#define LOAD_READS        3            /* pages of guest memory that loading looks at */
+#define LOAD_READS        3            /* pages that loading a small VM looks at */
 #define STATE_PIECE       (256u << 10) /* of the stream, as live sends it */
 #define STATE_BYTES_PIECE 64u          /* of these travel */
 
@@ -79,6 +79,9 @@ static bool may_run(struct migration *m)
 		sim_violated(m, "a VM is run that is not loaded");
 	if (sim_runs(&m->source.vm))
 		sim_violated(m, "the VM runs in two places");
+	if (m->source.resumed_behind)
+		sim_violated(m,
+		             "the VM is run from the moment of the switch, and had run on since");
 	if (m->source.vm.state == VM_STOPPED)
 		sim_violated(m, "the source still holds the VM's disks");
 	if (!m->dest.refuse_run)
@@ -113,7 +116,8 @@ void sim_go_on_loading(struct migration *m)
 
 	while (m->dest.loading && !loader->waits && m->dest.reads_left) {
 		m->dest.reads_left--;
-		sim_read(m, sim_dice_below(m, m->spec.ram_pages));
+		sim_read(m, m->config.pages ? sim_dice_below(m, m->spec.ram_pages)
+		                            : m->hot[m->dest.reads_left].first);
 	}
 	if (!m->dest.loading || loader->waits)
 		return;
@@ -212,7 +216,7 @@ static void at_destination(struct migration *m, enum command what, bool heard)
 		break;
 	case DO_LOAD:
 		m->dest.loading = true;
-		m->dest.reads_left = LOAD_READS;
+		m->dest.reads_left = m->config.pages ? LOAD_READS : m->hot_count;
 		sim_go_on_loading(m);
 		break;
 	case DO_RUN: runs_there(m); break;
@@ -234,6 +238,24 @@ void sim_command_done(struct migration *m, struct happening *h)
 		at_source(m, what, heard);
 	else
 		at_destination(m, what, heard);
+}
+
+/* By somebody else, at the source. The agent hears of it, but not at once. */
+void sim_resume_behind(struct migration *m)
+{
+	if (m->source.vm.state != VM_SAVED || m->source.looked_at || m->spec.paused)
+		return;
+	has_resumed(m);
+	m->source.resumed_behind = true;
+	sim_answer_plain(m, SIM_SOURCE, GW_EV_RUNNING, sim_dice_below(m, 5000000));
+}
+
+void sim_look(struct migration *m)
+{
+	bool ran = m->source.resumed_behind;
+
+	m->source.looked_at = !ran;
+	sim_answer_plain(m, SIM_SOURCE, ran ? GW_EV_RUNNING : GW_EV_STOPPED, 1000);
 }
 
 void sim_kill_vm(struct migration *m, int side, const char *why)

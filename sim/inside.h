@@ -15,6 +15,7 @@
 
 #include <errno.h>
 
+#include "core/migration/seal.h"
 #include "sim/chance.h"
 #include "sim/scenario.h"
 #include "sim/world.h"
@@ -44,10 +45,11 @@ struct happening {
 struct parcel {
 	struct sim_parcel p;
 	struct migration *m;
+	struct parcel *next; /* in the inbox */
 	int to;
 	enum gw_channel channel;
 	uint64_t epoch;
-	uint64_t pages;
+	uint64_t pages, done_ns;
 	size_t size; /* 0: the sender hung up */
 	uint8_t bytes[];
 };
@@ -75,7 +77,9 @@ struct source_host {
 	uint32_t *content; /* a version a page; NULL: not kept */
 	struct gw_set populated, full, written, scanned;
 	bool tracking;
-	bool released, resume_refused;
+	bool released, resume_refused, resumed_behind;
+	bool looked_at; /* COMMIT follows: from here on the disks' locks keep others off */
+	struct gw_id peer;
 };
 
 /* A vCPU, or the thread that loads the device state. */
@@ -86,7 +90,7 @@ struct thread {
 	struct sim_touch next;
 	uint64_t at_ns; /* of the next touch; while the VM stands: how long after it goes on */
 	bool waits;
-	uint64_t since, left; /* touches left, after the switch */
+	uint64_t since, left; /* touches until it sleeps */
 	uint64_t stall_ns, longest_ns;
 };
 
@@ -97,6 +101,7 @@ struct destination_host {
 	struct gw_set present;
 	bool uffd, armed, staged, digests_kept;
 	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
+	uint8_t identity;
 	unsigned reads_left;
 };
 
@@ -112,20 +117,42 @@ struct agent {
 	enum gw_journal_record record;
 	enum gw_outcome outcome;
 	char end[2 * GW_TRACE_BYTES];
+	enum gw_state state; /* of the machine, as far as it was told; GW_STATES: none is alive */
+	unsigned states;     /* a bit for each that was reached */
+	bool tears;          /* dies over its next record ... */
+	uint64_t tears_ns;   /* ... for so long */
+};
+
+/* One direction of one connection. */
+struct stream {
+	uint64_t sent, received; /* messages, or frames */
+	uint64_t last_ns;        /* when the last parcel comes */
+	uint64_t late_ns;        /* so much later than it would */
+	uint8_t *rest;           /* of a message or frame that is not whole */
+	size_t rest_bytes;
+};
+
+/* What one of the destination's connections has received, and not yet worked off. */
+struct inbox {
+	struct sim_happening done; /* with the first */
+	struct migration *m;
+	struct parcel *first, *last;
+	uint64_t free_ns;
 };
 
 struct wire {
-	struct sim_flow *flow[4];       /* to the destination, by channel; NULL: none open */
-	uint64_t last_ns[SIM_SIDES][4]; /* when the last parcel that a side sent comes */
-	uint64_t hop_ns;                /* to the destination, beyond the links' latency */
-	uint64_t back_ns;               /* to the source: the way back is never full */
-	uint64_t path_bytes_per_s;      /* what the links carry at best; 0: not asked */
-	uint64_t asked_bytes_per_s;     /* by the machine, for bulk */
-	uint64_t bytes;                 /* as the source counts them, both ways */
+	struct sim_flow *flow[4];           /* to the destination, by channel; NULL: none open */
+	struct stream stream[SIM_SIDES][4]; /* from that side, by channel */
+	uint64_t hop_ns;                    /* to the destination, beyond the links' latency */
+	uint64_t back_ns;                   /* to the source: the way back is never full */
+	uint64_t path_bytes_per_s;          /* what the links carry at best; 0: not asked */
+	uint64_t asked_bytes_per_s;         /* by the machine, for bulk */
+	uint64_t bytes;                     /* as the source counts them, both ways */
 	uint64_t epochs, cut_epoch, down_until;
 	uint64_t news_ns; /* the link, or a map, came */
 	uint64_t unplaced_bytes;
-	uint64_t sender_free_ns, receiver_free_ns[4], answerer_free_ns;
+	uint64_t sender_free_ns, answerer_free_ns;
+	struct inbox inbox[4];
 	struct sim_happening room;
 };
 
@@ -142,9 +169,20 @@ struct migration {
 	struct sim_chance chance;
 	uint64_t lines, steps, version;
 	size_t waiting; /* happenings and parcels, guests apart */
-	unsigned ticks, struck, helped, killed, refused;
+	unsigned ticks, helped, losses, killed, refused;
 	uint64_t slow_ns, ticked_ns;
 	bool restarting[SIM_SIDES], fail_next[SIM_SIDES];
+
+	unsigned moment; /* what the next line announces */
+	struct sim_strike strikes[SIM_STRIKES_MAX];
+	size_t struck;
+	enum sim_fault hurts[SIM_SIDES]; /* what befalls the next bytes of that side */
+	uint64_t hurts_ns[SIM_SIDES];
+	bool hurt;                      /* some were: a breach of the protocol is no defect */
+	bool hurt_pages;                /* a page's contents were: only its digest can tell */
+	bool told_different, told_same; /* by a VERDICT */
+	bool late;                      /* some come late */
+	bool image_lost;                /* the source's host went down */
 
 	struct agent agent[SIM_SIDES];
 	struct wire wire;
@@ -154,7 +192,9 @@ struct migration {
 	struct thread *threads; /* the vCPUs, and the loader behind them */
 	unsigned waiters;
 	uint32_t *expected; /* what the guest must see at the destination */
-	bool switched, ran_there, guest_stands;
+	bool switched, ran_there, guest_stands, forgotten;
+	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
+	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
 	uint64_t first_writes, guest_faults;
 	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
@@ -248,6 +288,9 @@ void sim_take_round(struct migration *m, const struct gw_round *round);
 bool sim_listens(const struct migration *m);
 void sim_strike_at(struct migration *m, const char *text);
 bool sim_person(struct migration *m);
+/* Does to the parcel what is due to the next bytes of that side, and says what it was. */
+enum sim_fault sim_hurt(struct migration *m, int from, struct parcel *parcel);
+void sim_lose_patience(struct migration *m);
 
 /* sim/agent.c */
 void sim_answer(struct migration *m, int side, struct gw_event event, uint64_t delay);
@@ -276,17 +319,22 @@ struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size
 void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes);
 void sim_ask_for_room(struct migration *m);
 void sim_room_came(struct sim_happening *self);
+void sim_parcel_done(struct sim_happening *self);
 
 /* sim/talk.c */
 void sim_say(struct migration *m, int side, const struct gw_message *message);
 /* Of which `more` bytes count, and do not travel. */
 void sim_say_long(struct migration *m, int side, const struct gw_message *message, uint64_t more);
 void sim_say_map(struct migration *m, int side, const struct gw_set *set);
-void sim_message_came(struct migration *m, struct parcel *parcel);
+/* As gw_message_decode(): 0 and *used, -EAGAIN, -EPROTO. */
+int sim_message_came(struct migration *m, int side, struct stream *stream, const uint8_t *bytes,
+                     size_t size, size_t *used);
 
 /* sim/hypervisor.c */
 void sim_command(struct migration *m, int side, enum command what, uint64_t takes);
 void sim_command_done(struct migration *m, struct happening *h);
+void sim_resume_behind(struct migration *m);
+void sim_look(struct migration *m);
 void sim_drop_commands(struct migration *m, int side);
 void sim_kill_vm(struct migration *m, int side, const char *why);
 void sim_state_came(struct migration *m, bool last);
@@ -320,7 +368,9 @@ void sim_memory_free(struct migration *m);
 void sim_source_acts(struct migration *m, const struct gw_action *action);
 void sim_digest_turn(struct migration *m);
 void sim_destination_acts(struct migration *m, const struct gw_action *action);
-void sim_frame_came(struct migration *m, struct parcel *parcel);
+/* As sim_message_came(). */
+int sim_frame_came(struct migration *m, struct stream *stream, const uint8_t *bytes, size_t size,
+                   size_t *used);
 
 /* sim/judge.c */
 void sim_check_journals(struct migration *m);

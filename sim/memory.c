@@ -70,6 +70,17 @@ static void populate(struct migration *m)
 	}
 }
 
+/* What the device state points at: a few pages, which live names to the source. */
+static void name_hot_pages(struct migration *m)
+{
+	uint64_t pages = m->spec.ram_pages;
+	uint32_t i;
+
+	m->hot_count = m->config.pages ? m->config.hot : SIM_HOT_MAX;
+	for (i = 0; i < m->hot_count; i++)
+		m->hot[i] = (struct gw_run){pages * i / m->hot_count, 1};
+}
+
 void sim_memory_init(struct migration *m)
 {
 	new_set(m, &m->source.populated);
@@ -82,6 +93,7 @@ void sim_memory_init(struct migration *m)
 	m->dest.noted = new_versions(m);
 	m->expected = new_versions(m);
 	populate(m);
+	name_hot_pages(m);
 }
 
 void sim_memory_free(struct migration *m)

@@ -7,8 +7,9 @@
 
 #include "sim/inside.h"
 
-#define TIME_MAX_NS (UINT64_C(1000) * 3600 * SIM_BILLION) /* a move that takes longer never ends   \
-	                                                   */
+#define TIME_MAX_NS                                                                                \
+	(UINT64_C(1000) * 3600 * SIM_BILLION) /* a move that takes longer never ends               \
+	                                       */
 #define PROGRESS_TURNS 65536u
 
 /* --- what came of a move ------------------------------------------------------------------- */

@@ -60,10 +60,12 @@ static void send_frame(struct migration *m, enum gw_channel channel, const struc
 	bool contents = frame->kind == GW_FRAME_PAGES;
 	size_t head = GW_FRAME_HEADER_BYTES + frame->run_count * GW_FRAME_RUN_BYTES;
 	size_t versions = contents && m->source.content ? frame->pages * sizeof(uint32_t) : 0;
-	struct parcel *parcel = sim_parcel_new(m, channel, head + versions);
+	struct parcel *parcel = sim_parcel_new(m, channel, head + GW_SEAL_BYTES + versions);
 
 	if (!gw_frame_encode(frame, parcel->bytes))
 		sim_violated(m, "a frame cannot be encoded");
+	gw_seal(parcel->bytes, head, m->wire.stream[SIM_SOURCE][channel].sent++);
+	head += GW_SEAL_BYTES;
 	if (versions)
 		(void)put_versions(m, frame, parcel->bytes + head);
 	parcel->pages = frame->pages;
@@ -231,13 +233,15 @@ void sim_source_acts(struct migration *m, const struct gw_action *action)
 	case GW_ACT_RATE: sim_set_rate(m, action->rate_bytes_per_s); break;
 	case GW_ACT_STOP: sim_command(m, SIM_SOURCE, DO_STOP, costs->stop_ns); break;
 	case GW_ACT_SAVE: sim_command(m, SIM_SOURCE, DO_SAVE, costs->save_ns); break;
+	case GW_ACT_LOOK: sim_look(m); break;
+	case GW_ACT_PEER: m->source.peer = action->host; break;
 	case GW_ACT_RESUME: sim_command(m, SIM_SOURCE, DO_RESUME, costs->cont_ns); break;
 	case GW_ACT_LET_GO: m->source.tracking = false; break;
 	case GW_ACT_DIGESTS:
 		m->digest_at = 0;
 		next_digests(m);
 		break;
-	case GW_ACT_ROUND: sim_take_round(m, &action->round); break;
+	case GW_ACT_ROUND: sim_take_round(m, action->round); break;
 	case GW_ACT_RELEASE: release(m); break;
 	default: break;
 	}

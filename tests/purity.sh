@@ -10,7 +10,8 @@ HEADERS="assert errno float inttypes limits stdalign stdarg stdbool stddef stdin
 SYMBOLS="memchr memcmp memcpy memmove memset
 	strchr strcmp strcspn strlen strncmp strnlen strrchr strspn strstr
 	strtod strtol strtoll strtoul strtoull
-	snprintf vsnprintf"
+	snprintf vsnprintf
+	LAPACKE_dgelsy_work"
 # What a compiler writes by itself for the above.
 COMPILER="_GLOBAL_OFFSET_TABLE_ __stack_chk_fail __isoc23_strtol __isoc23_strtoll
 	__isoc23_strtoul __isoc23_strtoull __memcpy_chk __memmove_chk __memset_chk

@@ -31,7 +31,7 @@
 #define WHO "destination"
 
 #ifndef GW_PLANT
-#define GW_PLANT 0 /* a bug that the random test must find; see tests/core/migration */
+#define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
 #endif
 
 struct waiter {
@@ -48,7 +48,7 @@ struct gw_destination {
 	struct gw_set missing;
 	struct gw_set punch; /* before the switch: stale; after it: asked for */
 	struct waiter *waiters;
-	size_t waiter_count;
+	size_t waiter_count, waiting;
 
 	uint32_t flags; /* of the OFFER */
 	bool link;
@@ -67,10 +67,12 @@ struct gw_destination {
 	bool end_marked;
 	bool whole; /* runs, and every page is in */
 	bool compared;
+	bool digests_ended;
 	bool destroying;
 	bool unserved; /* waiters are left that the last step had no room for */
 	bool finished;
 	uint32_t end_number;
+	uint32_t comparing; /* DIGESTS messages */
 	uint64_t heard_ns, committed_ns, whole_ns;
 	uint64_t faults, stall_ns, placed_pages;
 	uint64_t compared_pages, different_pages, first_different;
@@ -153,7 +155,7 @@ static void finish(struct gw_destination *d, struct gw_actions *out, enum gw_out
 	gw_act(out, GW_ACT_HANG_UP);
 	action = gw_act(out, GW_ACT_FINISH);
 	action->finish.outcome = outcome;
-	(void)snprintf(action->finish.text, sizeof(action->finish.text), "%s", d->reason);
+	action->finish.text = d->reason;
 }
 
 static void keep_reason(struct gw_destination *d, const char *text)
@@ -209,6 +211,7 @@ static void settle_waiter(struct gw_destination *d, const struct gw_event *ev, s
 	if (w->vcpu && d->running)
 		d->stall_ns += waited;
 	w->thread = 0;
+	d->waiting--;
 }
 
 static struct waiter *waiter_for(struct gw_destination *d, int32_t thread)
@@ -242,8 +245,10 @@ static void fault(struct gw_destination *d, const struct gw_event *ev, struct gw
 		return;
 	}
 	w = waiter_for(d, ev->fault.thread);
-	if (w && (GW_PLANT != 4 || d->link)) /* 4: forgets who waits while there is no link */
+	if (w && (GW_PLANT != 4 || d->link)) { /* 4: forgets who waits while there is no link */
+		d->waiting += !w->thread;
 		*w = (struct waiter){ev->fault.thread, ev->fault.vcpu, page, ev->now_ns};
+	}
 	if (d->map_known)
 		ask_for(d, out, page);
 }
@@ -308,11 +313,17 @@ static bool pulling(const struct gw_destination *d)
 	return d->state == GW_STATE_PULL || d->told_running;
 }
 
+/* What the source said and sent before it heard our last word means nothing any more. */
+static bool said_last_word(const struct gw_destination *d)
+{
+	return d->state == GW_STATE_CANCELLED || d->state == GW_STATE_DOUBT;
+}
+
 static int switch_said(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)
 {
 	const struct gw_message *m = ev->message;
 
-	if (d->state == GW_STATE_CANCELLED)
+	if (said_last_word(d))
 		return 0;
 	if (pulling(d)) { /* taken up again: a new map follows */
 		if (!m->switched.pulls)
@@ -368,7 +379,7 @@ static int map_said(struct gw_destination *d, const struct gw_event *ev, struct 
 	const struct gw_message *m = ev->message;
 	uint32_t i;
 
-	if (d->state == GW_STATE_CANCELLED)
+	if (said_last_word(d))
 		return 0;
 	if (d->state == GW_STATE_ITERATIVE_PRE_COPY && !d->switch_said)
 		return stale_said(d, m, out);
@@ -454,7 +465,7 @@ static void became_whole(struct gw_destination *d, const struct gw_event *ev,
 
 static void answer_resume(struct gw_destination *d, struct gw_actions *out)
 {
-	struct gw_message message = {.kind = GW_MSG_STANDING};
+	struct gw_message message = {.kind = GW_MSG_STANDING, .standing.host = d->config.host};
 
 	d->resume_asked = false;
 	if (d->whole)
@@ -538,10 +549,13 @@ static void journaled(struct gw_destination *d, const struct gw_event *ev, struc
 	switch (d->state) {
 	case GW_STATE_RESERVATION:
 		enter(d, ev, out, GW_STATE_ITERATIVE_PRE_COPY, "its place is reserved");
-		send_plain(out, GW_MSG_ACCEPT);
+		send(out,
+		     (struct gw_message){.kind = GW_MSG_ACCEPT, .accept.host = d->config.host});
 		break;
 	case GW_STATE_STOP_AND_COPY:
 		if (d->prepared) {
+			if (GW_PLANT == 13) /* runs without COMMIT */
+				gw_act(out, GW_ACT_RUN);
 			enter(d, ev, out, GW_STATE_COMMITMENT, "the device state is loaded");
 			send_plain(out, GW_MSG_PREPARED);
 		}
@@ -567,7 +581,7 @@ static void placed(struct gw_destination *d, const struct gw_event *ev, struct g
 	}
 	if (!d->armed)
 		return;
-	for (j = 0; j < d->waiter_count; j++)
+	for (j = 0; d->waiting && j < d->waiter_count; j++)
 		if (d->waiters[j].thread && !gw_set_has(&d->missing, d->waiters[j].page))
 			settle_waiter(d, ev, &d->waiters[j], true);
 	maybe_pulled(d, out);
@@ -578,7 +592,7 @@ static int marked(struct gw_destination *d, const struct gw_event *ev, struct gw
 	struct gw_message ack = {.kind = GW_MSG_ROUND_ACK};
 
 	d->heard_ns = ev->now_ns;
-	if (d->state == GW_STATE_CANCELLED)
+	if (said_last_word(d))
 		return 0;
 	switch (ev->mark.kind) {
 	case GW_FRAME_ROUND:
@@ -638,6 +652,7 @@ static int message(struct gw_destination *d, const struct gw_event *ev, struct g
 	case GW_MSG_DIGESTS:
 		if (!gw_destination_verifies(d) || !d->whole)
 			return d->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
+		d->comparing++;
 		gw_act(out, GW_ACT_COMPARE)->message = *m;
 		return 0;
 	case GW_MSG_RESUME:
@@ -673,7 +688,9 @@ static void compared(struct gw_destination *d, const struct gw_event *ev, struct
 		d->first_different = ev->compared.first_different;
 	d->compared_pages += ev->compared.compared;
 	d->different_pages += ev->compared.different;
-	if (!ev->compared.last)
+	d->comparing--;
+	d->digests_ended |= ev->compared.last;
+	if (!d->digests_ended || d->comparing)
 		return;
 	d->compared = true;
 	message.verdict.compared = d->compared_pages;
@@ -692,7 +709,7 @@ static void link_up(struct gw_destination *d, const struct gw_event *ev)
 		return;
 	/* What the old link's END and map said holds no longer; `placed` counts from here. */
 	d->map_awaited = d->pulls;
-	d->end_marked = false;
+	d->end_marked = GW_PLANT == 12 && d->end_marked; /* the END of a link that is gone */
 	gw_set_clear(&d->placed);
 }
 
@@ -745,15 +762,20 @@ static void vm_gone(struct gw_destination *d, const struct gw_event *ev, struct 
 	finish(d, out, GW_LOST);
 }
 
-/* An agent before this one had written `mine`: the VM may have run, and may run still. */
+/*
+ * An agent before this one had written `mine`: the VM may have run, and may run still. A source
+ * that was told that it runs would push pages for ever.
+ */
 static void may_have_run(struct gw_destination *d, const struct gw_event *ev,
                          struct gw_actions *out)
 {
+	bool waits = d->resume_asked || d->told_running;
+
 	keep_reason(d, ev->text);
 	enter(d, ev, out, GW_STATE_DOUBT, ev->text);
 	journal(out, GW_REC_DOUBT, true);
 	d->told_running = false;
-	if (d->resume_asked && d->link)
+	if (waits && d->link)
 		answer_resume(d, out);
 }
 
@@ -882,7 +904,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 	struct gw_event lost = *ev;
 	int err = 0;
 
-	out->count = 0;
+	gw_actions_begin(out);
 	if (d->finished)
 		return 0;
 	switch (ev->kind) {
@@ -918,6 +940,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 	case GW_EV_LINK_UP: link_up(d, ev); break;
 	case GW_EV_LINK_LOST: link_lost(d, ev, out); break;
 	case GW_EV_VM_GONE: vm_gone(d, ev, out); break;
+	case GW_EV_UNWRITTEN:
 	case GW_EV_FAILED: failed(d, ev, out); break;
 	case GW_EV_ABORT:
 		if (!d->prepared)

@@ -12,6 +12,7 @@
 
 struct gw_destination_config {
 	struct gw_id id;
+	struct gw_id host; /* who we are; not all zeros */
 	uint64_t ram_pages;
 	uint32_t vcpus;
 	bool serves_faults;        /* this host can do post-copy ... */

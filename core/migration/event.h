@@ -5,7 +5,7 @@
  * step(machine, event, actions): the world carries out the actions in their order. An action that
  * names an event in brackets is answered by that event, or by GW_EV_FAILED; the world may answer at
  * once or later, but never from inside step(). Pointers in an event are borrowed for the call,
- * pointers in an action until the next step of that machine.
+ * pointers in an action until the next step of that machine, to which the same actions are given.
  */
 #ifndef GW_CORE_MIGRATION_EVENT_H
 #define GW_CORE_MIGRATION_EVENT_H
@@ -46,9 +46,10 @@ enum gw_event_kind {
 	GW_EV_LINK_UP,   /* all three connections stand again (text: with whom) */
 	GW_EV_LINK_LOST, /* any of them broke, or could not be made again (text: why) */
 	GW_EV_ABORT,     /* a person wants to stop it (text) */
-	GW_EV_JOURNALED, /* the record is on disk */
+	GW_EV_JOURNALED, /* the record is written */
+	GW_EV_UNWRITTEN, /* it could not be (text) */
 	GW_EV_SURVEYED,  /* set: the pages that hold data */
-	GW_EV_RUNNING,   /* the VM runs here (or stands paused, as it was) */
+	GW_EV_RUNNING,   /* the VM runs here (or stands paused, as it was), whoever asked for it */
 	GW_EV_RUN_REFUSED, /* destination: `cont` was refused, or never asked: it did not run (text) */
 	GW_EV_VM_GONE,   /* the guest powered off, or the hypervisor died (text) */
 	GW_EV_FAILED,    /* what was asked for failed (text) */
@@ -114,7 +115,8 @@ enum gw_action_kind {
 	GW_ACT_TRACE,   /* text: a line for the trace, and for the user */
 	GW_ACT_SEND,    /* message, on control (FAULT: on urgent) */
 	GW_ACT_MAP,     /* set: as MAP messages (gw_map_message) */
-	GW_ACT_JOURNAL, /* record [GW_EV_JOURNALED]; durable: must survive the host too */
+	/* record [GW_EV_JOURNALED or GW_EV_UNWRITTEN]; durable: must survive the host too */
+	GW_ACT_JOURNAL,
 	GW_ACT_SURVEY,  /* [GW_EV_SURVEYED] */
 	GW_ACT_HANG_UP, /* close the connections */
 	GW_ACT_FINISH,  /* outcome, text: the machine has ended */
@@ -126,6 +128,8 @@ enum gw_action_kind {
 	GW_ACT_MARK,    /* mark: as a frame, on bulk */
 	GW_ACT_RATE,    /* rate_bytes_per_s for bulk; 0: the user's limit */
 	GW_ACT_STOP,    /* [GW_EV_STOPPED] */
+	GW_ACT_LOOK,    /* [GW_EV_STOPPED, or GW_EV_RUNNING if somebody else resumed the VM] */
+	GW_ACT_PEER,    /* host: the destination's; kept in the journal, failure is GW_EV_FAILED */
 	GW_ACT_SAVE,    /* [GW_EV_SAVED] the stream goes as STATE messages, then STATE_END */
 	GW_ACT_RESUME,  /* [GW_EV_RUNNING] take the VM up again here, as it was */
 	GW_ACT_LET_GO,  /* end tracking; nothing is left in the hypervisor */
@@ -151,13 +155,14 @@ enum gw_action_kind {
 struct gw_action {
 	enum gw_action_kind kind;
 	union {
-		char text[GW_TRACE_BYTES];
+		const char *text;
 		struct gw_message message;
 		const struct gw_set *set;
-		struct gw_round round;
+		const struct gw_round *round;
 		uint64_t rate_bytes_per_s;
 		uint64_t page;
 		bool final;
+		struct gw_id host;
 		struct {
 			enum gw_journal_record record;
 			bool durable;
@@ -174,16 +179,22 @@ struct gw_action {
 		} mark;
 		struct {
 			enum gw_outcome outcome;
-			char text[GW_TRACE_BYTES];
+			const char *text;
 		} finish;
 	};
 };
 
-#define GW_ACTIONS_MAX 64
+#define GW_ACTIONS_MAX	 64
+#define GW_ACTIONS_TEXTS 4096 /* bytes of the lines that one step may trace */
 
+/* The world's memory, all zero at first. */
 struct gw_actions {
+	bool quiet; /* nobody reads the trace: its lines come as GW_ACT_TRACE with an empty text */
 	size_t count;
 	struct gw_action at[GW_ACTIONS_MAX];
+	struct gw_round round; /* a step ends at most one */
+	size_t text_bytes;
+	char texts[GW_ACTIONS_TEXTS];
 };
 
 /*
@@ -194,7 +205,8 @@ struct gw_actions {
 bool gw_map_message(const struct gw_set *set, uint64_t *cursor, struct gw_run *runs,
                     struct gw_message *message);
 
-/* For the machines: appends an action; a line of the trace ("12.345678 source  text"). */
+/* For the machines: begins a step; appends an action, or a line ("12.345678 source  text"). */
+void gw_actions_begin(struct gw_actions *actions);
 struct gw_action *gw_act(struct gw_actions *actions, enum gw_action_kind kind);
 void gw_trace(struct gw_actions *actions, uint64_t now_ns, const char *who, const char *format, ...)
         __attribute__((format(printf, 4, 5)));

@@ -27,7 +27,7 @@ static const struct {
 } shapes[GW_MSG_KINDS] = {
         [GW_MSG_HELLO] = {"HELLO", 32, 32},
         [GW_MSG_OFFER] = {"OFFER", OFFER_FIXED + 1, GW_MESSAGE_BODY_MAX},
-        [GW_MSG_ACCEPT] = {"ACCEPT", 4, 4},
+        [GW_MSG_ACCEPT] = {"ACCEPT", 4 + GW_ID_BYTES, 4 + GW_ID_BYTES},
         [GW_MSG_REFUSE] = {"REFUSE", 0, GW_REASON_MAX},
         [GW_MSG_ROUND_ACK] = {"ROUND_ACK", 16, 16},
         [GW_MSG_SWITCH] = {"SWITCH", 9, 9},
@@ -43,7 +43,7 @@ static const struct {
         [GW_MSG_ABORTED] = {"ABORTED", 0, GW_REASON_MAX},
         [GW_MSG_FAULT] = {"FAULT", 8, 8},
         [GW_MSG_RESUME] = {"RESUME", 0, 0},
-        [GW_MSG_STANDING] = {"STANDING", 1, 1},
+        [GW_MSG_STANDING] = {"STANDING", 1 + GW_ID_BYTES, 1 + GW_ID_BYTES},
         [GW_MSG_DIGESTS] = {"DIGESTS", 9, DIGESTS_MAX},
         [GW_MSG_VERDICT] = {"VERDICT", 24, 24},
         [GW_MSG_PING] = {"PING", 8, 8},
@@ -57,7 +57,20 @@ const char *gw_message_name(enum gw_message_kind kind)
 	return k >= GW_MSG_HELLO && k < GW_MSG_KINDS ? shapes[k].name : "unknown";
 }
 
+bool gw_id_same(const struct gw_id *a, const struct gw_id *b)
+{
+	return !memcmp(a->bytes, b->bytes, GW_ID_BYTES);
+}
+
 /* Rules that hold on both ways. */
+
+/* All zeros stand for "not known": no host is called that. */
+static bool host_is_named(const struct gw_id *host)
+{
+	static const struct gw_id nobody;
+
+	return !gw_id_same(host, &nobody);
+}
 
 static bool channel_is_known(uint64_t channel)
 {
@@ -172,6 +185,21 @@ static bool put_hello(struct out *out, const struct gw_message *m)
 	return true;
 }
 
+static bool put_accept(struct out *out, const struct gw_message *m)
+{
+	put(out, m->accept.flags, 4);
+	put_bytes(out, m->accept.host.bytes, GW_ID_BYTES);
+	return !(m->accept.flags & ~OFFER_FLAGS) && host_is_named(&m->accept.host);
+}
+
+static bool put_standing(struct out *out, const struct gw_message *m)
+{
+	put(out, (uint64_t)m->standing.standing, 1);
+	put_bytes(out, m->standing.host.bytes, GW_ID_BYTES);
+	return standing_is_known((uint64_t)m->standing.standing) &&
+	       host_is_named(&m->standing.host);
+}
+
 static void put_done(struct out *out, const struct gw_message *m)
 {
 	put(out, m->done.faults, 8);
@@ -202,7 +230,7 @@ static bool put_body(struct out *out, const struct gw_message *m)
 	switch (m->kind) {
 	case GW_MSG_HELLO: return put_hello(out, m);
 	case GW_MSG_OFFER: return put_offer(out, m);
-	case GW_MSG_ACCEPT: put(out, m->offer.flags, 4); return !(m->offer.flags & ~OFFER_FLAGS);
+	case GW_MSG_ACCEPT: return put_accept(out, m);
 	case GW_MSG_REFUSE:
 	case GW_MSG_ABORT:
 	case GW_MSG_ABORTED: put_bytes(out, m->reason.text, m->reason.bytes); return true;
@@ -216,9 +244,7 @@ static bool put_body(struct out *out, const struct gw_message *m)
 	case GW_MSG_ACTIVATED: put(out, m->activated.after_ns, 8); return true;
 	case GW_MSG_DONE: put_done(out, m); return true;
 	case GW_MSG_FAULT: put(out, m->fault.page, 8); return true;
-	case GW_MSG_STANDING:
-		put(out, (uint64_t)m->standing.standing, 1);
-		return standing_is_known((uint64_t)m->standing.standing);
+	case GW_MSG_STANDING: return put_standing(out, m);
 	case GW_MSG_DIGESTS: return put_digests(out, m);
 	case GW_MSG_VERDICT: return put_verdict(out, m);
 	case GW_MSG_PING:
@@ -316,6 +342,15 @@ static uint64_t take_varint(struct in *in)
 	return 0;
 }
 
+static bool take_id(struct in *in, struct gw_id *id)
+{
+	const uint8_t *bytes = take_bytes(in, GW_ID_BYTES);
+
+	if (bytes)
+		memcpy(id->bytes, bytes, GW_ID_BYTES);
+	return bytes != NULL;
+}
+
 static bool take_hello(struct in *in, struct gw_message *m)
 {
 	const uint8_t *magic = take_bytes(in, 8);
@@ -325,11 +360,14 @@ static bool take_hello(struct in *in, struct gw_message *m)
 	m->hello.version = (uint32_t)take(in, 4);
 	uint64_t channel = take(in, 4);
 	m->hello.channel = (enum gw_channel)channel;
-	const uint8_t *id = take_bytes(in, GW_ID_BYTES);
-	if (!id)
-		return false;
-	memcpy(m->hello.id.bytes, id, GW_ID_BYTES);
-	return channel_is_known(channel);
+	return take_id(in, &m->hello.id) && channel_is_known(channel);
+}
+
+static bool take_accept(struct in *in, struct gw_message *m)
+{
+	m->accept.flags = (uint32_t)take(in, 4);
+	return !(m->accept.flags & ~OFFER_FLAGS) && take_id(in, &m->accept.host) &&
+	       host_is_named(&m->accept.host);
 }
 
 static bool take_offer(struct in *in, struct gw_message *m)
@@ -407,7 +445,8 @@ static bool take_standing(struct in *in, struct gw_message *m)
 	uint64_t standing = take(in, 1);
 
 	m->standing.standing = (enum gw_standing)standing;
-	return standing_is_known(standing);
+	return standing_is_known(standing) && take_id(in, &m->standing.host) &&
+	       host_is_named(&m->standing.host);
 }
 
 static bool take_body(struct in *in, struct gw_message *m, uint64_t pages, struct gw_run *runs)
@@ -415,9 +454,7 @@ static bool take_body(struct in *in, struct gw_message *m, uint64_t pages, struc
 	switch (m->kind) {
 	case GW_MSG_HELLO: return take_hello(in, m);
 	case GW_MSG_OFFER: return take_offer(in, m);
-	case GW_MSG_ACCEPT:
-		m->offer.flags = (uint32_t)take(in, 4);
-		return !(m->offer.flags & ~OFFER_FLAGS);
+	case GW_MSG_ACCEPT: return take_accept(in, m);
 	case GW_MSG_REFUSE:
 	case GW_MSG_ABORT:
 	case GW_MSG_ABORTED:

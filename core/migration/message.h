@@ -13,6 +13,8 @@
  *   0        4        6        8
  *   | length | kind   | zero   | body ...        length = bytes of the body
  *
+ * After HELLO each is followed by its seal (core/migration/seal.h), which the codec does not see.
+ *
  * Decoding borrows from the caller's buffer: texts, runs and bytes are valid as long as it is.
  * Every decoder treats its input as hostile: lengths, counts and enums are checked, page runs must
  * be ascending, disjoint and inside the memory; anything else is -EPROTO. A message has one
@@ -31,7 +33,7 @@
 
 #include "core/page/set.h"
 
-#define GW_WIRE_VERSION		1u
+#define GW_WIRE_VERSION		2u
 #define GW_WIRE_MAGIC		"godwit\r\n" /* 8 bytes; mangled by anything that is not binary-safe */
 #define GW_ID_BYTES		16
 #define GW_NAME_MAX		63	   /* bytes of a VM's name */
@@ -106,7 +108,11 @@ struct gw_message {
 			uint32_t name_bytes; /* 1 to GW_NAME_MAX */
 			const uint8_t *spec; /* JSON: live/vm/spec.h; opaque to the core */
 			uint32_t spec_bytes;
-		} offer; /* ACCEPT: its flags alone */
+		} offer;
+		struct {
+			uint32_t flags;
+			struct gw_id host; /* the destination's, for good; not all zeros */
+		} accept;
 		struct { /* REFUSE, ABORT, ABORTED: a sentence, not terminated */
 			const char *text;
 			uint32_t bytes;
@@ -144,6 +150,7 @@ struct gw_message {
 		} fault;
 		struct {
 			enum gw_standing standing;
+			struct gw_id host; /* who says so, as in ACCEPT */
 		} standing;
 		struct {
 			uint64_t first;
@@ -163,6 +170,8 @@ struct gw_message {
 };
 
 const char *gw_message_name(enum gw_message_kind kind);
+
+bool gw_id_same(const struct gw_id *a, const struct gw_id *b);
 
 /* Bytes of the message on the wire, header included; 0 if a field is out of its range. */
 size_t gw_message_bytes(const struct gw_message *message);

@@ -13,9 +13,10 @@
  *            v
  *   owed  ...|##..#....###.#     sent this round: left of the cursor
  *
- * Ownership: the VM is ours until the record `committed` is on disk. COMMIT is sent after that and
- * never before; from there on we resume the VM only if the destination says ABORTED, or that it has
- * never heard of the migration. Everything that goes wrong earlier ends in cancel().
+ * Ownership: the VM is ours until COMMIT is said, which is after the record `committed` and never
+ * before; from there on we resume the VM only if the very host that reserved its place says
+ * ABORTED, that it has never heard of the migration, or that it still waits for COMMIT. Everything
+ * that goes wrong earlier ends in cancel().
  */
 #include "core/migration/source.h"
 
@@ -36,15 +37,18 @@
 #define MEASURE_NS        (SECOND / 10) /* QEMU, migration.c: BUFFER_DELAY, 100 ms */
 
 /*
- * A faulted page that is on its way already arrives with its frame: small frames keep that short,
- * 32 KiB are 0.7 ms at 400 Mbit/s.
+ * A faulted page that is on its way already arrives with its frame: small frames keep that short.
+ * Where the link carries more in the time that is to be kept, larger ones cost less.
  */
-#define PULL_PAGES 8
+#define PULL_FRAME_NS    300000
+#define PULL_PAGES_MIN   4
+#define PULL_PAGES_FIRST 8 /* while the rate is not known */
+#define PULL_PAGES_MAX   64
 
 #define WHO "source"
 
 #ifndef GW_PLANT
-#define GW_PLANT 0 /* a bug that the random test must find; see tests/core/migration */
+#define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
 #endif
 
 struct gw_source {
@@ -87,7 +91,11 @@ struct gw_source {
 	bool connecting;
 	bool may_be_prepared; /* the destination may have said PREPARED, unheard */
 	bool have_whole;      /* the MAP of what is there came to its end, over this link */
+	bool looking;         /* whether the VM still stands, before COMMIT is said */
+	bool committed;       /* COMMIT may have been heard, or may still be */
+	bool vm_ended;        /* in the switch: what is there is all that is left of it */
 	bool asked;           /* RESUME was sent: STANDING says how it goes on */
+	bool answered;        /* STANDING came over this link */
 	bool stands;          /* and has said that the VM runs there */
 	bool finished;
 	bool digests_sent;
@@ -201,7 +209,7 @@ static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	gw_act(out, GW_ACT_HANG_UP);
 	action = gw_act(out, GW_ACT_FINISH);
 	action->finish.outcome = outcome;
-	(void)snprintf(action->finish.text, sizeof(action->finish.text), "%s", s->reason);
+	action->finish.text = s->reason;
 }
 
 static void keep_reason(struct gw_source *s, const char *text)
@@ -217,6 +225,12 @@ static const char *text_of(const struct gw_message *message, char *to, size_t ro
 	memcpy(to, message->reason.text, n);
 	to[n] = '\0';
 	return to;
+}
+
+/* COMMIT was not said, or is known to be lost: the VM is ours, whatever else is on its way. */
+static bool is_ours(const struct gw_source *s)
+{
+	return s->state < GW_STATE_COMMITMENT || (s->state == GW_STATE_COMMITMENT && !s->committed);
 }
 
 /* --- going back: the VM stays at the source ------------------------------------------------ */
@@ -238,17 +252,24 @@ static void came_back(struct gw_source *s, const struct gw_event *ev, struct gw_
 /*
  * Only ever reached while the VM is ours. The VM comes first: it is resumed before the destination
  * is told. If the destination may have prepared itself it is told even over a new connection, so
- * that nothing is left there.
+ * that nothing is left there. What was recorded as given away is taken back before it is used.
  */
 static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
                    const char *why, bool tell)
 {
+	bool given_away = s->state == GW_STATE_COMMITMENT;
+
 	if (s->state == GW_STATE_CANCELLED || s->finished)
 		return;
+	if (s->vm_ended)
+		(void)snprintf(s->reason, sizeof(s->reason),
+		               "%.200s, and the VM had ended at the source", why);
 	keep_reason(s, why);
-	s->outcome = GW_STAYED;
+	s->outcome = s->vm_ended ? GW_LOST : GW_STAYED;
 	s->sending = false;
 	enter(s, ev, out, GW_STATE_CANCELLED, why);
+	if (given_away)
+		journal(out, GW_REC_HANDING_OVER, false);
 	gw_act(out, GW_ACT_LET_GO);
 	s->tracking = false;
 	s->settled = !tell && !s->may_be_prepared;
@@ -257,7 +278,7 @@ static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	else if (tell && !s->may_be_prepared)
 		s->settled = true;
 	s->lost_ns = ev->now_ns;
-	if (s->stop_asked || s->track_asked) {
+	if ((s->stop_asked || s->track_asked) && !s->vm_ended) {
 		s->resuming = true;
 		gw_act(out, GW_ACT_RESUME);
 	} else {
@@ -269,11 +290,17 @@ static void vm_gone(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 {
 	char why[GW_TRACE_BYTES];
 
-	/* After the switch the image alone is needed, and it is a file of its own. */
-	if (s->state == GW_STATE_COMMITMENT || s->state == GW_STATE_ACTIVATION ||
-	    s->state == GW_STATE_PULL || s->state == GW_STATE_RELEASED)
-		return;
 	(void)snprintf(why, sizeof(why), "the VM ended at the source: %.160s", ev->text);
+	/*
+	 * After the switch the image alone is needed, and it is a file of its own. Whether the
+	 * device state was whole the destination finds out: only a whole one can be loaded.
+	 */
+	if ((s->state == GW_STATE_STOP_AND_COPY && s->may_be_prepared) ||
+	    (s->state >= GW_STATE_COMMITMENT && s->state <= GW_STATE_RELEASED)) {
+		s->vm_ended = true;
+		gw_trace(out, ev->now_ns, WHO, "%.200s", why);
+		return;
+	}
 	if (s->state == GW_STATE_CANCELLED) {
 		s->outcome = GW_LOST;
 		if (!s->runs_here)
@@ -283,6 +310,25 @@ static void vm_gone(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 	s->stop_asked = s->track_asked = false;
 	cancel(s, ev, out, why, true);
 	s->outcome = GW_LOST;
+}
+
+/*
+ * `cont` by somebody else. What was handed over is stopped again: it may run there, and its image
+ * is needed as it was.
+ */
+static void runs_again(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state < GW_STATE_STOP_AND_COPY || s->state > GW_STATE_PULL ||
+	    (s->state == GW_STATE_STOP_AND_COPY && !s->stopped_ns))
+		return;
+	if (is_ours(s)) {
+		cancel(s, ev, out, "somebody else resumed the VM in the middle of the switch",
+		       true);
+		return;
+	}
+	gw_trace(out, ev->now_ns, WHO,
+	         "somebody else resumed the VM, which was handed over: it is stopped again");
+	gw_act(out, GW_ACT_STOP);
 }
 
 static void give_up_waiting(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -299,8 +345,7 @@ static void give_up_waiting(struct gw_source *s, const struct gw_event *ev, stru
 		return;
 	}
 	enter(s, ev, out, GW_STATE_DOUBT, "the destination cannot be asked");
-	(void)snprintf(s->reason, sizeof(s->reason),
-	               "the destination was lost in the moment of the handover and may run the VM: "
+	keep_reason(s, "the destination was lost in the moment of the handover and may run the VM: "
 	               "`recover` asks again, `resolve --run-here|--gone` lets you say");
 	journal(out, GW_REC_DOUBT, true);
 	finish(s, ev, out, GW_DOUBTED);
@@ -384,7 +429,8 @@ static void report_round(struct gw_source *s, const struct gw_event *ev, struct 
 	         (unsigned long long)(view->round_ns % SECOND / 1000000u),
 	         (unsigned long long)view->dirty_pages, gw_decision_name(verdict->decision),
 	         verdict->reason);
-	round = &gw_act(out, GW_ACT_ROUND)->round;
+	round = &out->round;
+	gw_act(out, GW_ACT_ROUND)->round = round;
 	*round = (struct gw_round){
 	        .round = s->round,
 	        .sent_pages = view->sent_pages,
@@ -424,6 +470,7 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	}
 }
 
+/* What went over the link since the round, or the last part of Pull, began. */
 static void measure(struct gw_source *s, const struct gw_event *ev)
 {
 	s->measured_ns += ev->now_ns - s->round_start_ns;
@@ -511,9 +558,25 @@ static void stopped(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 		gw_act(out, GW_ACT_SURVEY);
 }
 
+/* Loading would fault on these, one after the other, while the VM stands. */
+static void send_hot(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	uint32_t i, count = 0;
+
+	for (i = 0; i < s->config.hot_count && count < GW_FRAME_PAGES_MAX; i++)
+		if (gw_set_has(&s->owed, s->config.hot[i].first))
+			s->runs[count++] = s->config.hot[i];
+	if (!count)
+		return;
+	gw_trace(out, ev->now_ns, WHO, "%u pages that loading may read go first", count);
+	emit(s, out, GW_BULK, count, count);
+}
+
 /* What is owed now is the last word: the VM is stopped. */
 static void switch_known(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
+	if (s->pulls)
+		send_hot(s, ev, out);
 	s->image_pages = gw_set_count(&s->owed);
 	gw_trace(out, ev->now_ns, WHO, "%llu pages are left at the switch, to be %s",
 	         (unsigned long long)s->image_pages, s->pulls ? "pulled" : "sent");
@@ -544,6 +607,16 @@ static void activated(struct gw_source *s, const struct gw_event *ev, struct gw_
 		send_plain(out, GW_MSG_RESUME);
 }
 
+/* Before COMMIT: nobody else may have resumed the VM. */
+static void look(struct gw_source *s, struct gw_actions *out)
+{
+	s->looking = true;
+	if (GW_PLANT == 7) /* does not look */
+		journal(out, GW_REC_COMMITTED, false);
+	else
+		gw_act(out, GW_ACT_LOOK);
+}
+
 static void begin_digests(struct gw_source *s, struct gw_actions *out)
 {
 	if (s->config.verify && !s->digests_sent) {
@@ -559,6 +632,8 @@ static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw
 	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s",
 	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name);
 	enter(s, ev, out, GW_STATE_PULL, why);
+	s->round_start_ns = ev->now_ns;
+	s->round_start_bytes = ev->link_bytes;
 	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = 0;
 	s->config.order.kind->start(&s->config.order, ev->now_ns);
 	s->marked = false;
@@ -587,12 +662,29 @@ static void release(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 
 /* --- room on the bulk connection ----------------------------------------------------------- */
 
+static uint32_t pull_pages(struct gw_source *s, const struct gw_event *ev)
+{
+	uint64_t pages;
+
+	if (ev->now_ns - s->round_start_ns >= MEASURE_NS) {
+		measure(s, ev);
+		s->round_start_ns = ev->now_ns;
+		s->round_start_bytes = ev->link_bytes;
+	}
+	if (!s->bandwidth)
+		return PULL_PAGES_FIRST;
+	pages = s->bandwidth / GW_PAGE_BYTES * PULL_FRAME_NS / SECOND;
+	if (pages < PULL_PAGES_MIN)
+		return PULL_PAGES_MIN;
+	return pages < PULL_PAGES_MAX ? (uint32_t)pages : PULL_PAGES_MAX;
+}
+
 static void push(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	uint32_t count, pages = 0, i;
 
 	count = (uint32_t)s->config.order.kind->next(&s->config.order, &s->owed, ev->now_ns,
-	                                             s->runs, GW_FRAME_RUNS_MAX, PULL_PAGES);
+	                                             s->runs, GW_FRAME_RUNS_MAX, pull_pages(s, ev));
 	for (i = 0; i < count; i++)
 		pages += (uint32_t)s->runs[i].count;
 	if (count)
@@ -659,7 +751,7 @@ static void link_lost(struct gw_source *s, const struct gw_event *ev, struct gw_
 		return;
 	s->link = false;
 	s->connecting = false;
-	s->have_whole = false;
+	s->have_whole = s->answered = false;
 	if (was_up) {
 		gw_act(out, GW_ACT_HANG_UP);
 		s->lost_ns = ev->now_ns;
@@ -667,22 +759,13 @@ static void link_lost(struct gw_source *s, const struct gw_event *ev, struct gw_
 		gw_trace(out, ev->now_ns, WHO, "the link is lost in %s: %.120s",
 		         gw_state_name(s->state), ev->text);
 	}
-	switch (s->state) {
-	case GW_STATE_PRE_MIGRATION:
-	case GW_STATE_RESERVATION:
-	case GW_STATE_ITERATIVE_PRE_COPY:
-	case GW_STATE_STOP_AND_COPY:
+	if (is_ours(s)) {
 		(void)snprintf(why, sizeof(why), "the link to the destination was lost: %.150s",
 		               ev->text);
 		cancel(s, ev, out, why, true);
-		break;
-	case GW_STATE_CANCELLED:
-		if (!s->may_be_prepared) {
-			s->settled = true;
-			settle(s, ev, out);
-		}
-		break;
-	default: break;
+	} else if (s->state == GW_STATE_CANCELLED && !s->may_be_prepared) {
+		s->settled = true;
+		settle(s, ev, out);
 	}
 	s->retry_ns = ev->now_ns;
 	if (was_up)
@@ -714,28 +797,49 @@ static void never_ran_there(struct gw_source *s, const struct gw_event *ev, stru
 	cancel(s, ev, out, why, false);
 }
 
+/* The destination says so only of what it never ran; a stranger says so of everything. */
+static int unknown_there(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	bool same = gw_id_same(&ev->message->standing.host, &s->config.destination);
+
+	if (GW_PLANT == 6) /* believes whoever answers */
+		same |= s->state == GW_STATE_COMMITMENT;
+	if (!same) {
+		keep_reason(s,
+		            "another host answers than the one to which the VM was handed over, "
+		            "or it has lost its journals: that it knows nothing of the VM proves "
+		            "nothing; `recover --to` names the right one, `resolve "
+		            "--run-here|--gone` lets you say");
+		give_up_waiting(s, ev, out);
+		return 0;
+	}
+	if (s->state != GW_STATE_COMMITMENT)
+		return -EPROTO;
+	never_ran_there(s, ev, out, "the destination never ran the VM");
+	return 0;
+}
+
+/* On a new link it waits for COMMIT: one that was said on an old link never comes. */
+static int prepared_there(struct gw_source *s, bool asked_for, struct gw_actions *out)
+{
+	if (s->state != GW_STATE_COMMITMENT || !asked_for)
+		return -EPROTO;
+	s->committed = false;
+	look(s, out);
+	return 0;
+}
+
 static int standing(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	enum gw_standing where = ev->message->standing.standing;
+	bool asked_for = s->asked && !s->answered;
 
+	s->answered = true;
 	if (s->state == GW_STATE_CANCELLED)
 		return where == GW_STANDS_RUNNING || where == GW_STANDS_COMPLETE ? -EPROTO : 0;
 	switch (where) {
-	case GW_STANDS_UNKNOWN:
-		if (s->state != GW_STATE_COMMITMENT)
-			return -EPROTO;
-		if (s->config.other_address) {
-			give_up_waiting(s, ev, out);
-			return 0;
-		}
-		never_ran_there(s, ev, out, "the destination never ran the VM");
-		return 0;
-	case GW_STANDS_PREPARED:
-		if (s->state != GW_STATE_COMMITMENT)
-			return -EPROTO;
-		s->commit_ns = ev->now_ns;
-		send_plain(out, GW_MSG_COMMIT);
-		return 0;
+	case GW_STANDS_UNKNOWN: return unknown_there(s, ev, out);
+	case GW_STANDS_PREPARED: return prepared_there(s, asked_for, out);
 	case GW_STANDS_RUNNING:
 		s->pulls = s->stands = true;
 		if (s->state == GW_STATE_COMMITMENT)
@@ -811,6 +915,8 @@ static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_a
 {
 	s->begun_ns = ev->now_ns;
 	enter(s, ev, out, GW_STATE_ITERATIVE_PRE_COPY, "the destination has reserved its place");
+	s->config.destination = ev->message->accept.host;
+	gw_act(out, GW_ACT_PEER)->host = s->config.destination;
 	journal(out, GW_REC_LEAVING, false);
 }
 
@@ -832,9 +938,9 @@ static void journaled(struct gw_source *s, const struct gw_event *ev, struct gw_
 		maybe_stop(s, out);
 		break;
 	case GW_STATE_COMMITMENT:
-		if (s->asked ||
-		    GW_PLANT == 1) /* on a new link: STANDING decides whether COMMIT is said */
+		if (GW_PLANT == 1)
 			break;
+		s->committed = true;
 		s->commit_ns = ev->now_ns;
 		send_plain(out, GW_MSG_COMMIT);
 		break;
@@ -881,7 +987,8 @@ static void scanned(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 {
 	if (s->state != GW_STATE_ITERATIVE_PRE_COPY && s->state != GW_STATE_STOP_AND_COPY)
 		return;
-	gw_set_union(&s->owed, ev->set);
+	if (GW_PLANT != 9 || s->state != GW_STATE_STOP_AND_COPY) /* 9: the last scan is ignored */
+		gw_set_union(&s->owed, ev->set);
 	if (s->state == GW_STATE_STOP_AND_COPY)
 		switch_known(s, ev, out);
 	else
@@ -903,6 +1010,8 @@ static int round_acked(struct gw_source *s, const struct gw_event *ev, struct gw
 		return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
 	if (!s->marked || ev->message->round_ack.round != s->round)
 		return -EPROTO;
+	if (GW_PLANT != 11)
+		s->marked = false; /* a second one would scan twice, and be taken for the last scan */
 	measure(s, ev);
 	gw_act(out, GW_ACT_SCAN)->final = false;
 	return 0;
@@ -917,8 +1026,19 @@ static int prepared(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 	enter(s, ev, out, GW_STATE_COMMITMENT, "the destination is prepared");
 	if (GW_PLANT == 1) /* COMMIT before the record */
 		send_plain(out, GW_MSG_COMMIT);
-	journal(out, GW_REC_COMMITTED, false);
+	look(s, out);
 	return 0;
+}
+
+/* As we asked, or as the last look before COMMIT found it. */
+static void vm_stands(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state == GW_STATE_STOP_AND_COPY && s->stop_asked && !s->stopped_ns) {
+		stopped(s, ev, out);
+	} else if (s->state == GW_STATE_COMMITMENT && s->looking) {
+		s->looking = false;
+		journal(out, GW_REC_COMMITTED, false);
+	}
 }
 
 static int fault(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -976,9 +1096,16 @@ static void ended_there(struct gw_source *s, const struct gw_event *ev, struct g
 
 static int aborted(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
+	struct gw_event lost = *ev;
 	char text[GW_TRACE_BYTES];
 
 	text_of(ev->message, text, sizeof(text));
+	if (s->state <= GW_STATE_PULL && s->asked && !s->answered &&
+	    ev->message->kind == GW_MSG_ABORTED) {
+		lost.text = "who says ABORTED has not said who it is";
+		link_lost(s, &lost, out); /* and asks again */
+		return 0;
+	}
 	switch (s->state) {
 	case GW_STATE_CANCELLED:
 		s->settled = true;
@@ -1052,7 +1179,7 @@ static int message(struct gw_source *s, const struct gw_event *ev, struct gw_act
 
 static void user_abort(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
-	if (s->state < GW_STATE_COMMITMENT)
+	if (is_ours(s))
 		cancel(s, ev, out, ev->text, true);
 	else if (s->state != GW_STATE_CANCELLED)
 		gw_trace(out, ev->now_ns, WHO,
@@ -1062,12 +1189,7 @@ static void user_abort(struct gw_source *s, const struct gw_event *ev, struct gw
 
 static void failed(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
-	if (s->state < GW_STATE_COMMITMENT) {
-		cancel(s, ev, out, ev->text, true);
-		return;
-	}
-	if (s->state == GW_STATE_COMMITMENT && !s->commit_ns && !s->asked) {
-		/* The record could not be written, so COMMIT was not said: it is still ours. */
+	if (is_ours(s)) {
 		cancel(s, ev, out, ev->text, true);
 		return;
 	}
@@ -1079,6 +1201,15 @@ static void failed(struct gw_source *s, const struct gw_event *ev, struct gw_act
 		               ev->text);
 		came_back(s, ev, out);
 	}
+}
+
+/* A VM that is taken back is not kept waiting for that. */
+static void unwritten(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->state == GW_STATE_CANCELLED)
+		gw_trace(out, ev->now_ns, WHO, "%.200s", ev->text);
+	else
+		failed(s, ev, out);
 }
 
 static void recover(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -1101,7 +1232,8 @@ static void recover(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 		break;
 	case GW_REC_COMMITTED:
 	case GW_REC_DOUBT:
-		s->asked = true; /* COMMIT may have been said: what fails now gives nothing back */
+		s->committed = true; /* perhaps: what fails now gives nothing back */
+		s->stop_asked = s->may_be_prepared = true;
 		s->state = GW_STATE_COMMITMENT;
 		reconnect(s, ev, out);
 		break;
@@ -1192,7 +1324,7 @@ uint64_t gw_source_deadline(const struct gw_source *s)
 			when = earlier(when, s->retry_ns + RETRY_NS);
 	}
 	if (pushes(s) && !s->sending)
-		when = earlier(when, s->config.order.kind->deadline(&s->config.order));
+		when = earlier(when, gw_order_deadline(&s->config.order));
 	if (watches_silence(s)) {
 		uint64_t last = s->heard_ns > s->pinged_ns ? s->heard_ns : s->pinged_ns;
 
@@ -1218,7 +1350,7 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 {
 	int err = 0;
 
-	out->count = 0;
+	gw_actions_begin(out);
 	if (s->finished)
 		return 0;
 	switch (ev->kind) {
@@ -1231,22 +1363,22 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_EV_ROOM: room(s, ev, out); break;
 	case GW_EV_SCANNED: scanned(s, ev, out); break;
 	case GW_EV_PEEKED: gw_set_union(&s->skip, ev->set); break;
-	case GW_EV_STOPPED:
-		if (s->state == GW_STATE_STOP_AND_COPY && s->stop_asked && !s->stopped_ns)
-			stopped(s, ev, out);
+	case GW_EV_STOPPED: vm_stands(s, ev, out); break;
+	case GW_EV_SAVED:
+		s->waiting_since_ns = ev->now_ns;
+		gw_trace(out, ev->now_ns, WHO, "the device state is saved");
 		break;
-	case GW_EV_SAVED: s->waiting_since_ns = ev->now_ns; break;
 	case GW_EV_RUNNING:
 		if (s->state == GW_STATE_CANCELLED && s->resuming)
 			came_back(s, ev, out);
-		else if (s->state == GW_STATE_STOP_AND_COPY && s->stopped_ns)
-			cancel(s, ev, out,
-			       "somebody else resumed the VM in the middle of the switch", true);
+		else
+			runs_again(s, ev, out);
 		break;
 	case GW_EV_LINK_UP: link_up(s, ev, out); break;
 	case GW_EV_LINK_LOST: link_lost(s, ev, out); break;
 	case GW_EV_VM_GONE: vm_gone(s, ev, out); break;
 	case GW_EV_FAILED: failed(s, ev, out); break;
+	case GW_EV_UNWRITTEN: unwritten(s, ev, out); break;
 	case GW_EV_ABORT: user_abort(s, ev, out); break;
 	case GW_EV_TICK: tick(s, ev, out); break;
 	default: break;

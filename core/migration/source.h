@@ -17,6 +17,12 @@ struct gw_source_config {
 	const char *name;    /* borrowed as long as the machine lives */
 	const uint8_t *spec; /* borrowed likewise */
 	uint32_t spec_bytes;
+	/*
+	 * Pages that loading is likely to read, at most GW_FRAME_RUNS_MAX runs of one page,
+	 * ascending: a hint, borrowed likewise. Where the policy pulls they go before the state.
+	 */
+	const struct gw_run *hot;
+	uint32_t hot_count;
 	uint32_t vcpus;
 	uint64_t ram_pages;
 	uint64_t limit_bytes_per_s; /* 0: none */
@@ -29,8 +35,8 @@ struct gw_source_config {
 	uint64_t reconnect_ns;      /* how long a lost link is tried again */
 	bool verify;
 	bool paused; /* the VM does not run and must not be started */
-	/* A person named another address than before: that it knows nothing there proves nothing. */
-	bool other_address;
+	/* Which host the destination is, as an earlier agent had learned; all zeros: not known. */
+	struct gw_id destination;
 };
 
 struct gw_source;

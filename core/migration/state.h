@@ -23,9 +23,10 @@
  *   Cancelled           source        already so                    nothing is left to do
  *   Doubt               recorded (2)  refused                       `recover`, or a person
  *
- * (1) At the source, from the moment COMMIT is journalled until ACTIVATED or ABORTED arrives; at
- *     the destination from the moment PREPARED is journalled until COMMIT or ABORT arrives. While
- *     either side is in doubt the VM runs nowhere.
+ * (1) At the source, from the moment COMMIT is said until ACTIVATED or ABORTED arrives (before it
+ *     the VM is the source's, and all is as in Stop-and-Copy); at the destination from the moment
+ *     PREPARED is journalled until COMMIT or ABORT arrives. While either side is in doubt the VM
+ *     runs nowhere.
  * (2) Neither side resolves it alone: `recover` asks the other side, `resolve` lets a person say.
  *
  * docs/protocol.md has the argument in full.

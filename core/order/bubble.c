@@ -16,6 +16,8 @@
 
 #define PIVOTS_MAX 64
 
+enum { BOTH, FORWARD };
+
 struct bubble {
 	uint64_t low, high; /* both sent */
 	uint32_t used;      /* stamp of the last fault that belonged to it */
@@ -30,7 +32,7 @@ struct bubbles {
 	unsigned count;
 	unsigned turn;   /* whose step it is */
 	unsigned halves; /* of that step that are done */
-	bool forward_only;
+	unsigned direction;
 };
 
 _Static_assert(sizeof(struct bubbles) <= GW_ORDER_MEMORY, "fits");
@@ -42,16 +44,15 @@ static void init(struct gw_order *order)
 
 static int set(struct gw_order *order, const char *key, const char *value)
 {
+	static const char *const directions[] = {
+	        [BOTH] = "both", [FORWARD] = "forward", [FORWARD + 1] = NULL};
 	struct bubbles *b = (struct bubbles *)order->memory;
 
 	if (!strcmp(key, "pivots"))
 		return gw_setting_number(value, 1, PIVOTS_MAX, &b->pivots);
-	if (strcmp(key, "direction") != 0)
-		return -ENOENT;
-	if (strcmp(value, "both") != 0 && strcmp(value, "forward") != 0)
-		return -EINVAL;
-	b->forward_only = !strcmp(value, "forward");
-	return 0;
+	if (!strcmp(key, "direction"))
+		return gw_setting_choice(value, directions, &b->direction);
+	return -ENOENT;
 }
 
 static void start(struct gw_order *order, uint64_t now_ns)
@@ -120,7 +121,7 @@ static void fault(struct gw_order *order, const struct gw_set *left, uint64_t pa
 		if (at == b->turn)
 			b->halves = 0;
 	}
-	b->all[at] = (struct bubble){page, page, ++b->stamp, !b->forward_only, true};
+	b->all[at] = (struct bubble){page, page, ++b->stamp, b->direction == BOTH, true};
 	b->cursor = page;
 }
 
@@ -186,12 +187,6 @@ static size_t next(struct gw_order *order, const struct gw_set *left, uint64_t n
 	return gw_order_scan(&b->cursor, left, runs, max_runs, max_pages);
 }
 
-static uint64_t deadline(const struct gw_order *order)
-{
-	(void)order;
-	return UINT64_MAX;
-}
-
 const struct gw_order_kind gw_order_bubble = {
         .name = "bubble",
         .summary = "outwards from the pages that faulted (Hines and Gopalan 2009)",
@@ -201,5 +196,4 @@ const struct gw_order_kind gw_order_bubble = {
         .start = start,
         .fault = fault,
         .next = next,
-        .deadline = deadline,
 };

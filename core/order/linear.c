@@ -4,29 +4,23 @@
 #include <string.h>
 
 #include "core/order/kinds.h"
+#include "core/setting.h"
+
+enum { ON, OFF };
 
 struct linear {
 	uint64_t cursor;
-	bool stays; /* restart=off */
+	unsigned restart;
 };
 
 _Static_assert(sizeof(struct linear) <= GW_ORDER_MEMORY, "fits");
 
-static void init(struct gw_order *order)
-{
-	(void)order;
-}
-
 static int set(struct gw_order *order, const char *key, const char *value)
 {
+	static const char *const restarts[] = {[ON] = "on", [OFF] = "off", [OFF + 1] = NULL};
 	struct linear *l = (struct linear *)order->memory;
 
-	if (strcmp(key, "restart") != 0)
-		return -ENOENT;
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-		return -EINVAL;
-	l->stays = !strcmp(value, "off");
-	return 0;
+	return strcmp(key, "restart") ? -ENOENT : gw_setting_choice(value, restarts, &l->restart);
 }
 
 static void start(struct gw_order *order, uint64_t now_ns)
@@ -41,7 +35,7 @@ static void fault(struct gw_order *order, const struct gw_set *left, uint64_t pa
 
 	(void)left;
 	(void)now_ns;
-	if (!l->stays)
+	if (l->restart == ON)
 		l->cursor = page;
 }
 
@@ -54,20 +48,12 @@ static size_t next(struct gw_order *order, const struct gw_set *left, uint64_t n
 	return gw_order_scan(&l->cursor, left, runs, max_runs, max_pages);
 }
 
-static uint64_t deadline(const struct gw_order *order)
-{
-	(void)order;
-	return UINT64_MAX;
-}
-
 const struct gw_order_kind gw_order_linear = {
         .name = "linear",
         .summary = "through memory, restarting at the page that faulted (QEMU)",
         .settings = "restart=on (on|off)",
-        .init = init,
         .set = set,
         .start = start,
         .fault = fault,
         .next = next,
-        .deadline = deadline,
 };

@@ -18,7 +18,8 @@ int gw_order_init(struct gw_order *order, const char *name)
 			continue;
 		memset(order, 0, sizeof(*order));
 		order->kind = gw_orders[i];
-		order->kind->init(order);
+		if (order->kind->init)
+			order->kind->init(order);
 		return 0;
 	}
 	return -ENOENT;
@@ -27,6 +28,11 @@ int gw_order_init(struct gw_order *order, const char *name)
 int gw_order_set(struct gw_order *order, const char *key, const char *value)
 {
 	return order->kind->set(order, key, value);
+}
+
+uint64_t gw_order_deadline(const struct gw_order *order)
+{
+	return order->kind->deadline ? order->kind->deadline(order) : UINT64_MAX;
 }
 
 size_t gw_order_scan(uint64_t *cursor, const struct gw_set *left, struct gw_run *runs,

@@ -25,7 +25,7 @@ struct gw_order_kind {
 	const char *name;
 	const char *summary;
 	const char *settings;
-	void (*init)(struct gw_order *order);
+	void (*init)(struct gw_order *order); /* NULL: all zeros is right */
 	/* 0, -ENOENT for an unknown key, -EINVAL for a bad value. */
 	int (*set)(struct gw_order *order, const char *key, const char *value);
 	/* The switch happened: from now on pages are missing at the destination. */
@@ -39,7 +39,7 @@ struct gw_order_kind {
 	 */
 	size_t (*next)(struct gw_order *order, const struct gw_set *left, uint64_t now_ns,
 		       struct gw_run *runs, size_t max_runs, uint64_t max_pages);
-	/* When to ask again after next() gave 0 with pages left; UINT64_MAX: at the next fault. */
+	/* NULL: next() waits for nothing but a fault. */
 	uint64_t (*deadline)(const struct gw_order *order);
 };
 
@@ -47,5 +47,7 @@ extern const struct gw_order_kind *const gw_orders[];
 
 int gw_order_init(struct gw_order *order, const char *name);
 int gw_order_set(struct gw_order *order, const char *key, const char *value);
+/* When to ask again after next() gave 0 with pages left; UINT64_MAX: at the next fault. */
+uint64_t gw_order_deadline(const struct gw_order *order);
 
 #endif

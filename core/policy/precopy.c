@@ -22,17 +22,6 @@ struct precopy {
 
 _Static_assert(sizeof(struct precopy) <= GW_POLICY_MEMORY, "fits");
 
-static int choose(const char *value, const char *const *names, unsigned *to)
-{
-	for (unsigned i = 0; names[i]; i++) {
-		if (!strcmp(names[i], value)) {
-			*to = i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
 static int set(struct gw_policy *policy, const char *key, const char *value)
 {
 	static const char *const rules[] = {"qemu", "clark", "xen", NULL};
@@ -45,13 +34,13 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 	if (!strcmp(key, "max_rounds"))
 		return gw_setting_number(value, 0, 1000000, &p->max_rounds);
 	if (!strcmp(key, "stop")) {
-		if (choose(value, rules, &n))
+		if (gw_setting_choice(value, rules, &n))
 			return -EINVAL;
 		p->rule = (enum rule)n;
 		return 0;
 	}
 	if (!strcmp(key, "xen")) {
-		if (choose(value, xens, &n))
+		if (gw_setting_choice(value, xens, &n))
 			return -EINVAL;
 		p->modern = n == 1;
 		return 0;

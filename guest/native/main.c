@@ -23,7 +23,7 @@
  *     anything refused    refused SENTENCE
  *
  * and tells every client: shutdown, reset, panicked, error SENTENCE (a page was not as it should
- * be).
+ * be); and every other client: resumed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -197,6 +197,8 @@ static void do_stop(struct guest *guest, int client)
 
 static void do_cont(struct guest *guest, int client)
 {
+	int i;
+
 	if (guest->state == INCOMING && !guest->loaded) {
 		answer(guest, client, "refused no device state was loaded; load it before cont");
 		return;
@@ -204,6 +206,9 @@ static void do_cont(struct guest *guest, int client)
 	guest->state = RUNNING;
 	gw_machine_run(&guest->machine, true);
 	answer(guest, client, "running");
+	for (i = 0; i < CLIENTS; i++)
+		if (i != client)
+			answer(guest, i, "resumed");
 }
 
 static void *job_main(void *argument)

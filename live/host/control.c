@@ -25,13 +25,6 @@ struct gw_control {
 	struct sockaddr_un address;
 };
 
-static void drop(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static int address_of(const char *journal_path, struct sockaddr_un *address)
 {
 	int n;
@@ -77,10 +70,10 @@ void gw_control_close(struct gw_control *control)
 
 	if (!control)
 		return;
-	drop(&control->peer);
-	drop(&control->epoll);
+	gw_cleanup_close(&control->peer);
+	gw_cleanup_close(&control->epoll);
 	for (i = 0; i < CLIENTS; i++)
-		drop(&control->clients[i]);
+		gw_cleanup_close(&control->clients[i]);
 	if (control->listener >= 0) {
 		close(control->listener);
 		(void)unlink(control->address.sun_path);
@@ -102,7 +95,7 @@ static void welcome(struct gw_control *control)
 
 	if (fd < 0)
 		return;
-	drop(place);
+	gw_cleanup_close(place);
 	event.data.fd = *place = fd;
 	(void)epoll_ctl(control->epoll, EPOLL_CTL_ADD, fd, &event);
 }
@@ -115,7 +108,7 @@ static bool hear(struct gw_control *control, int *client, char *command, size_t 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n <= 0) {
-		drop(client);
+		gw_cleanup_close(client);
 		return false;
 	}
 	command[n] = '\0';

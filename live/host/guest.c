@@ -23,6 +23,11 @@ static void clear(struct gw_guest *guest)
 	guest->lock = -1;
 }
 
+unsigned gw_guest_hot_pages(struct gw_guest *guest, struct gw_run *runs, unsigned max)
+{
+	return strcmp(guest->kind, "qemu") ? 0 : gw_qemu_hot_pages(guest->vm, runs, max);
+}
+
 void gw_guest_close(struct gw_guest *guest)
 {
 	if (guest->vm)
@@ -33,12 +38,15 @@ void gw_guest_close(struct gw_guest *guest)
 	clear(guest);
 }
 
+/* The name is held until nothing is left of its VM: the next of that name must find it empty. */
 void gw_guest_remove(struct gw_guest *guest)
 {
 	char name[sizeof(guest->vm->name)], ram[sizeof(guest->vm->ram_path)];
+	int lock = guest->lock;
 
 	if (!guest->vm)
 		return;
+	guest->lock = -1;
 	(void)snprintf(name, sizeof(name), "%s", guest->vm->name);
 	(void)snprintf(ram, sizeof(ram), "%s", guest->vm->ram_path);
 	(void)gw_vm_quit(guest->vm, NULL);
@@ -47,6 +55,8 @@ void gw_guest_remove(struct gw_guest *guest)
 	gw_guest_close(guest);
 	(void)unlink(ram);
 	gw_registry_remove(name);
+	if (lock >= 0)
+		close(lock);
 }
 
 /* --- at the source -------------------------------------------------------------------------- */
@@ -227,6 +237,7 @@ int gw_guest_reopen(struct gw_guest *guest, const char *kind, const char *name, 
 		gw_guest_close(guest);
 		return err;
 	}
+	guest->runs = !guest->vm->paused;
 	guest->vm->paused = paused;
 	(void)snprintf(guest->kind, sizeof(guest->kind), "%s", kind);
 	(void)snprintf(guest->control, sizeof(guest->control), "%s", control);
@@ -431,9 +442,9 @@ int gw_guest_start(struct gw_guest *guest, const struct gw_host_settings *settin
 	if (err && guest->vm) {
 		gw_guest_remove(guest);
 	} else if (err) {
-		gw_guest_close(guest);
 		if (registered)
 			gw_registry_remove(name);
+		gw_guest_close(guest);
 	}
 	return err;
 }

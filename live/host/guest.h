@@ -6,6 +6,7 @@
 #ifndef GW_LIVE_HOST_GUEST_H
 #define GW_LIVE_HOST_GUEST_H
 
+#include "core/page/set.h"
 #include "live/vm/checks.h"
 #include "live/vm/vm.h"
 
@@ -15,6 +16,7 @@ struct gw_guest {
 	char kind[16];        /* "qemu", "native" */
 	char control[256];    /* its control socket */
 	bool direct_io;       /* its disks write to guest memory behind the page tables */
+	bool runs;            /* reopened: it was found running */
 	bool balloon;         /* pages may become holes while it runs */
 	uint64_t state_bytes; /* expected size of the device state */
 	int lock;             /* owned: no other migration of this VM may begin */
@@ -33,6 +35,8 @@ int gw_guest_open(struct gw_guest *guest, const struct gw_guest_where *where,
 /* An agent that follows a crashed one: no checks. */
 int gw_guest_reopen(struct gw_guest *guest, const char *kind, const char *name, const char *control,
                     pid_t pid, const char *ram, bool paused, struct gw_error *error);
+/* Source: pages that the other host will read first, as gw_qemu_hot_pages() tells them. Waits. */
+unsigned gw_guest_hot_pages(struct gw_guest *guest, struct gw_run *runs, unsigned max);
 /* Lets go; the VM goes on. */
 void gw_guest_close(struct gw_guest *guest);
 /* The VM is gone from this host: its process, its memory, its entry. */

@@ -16,8 +16,10 @@
 #include "base/cleanup.h"
 #include "live/host/fault_points.h"
 
-#define FOLDER  ".journal"
-#define HEADING "godwit-journal/1"
+#define FOLDER   ".journal"
+#define IDENTITY ".host"
+#define HEADING  "godwit-journal/1"
+#define ID_TEXT  (2 * GW_ID_BYTES + 1)
 
 static const char *const side_names[] = {
         [GW_SIDE_SOURCE] = "source",
@@ -30,6 +32,19 @@ void gw_id_text(const struct gw_id *id, char text[2 * GW_ID_BYTES + 1])
 
 	for (i = 0; i < GW_ID_BYTES; i++)
 		(void)snprintf(text + 2 * i, 3, "%02x", id->bytes[i]);
+}
+
+static bool parse_id(struct gw_id *id, const char *text)
+{
+	unsigned byte;
+	int i;
+
+	for (i = 0; i < GW_ID_BYTES; i++) {
+		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+			return false;
+		id->bytes[i] = (uint8_t)byte;
+	}
+	return true;
 }
 
 int gw_id_random(struct gw_id *id, struct gw_error *error)
@@ -48,12 +63,12 @@ void gw_boot_id(char *text, size_t room)
 		text[strcspn(text, "\n")] = '\0';
 }
 
-static uint32_t check_of(const struct gw_journal *journal, const char *record)
+static uint32_t check_of(const struct gw_journal *journal, const char *what)
 {
-	char text[2 * GW_ID_BYTES + 1 + 32];
+	char id[ID_TEXT], text[2 * ID_TEXT];
 
-	gw_id_text(&journal->id, text);
-	(void)snprintf(text + 2 * GW_ID_BYTES, 33, " %s", record);
+	gw_id_text(&journal->id, id);
+	(void)snprintf(text, sizeof(text), "%s %s", id, what);
 	return XXH32(text, strlen(text), 0);
 }
 
@@ -91,17 +106,79 @@ static void sync_folder(const char *dir)
 		(void)fsync(fd);
 }
 
-int gw_journal_create(struct gw_journal *journal, const char *dir, struct gw_error *error)
+static int make_folder(const char *dir, struct gw_error *error)
 {
-	char folder[512], text[2048];
-	int n;
+	char folder[512];
+	int err = folder_of(dir, folder, sizeof(folder), error);
 
-	journal->fd = -1;
-	if (folder_of(dir, folder, sizeof(folder), error) || path_of(journal, dir, error))
-		return -ENAMETOOLONG;
+	if (err)
+		return err;
 	if ((mkdir(dir, 0700) && errno != EEXIST) || (mkdir(folder, 0700) && errno != EEXIST))
 		return gw_fail(error, errno, "cannot make the journal's folder %s: %s", folder,
 		               strerror(errno));
+	return 0;
+}
+
+/* --- who this host is ----------------------------------------------------------------------- */
+
+/* Under a name of its own first: what stands under the right one is whole. */
+static int make_identity(const char *dir, const char *path, struct gw_error *error)
+{
+	char id[ID_TEXT], text[ID_TEXT + 1], draft[600];
+	_cleanup_close_ int fd = -1;
+	struct gw_id host;
+	int err = gw_id_random(&host, error);
+
+	if (err)
+		return err;
+	gw_id_text(&host, id);
+	(void)snprintf(text, sizeof(text), "%s\n", id);
+	(void)snprintf(draft, sizeof(draft), "%s.%d", path, (int)getpid());
+	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, text, ID_TEXT) != ID_TEXT || fsync(fd) ||
+	    (link(draft, path) && errno != EEXIST))
+		err = gw_fail(error, errno, "cannot keep this host's identity in %s: %s", path,
+		              strerror(errno));
+	(void)unlink(draft);
+	sync_folder(dir);
+	return err;
+}
+
+int gw_host_identity(struct gw_id *host, const char *dir, struct gw_error *error)
+{
+	char path[560], text[ID_TEXT + 1] = "";
+	_cleanup_close_ int fd = -1;
+	int err = make_folder(dir, error);
+
+	if (err)
+		return err;
+	(void)snprintf(path, sizeof(path), "%s/" FOLDER "/" IDENTITY, dir);
+	if (access(path, F_OK))
+		err = make_identity(dir, path, error);
+	if (err)
+		return err;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text)) != ID_TEXT || !parse_id(host, text))
+		return gw_fail(
+		        error, EBADMSG,
+		        "%s does not hold this host's identity: without it hosts that handed "
+		        "VMs over cannot know this one again; remove it to have another made",
+		        path);
+	return 0;
+}
+
+/* --- journals ------------------------------------------------------------------------------- */
+
+int gw_journal_create(struct gw_journal *journal, const char *dir, struct gw_error *error)
+{
+	char text[2048];
+	int n, err = make_folder(dir, error);
+
+	journal->fd = -1;
+	if (!err)
+		err = path_of(journal, dir, error);
+	if (err)
+		return err;
 	journal->fd = open(journal->path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
 	if (journal->fd < 0)
 		return gw_fail(error, errno, "cannot create the journal %s: %s", journal->path,
@@ -158,6 +235,20 @@ int gw_journal_write(struct gw_journal *journal, enum gw_journal_record record, 
 	return 0;
 }
 
+int gw_journal_note_host(struct gw_journal *journal, const struct gw_id *host,
+                         struct gw_error *error)
+{
+	char text[ID_TEXT], line[ID_TEXT + 32];
+	int err;
+
+	gw_id_text(host, text);
+	(void)snprintf(line, sizeof(line), "host %s %08x\n", text, check_of(journal, text));
+	err = append(journal, line, false, error);
+	if (!err)
+		journal->host = *host;
+	return err;
+}
+
 int gw_journal_note_pulls(struct gw_journal *journal, bool pulls, struct gw_error *error)
 {
 	int err = append(journal, pulls ? "pulls 1\n" : "pulls 0\n", false, error);
@@ -183,6 +274,19 @@ static enum gw_journal_record record_of(const struct gw_journal *journal, const 
 	return GW_REC_DOUBT;
 }
 
+/* Damaged, it is nobody's: then no host is believed to be the one. */
+static struct gw_id host_of(const struct gw_journal *journal, const char *rest)
+{
+	struct gw_id host = {{0}};
+	char text[ID_TEXT];
+	unsigned check;
+
+	if (sscanf(rest, "%32s %8x", text, &check) != 2 || check != check_of(journal, text) ||
+	    !parse_id(&host, text))
+		return (struct gw_id){{0}};
+	return host;
+}
+
 static void take(char *to, size_t room, const char *value)
 {
 	(void)snprintf(to, room, "%s", value);
@@ -197,6 +301,8 @@ static void read_line(struct gw_journal *journal, char *line)
 	*value++ = '\0';
 	if (!strcmp(line, "record")) {
 		journal->record = record_of(journal, value);
+	} else if (!strcmp(line, "host")) {
+		journal->host = host_of(journal, value);
 	} else if (!strcmp(line, "name")) {
 		take(journal->name, sizeof(journal->name), value);
 	} else if (!strcmp(line, "peer")) {
@@ -271,14 +377,10 @@ static void doubt_after_reboot(struct gw_journal *journal)
 
 static bool parse_file_name(struct gw_journal *journal, const char *file)
 {
-	unsigned byte;
 	int i;
 
-	for (i = 0; i < GW_ID_BYTES; i++) {
-		if (sscanf(file + 2 * i, "%2x", &byte) != 1)
-			return false;
-		journal->id.bytes[i] = (uint8_t)byte;
-	}
+	if (!parse_id(&journal->id, file))
+		return false;
 	file += 2 * GW_ID_BYTES;
 	if (*file != '.')
 		return false;
@@ -295,7 +397,7 @@ int gw_journal_open(struct gw_journal *journal, const char *dir, const struct gw
                     enum gw_side side, struct gw_error *error)
 {
 	struct stat status;
-	off_t whole;
+	off_t whole = 0;
 	int err;
 
 	memset(journal, 0, sizeof(*journal));

@@ -11,6 +11,7 @@
  *     peer 10.78.0.2:4909
  *     boot 2f1c...               boot_id of the host: records that were not made durable
  *     ram /dev/shm/...           are worth nothing once it has changed
+ *     host 5f0e... 1b2c3d4e      at the source: the identity of the destination's host
  *     record reserved 9a31c2f0
  *     record prepared 77e0113b
  *
@@ -33,6 +34,7 @@ struct gw_journal {
 	char path[512];
 	char name[GW_NAME_MAX + 1];
 	char peer[256];    /* source: HOST:PORT */
+	struct gw_id host; /* source: which host that is; all zeros: not known (yet) */
 	char ram[256];     /* the guest's memory file on this host */
 	char control[256]; /* the hypervisor's control socket on this host */
 	char kind[16];     /* "qemu", "native" */
@@ -50,11 +52,19 @@ void gw_id_text(const struct gw_id *id, char text[2 * GW_ID_BYTES + 1]);
 int gw_id_random(struct gw_id *id, struct gw_error *error);
 /* This host's boot_id. */
 void gw_boot_id(char *text, size_t room);
+/*
+ * Who this host is to other hosts: made once, and kept beside the journals, so that whoever loses
+ * the ones loses the other. -EBADMSG: the file is damaged.
+ */
+int gw_host_identity(struct gw_id *host, const char *dir, struct gw_error *error);
 
 /* Creates the file with what the fields say. */
 int gw_journal_create(struct gw_journal *journal, const char *dir, struct gw_error *error);
 int gw_journal_write(struct gw_journal *journal, enum gw_journal_record record, bool durable,
                      struct gw_error *error);
+/* Says which host the destination is; durable with the next durable record. */
+int gw_journal_note_host(struct gw_journal *journal, const struct gw_id *host,
+                         struct gw_error *error);
 /* Says that from now on pages are missing here, or that all are in. */
 int gw_journal_note_pulls(struct gw_journal *journal, bool pulls, struct gw_error *error);
 /*

@@ -4,18 +4,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/cleanup.h"
 
 #define LOST_AFTER_MS 15000 /* of silence that TCP itself notices */
 #define FAREWELL_MS   1000
 #define GREETING_MAX  128
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 /* Every connection began with a HELLO each way, before it came here. */
 static uint64_t greeting_bytes(void)
@@ -32,10 +26,10 @@ int gw_link_set(struct gw_link *link, int control, int bulk, int urgent, uint64_
 
 	link->control = gw_mailbox_new(control);
 	if (!link->control)
-		close_fd(&control);
+		gw_cleanup_close(&control);
 	link->urgent = gw_mailbox_new(urgent);
 	if (!link->urgent)
-		close_fd(&urgent);
+		gw_cleanup_close(&urgent);
 	link->bulk = bulk;
 	link->frame_bytes = 0;
 	link->past_bytes += greeting_bytes();
@@ -64,7 +58,7 @@ int gw_link_connect(struct gw_link *link, const char *to, const struct gw_id *id
 			int err = fds[i];
 
 			while (i-- > 0)
-				close_fd(&fds[i]);
+				gw_cleanup_close(&fds[i]);
 			return err;
 		}
 	}
@@ -94,7 +88,7 @@ void gw_link_close(struct gw_link *link, bool farewell)
 	gw_mailbox_free(link->control);
 	gw_mailbox_free(link->urgent);
 	link->control = link->urgent = NULL;
-	close_fd(&link->bulk);
+	gw_cleanup_close(&link->bulk);
 }
 
 uint64_t gw_link_bytes(const struct gw_link *link)

@@ -18,16 +18,17 @@
 #include "live/host/migrate.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "live/host/agent.h"
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
+#include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
 #include "live/net/pacing.h"
@@ -36,20 +37,14 @@
 
 #define CONNECT_MS        3000
 #define RECONNECT_MS      1000
-#define QUEUE             32
 #define STATE_CHUNK       (256u << 10)
 #define CONTROL_QUEUE_MAX (1u << 20) /* no more state is read while so much waits */
 #define DIGEST_CHUNK      4096u      /* pages: 16 MiB, a few milliseconds of hashing */
 #define PROGRESS_NS       200000000ull
-#define ABOVE_THE_PACE    110 /* per cent: headers count for the class and not for the pace */
-#define DRAIN_NS          60000000000ull
+#define RESUME_NS         10000000000ull /* that a refused `cont` is asked for again */
+#define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
 #define STATE_BYTES_GUESS (1u << 20)
-
-struct pending {
-	enum gw_event_kind kind;
-	char text[GW_TRACE_BYTES];
-};
 
 struct agent {
 	const struct gw_migrate_options *options;
@@ -62,11 +57,12 @@ struct agent {
 	bool surveyed;       /* `pages` still holds the data of an earlier look */
 	struct gw_set pages; /* the set that an event carries */
 	struct gw_set peeked;
+	struct gw_run hot[GW_FRAME_RUNS_MAX];
+	unsigned hot_count;
 
 	struct gw_source *machine;
 	struct gw_actions actions;
-	struct pending queue[QUEUE];
-	size_t queued, taken;
+	struct gw_answers answers;
 	bool finished;
 
 	struct gw_link link;
@@ -89,7 +85,9 @@ struct agent {
 	uint8_t *copies; /* GW_FRAME_PAGES_MAX pages */
 	bool draining;   /* the VM stands for an instant so that tracking sees all I/O */
 	bool stopping;   /* `stop` is on its way: `cont` would be refused */
-	bool resuming;   /* `cont` is on its way: nothing may make it wait */
+	bool resuming;   /* the VM is to run: nothing may make it wait */
+	bool runs;       /* somebody resumed what we had stopped */
+	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
 
 	bool digesting;
 	uint64_t digest_at;
@@ -104,13 +102,12 @@ struct agent {
 
 static void queue(struct agent *a, enum gw_event_kind kind, const char *text)
 {
-	struct pending *p = &a->queue[a->queued % QUEUE];
+	gw_answers_put(&a->answers, kind, text);
+}
 
-	if (a->queued - a->taken >= QUEUE)
-		return; /* cannot happen: a step asks for fewer answers than that */
-	p->kind = kind;
-	(void)snprintf(p->text, sizeof(p->text), "%s", text ? text : "");
-	a->queued++;
+static void lost(struct agent *a, const char *why)
+{
+	gw_answers_put_lost(&a->answers, why);
 }
 
 static void carry_out(struct agent *a);
@@ -126,29 +123,23 @@ static void step(struct agent *a, struct gw_event *event)
 
 static void drain_queue(struct agent *a)
 {
-	while (a->taken < a->queued && !a->finished) {
-		struct pending p = a->queue[a->taken++ % QUEUE];
-		struct gw_event event = {.kind = p.kind};
+	struct gw_answer answer;
 
-		if (p.kind == GW_EV_SURVEYED || p.kind == GW_EV_TRACKING || p.kind == GW_EV_SCANNED)
+	while (!a->finished && gw_answers_take(&a->answers, &answer)) {
+		struct gw_event event = {.kind = answer.kind};
+
+		if (answer.kind == GW_EV_FAILED && a->resuming)
+			continue; /* of an earlier request: whether the VM runs is not known yet */
+
+		if (answer.kind == GW_EV_SURVEYED || answer.kind == GW_EV_TRACKING ||
+		    answer.kind == GW_EV_SCANNED)
 			event.set = &a->pages;
-		else if (p.kind == GW_EV_PEEKED)
+		else if (answer.kind == GW_EV_PEEKED)
 			event.set = &a->peeked;
 		else
-			event.text = p.text;
+			event.text = answer.text;
 		step(a, &event);
 	}
-}
-
-/* Once is enough, however many messages of a step met the broken link: the queue is short. */
-static void lost(struct agent *a, const char *why)
-{
-	size_t i;
-
-	for (i = a->taken; i < a->queued; i++)
-		if (a->queue[i % QUEUE].kind == GW_EV_LINK_LOST)
-			return;
-	queue(a, GW_EV_LINK_LOST, why);
 }
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -321,23 +312,7 @@ static void send_mark(struct agent *a, enum gw_frame_kind kind, uint32_t number)
 
 static void send_message(struct agent *a, const struct gw_message *message)
 {
-	int err = a->link.up ? gw_mailbox_send(a->link.control, message) : 0;
-
-	if (err)
-		lost(a, strerror(-err));
-}
-
-static void send_map(struct agent *a, const struct gw_set *set)
-{
-	struct gw_run *runs = malloc(GW_MAP_RUNS_MAX * sizeof(*runs));
-	struct gw_message message;
-	uint64_t cursor = 0;
-
-	while (runs && gw_map_message(set, &cursor, runs, &message))
-		send_message(a, &message);
-	if (!runs)
-		lost(a, "no memory for the map of missing pages");
-	free(runs);
+	gw_agent_send(&a->link, message, &a->answers);
 }
 
 /* --- rate ---------------------------------------------------------------------------------- */
@@ -369,48 +344,77 @@ static bool shape(struct agent *a, uint64_t rate, struct gw_error *error)
 	return false;
 }
 
+/* The class leaves urgent pages their share: bulk need not. */
+static void use_all(struct agent *a)
+{
+	gw_pacer_shaped(&a->pacer);
+	gw_pacer_limit(&a->pacer, a->options->bandwidth_bytes_per_s);
+}
+
+static void shape_once(struct agent *a, uint64_t rate)
+{
+	struct gw_error error = {{0}};
+
+	a->shaping_tried = true;
+	a->shaped = shape(a, gw_net_with_headers(a->link.bulk, rate), &error);
+	a->shaped_rate = rate;
+	if (a->shaped)
+		use_all(a);
+	(void)snprintf(
+	        a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
+	        a->shaped ? "an HTB class of highest priority" : "paced bulk only: ", error.text);
+}
+
 /*
- * After the switch urgent pages must not queue behind bulk: bulk goes just below what the link was
- * seen to carry, and where we may, urgent pages have a traffic class of their own beside it.
+ * The class is of the link, whatever bulk offers of it now: urgent pages may use all of it. Offered
+ * more than that, bulk must get through to the link to see whether it carries that.
+ */
+static void adapt_class(struct agent *a)
+{
+	uint64_t rate = a->pacer.link_bytes_per_s;
+
+	if (!rate)
+		return;
+	if (a->pacer.rate_bytes_per_s > rate)
+		rate = a->pacer.rate_bytes_per_s;
+	rate = lower_rate(a->options->bandwidth_bytes_per_s, rate);
+	if (!a->shaping_tried) {
+		shape_once(a, rate);
+	} else if (a->shaped && rate != a->shaped_rate) {
+		a->shaped_rate = rate;
+		(void)gw_shaping_set_rate(&a->shaping, gw_net_with_headers(a->link.bulk, rate),
+		                          NULL);
+	}
+}
+
+static void begin_pacing(struct agent *a)
+{
+	a->pacing = true;
+	gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE,
+	              gw_net_rtt_ns(gw_mailbox_fd(a->link.urgent)));
+	if (a->shaped)
+		use_all(a);
+	if (a->result->bandwidth_bytes_per_s)
+		gw_pacer_learned(&a->pacer, a->result->bandwidth_bytes_per_s);
+	(void)gw_net_keep_queue_short(a->link.bulk, NULL);
+}
+
+/*
+ * After the switch urgent pages must not queue behind bulk: where we may they have a traffic class
+ * of their own, before bulk's in all that the link was seen to carry; else bulk goes just below
+ * that.
  */
 static void pace_pull(struct agent *a)
 {
-	uint64_t now = gw_now_ns(), rate, class_rate;
 	uint64_t acked = gw_net_acked_bytes(a->link.bulk) +
 	                 gw_net_acked_bytes(gw_mailbox_fd(a->link.urgent));
-	struct gw_error error = {{0}};
 
-	if (!a->pacing) {
-		a->pacing = true;
-		gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE);
-		if (a->result->bandwidth_bytes_per_s)
-			gw_pacer_learned(&a->pacer, a->result->bandwidth_bytes_per_s);
-		(void)gw_net_keep_queue_short(a->link.bulk, NULL);
-	}
-	rate = gw_pacer_update(&a->pacer, now, acked,
-	                       !bulk_idle(a) || gw_source_wants_room(a->machine));
-	if (!a->pacer.link_bytes_per_s) {
-		set_pace(a, rate);
-		return;
-	}
-	/* The class is of the link, whatever bulk offers of it now: urgent pages may use all of it.
-	 */
-	class_rate = a->pacer.link_bytes_per_s / 100 * GW_PACER_SHARE;
-	class_rate = lower_rate(a->options->bandwidth_bytes_per_s,
-	                        rate > class_rate ? rate : class_rate);
-	if (!a->shaping_tried) {
-		a->shaping_tried = true;
-		a->shaped = shape(a, class_rate / 100 * ABOVE_THE_PACE, &error);
-		a->shaped_rate = class_rate;
-		(void)snprintf(a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
-		               a->shaped ? "an HTB class of highest priority" : "paced bulk only: ",
-		               error.text);
-	}
-	if (a->shaped && class_rate != a->shaped_rate) {
-		a->shaped_rate = class_rate;
-		(void)gw_shaping_set_rate(&a->shaping, class_rate / 100 * ABOVE_THE_PACE, NULL);
-	}
-	set_pace(a, rate);
+	if (!a->pacing)
+		begin_pacing(a);
+	(void)gw_pacer_update(&a->pacer, gw_now_ns(), acked,
+	                      !bulk_idle(a) || gw_source_wants_room(a->machine));
+	adapt_class(a);
+	set_pace(a, a->pacer.rate_bytes_per_s);
 }
 
 static void update_pace(struct agent *a)
@@ -466,7 +470,8 @@ static void start_tracking(struct agent *a)
 		return;
 	}
 	announce_tracker(a, why);
-	queue(a, GW_EV_TRACKING, NULL);
+	if (!a->draining) /* else once the VM runs again */
+		queue(a, GW_EV_TRACKING, NULL);
 }
 
 static void stop_tracking(struct agent *a)
@@ -499,13 +504,12 @@ static void track(struct agent *a)
 static void scan(struct agent *a, bool final)
 {
 	struct gw_error error;
+	int err;
 
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
-	if (gw_tracker_scan(&a->tracker, &a->pages, final, &error))
-		queue(a, GW_EV_FAILED, error.text);
-	else
-		queue(a, GW_EV_SCANNED, NULL);
+	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
+	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
 static void peek(struct agent *a)
@@ -518,52 +522,30 @@ static void peek(struct agent *a)
 static void survey(struct agent *a)
 {
 	struct gw_error error;
+	int err;
 
 	if (!a->surveyed)
 		gw_set_clear(&a->pages);
 	a->surveyed = true;
-	if (gw_ram_populated(&a->ram, &a->pages, &error))
-		queue(a, GW_EV_FAILED, error.text);
-	else
-		queue(a, GW_EV_SURVEYED, NULL);
+	err = gw_ram_populated(&a->ram, &a->pages, &error);
+	gw_answers_put_result(&a->answers, GW_EV_SURVEYED, err, &error);
 }
 
 /* --- the VM -------------------------------------------------------------------------------- */
 
-static void ask_vm(struct agent *a, int (*what)(struct gw_vm *, struct gw_error *))
-{
-	struct gw_error error;
-
-	if (a->guest && !what(a->guest->vm, &error))
-		return;
-	a->stopping = a->resuming = false; /* nothing is on its way */
-	queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
-}
-
-static void close_state(struct agent *a)
-{
-	if (a->state_fd >= 0)
-		close(a->state_fd);
-	a->state_fd = -1;
-}
-
 static void save(struct agent *a)
 {
 	struct gw_error error;
-	int pair[2];
+	int the_vms;
 
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	if (!a->guest) {
 		queue(a, GW_EV_FAILED, "the hypervisor is gone");
 		return;
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
-		queue(a, GW_EV_FAILED, "no socket for the device state");
-		return;
-	}
-	a->state_fd = pair[0];
 	a->state_ended = false;
-	if (gw_vm_save(a->guest->vm, pair[1], &error))
+	if (gw_agent_open_state(&a->state_fd, &the_vms, &error) ||
+	    gw_vm_save(a->guest->vm, the_vms, &error))
 		queue(a, GW_EV_FAILED, error.text);
 }
 
@@ -576,13 +558,41 @@ static void stop(struct agent *a)
 		queue(a, GW_EV_FAILED, a->guest ? error.text : "the hypervisor is gone");
 }
 
-/* While `stop` is on its way, `cont` follows its answer. */
+/*
+ * What refuses `cont` now may take it soon: a request of somebody else that is under way, a disk
+ * that the destination has not let go of yet. Only after that is a VM left standing.
+ */
+static void resume_refused(struct agent *a, const char *why)
+{
+	uint64_t now = gw_now_ns();
+
+	if (a->guest && now < a->resume_until_ns) {
+		a->resume_at_ns = now + RESUME_AGAIN_NS;
+		return;
+	}
+	a->resuming = false;
+	queue(a, GW_EV_FAILED, why);
+}
+
+static void ask_to_run(struct agent *a)
+{
+	struct gw_error error;
+
+	a->resume_at_ns = UINT64_MAX;
+	if (!a->guest)
+		resume_refused(a, "the hypervisor is gone");
+	else if (gw_vm_cont(a->guest->vm, &error))
+		resume_refused(a, error.text);
+}
+
+/* While `stop` is on its way, `cont` follows its answer; or it is on its way itself. */
 static void resume(struct agent *a)
 {
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	a->resuming = true;
-	if (!a->stopping)
-		ask_vm(a, gw_vm_cont);
+	a->resume_until_ns = gw_now_ns() + RESUME_NS;
+	if (!a->stopping && !a->draining)
+		ask_to_run(a);
 }
 
 static void drained(struct agent *a)
@@ -590,38 +600,52 @@ static void drained(struct agent *a)
 	struct gw_error error;
 
 	start_tracking(a);
-	if (gw_vm_cont(a->guest->vm, &error))
-		queue(a, GW_EV_FAILED, error.text);
+	if (!gw_vm_cont(a->guest->vm, &error))
+		return;
+	a->draining = false;
+	queue(a, GW_EV_FAILED, error.text);
 }
 
 static void has_stopped(struct agent *a)
 {
-	a->stopping = false;
-	if (a->draining)
+	a->stopping = a->runs = false;
+	if (a->resuming)
+		ask_to_run(a);
+	else if (a->draining)
 		drained(a);
-	else if (a->resuming)
-		ask_vm(a, gw_vm_cont);
 	else
 		queue(a, GW_EV_STOPPED, NULL);
+}
+
+static void runs(struct agent *a)
+{
+	if (a->draining && !a->resuming) {
+		if (a->tracking)
+			queue(a, GW_EV_TRACKING, NULL);
+	} else {
+		queue(a, GW_EV_RUNNING, NULL);
+	}
+	a->runs = true;
+	a->draining = a->resuming = false;
+	a->resume_at_ns = UINT64_MAX;
+}
+
+static void has_refused(struct agent *a, const char *why)
+{
+	a->stopping = a->draining = false;
+	if (a->resuming)
+		resume_refused(a, why);
+	else
+		queue(a, GW_EV_FAILED, why);
 }
 
 static void vm_event(struct agent *a, const struct gw_vm_event *event)
 {
 	switch (event->kind) {
 	case GW_VM_STOPPED: has_stopped(a); break;
-	case GW_VM_RUNNING:
-		if (a->draining) {
-			a->draining = false;
-		} else {
-			a->resuming = false;
-			queue(a, GW_EV_RUNNING, NULL);
-		}
-		break;
+	case GW_VM_RUNNING: runs(a); break;
 	case GW_VM_SAVED: queue(a, GW_EV_SAVED, NULL); break;
-	case GW_VM_REFUSED:
-		a->stopping = a->resuming = a->draining = false;
-		queue(a, GW_EV_FAILED, event->text);
-		break;
+	case GW_VM_REFUSED: has_refused(a, event->text); break;
 	case GW_VM_SHUTDOWN: queue(a, GW_EV_VM_GONE, "the guest powered itself off"); break;
 	case GW_VM_DIED: queue(a, GW_EV_VM_GONE, event->text); break;
 	case GW_VM_LOADED:
@@ -630,24 +654,35 @@ static void vm_event(struct agent *a, const struct gw_vm_event *event)
 	}
 }
 
+/* Nothing of what it was asked for will be answered. */
+static void forget_guest(struct agent *a)
+{
+	gw_guest_close(a->guest);
+	a->guest = NULL;
+	a->stopping = a->draining = a->resuming = false;
+	a->resume_at_ns = UINT64_MAX;
+}
+
 static void read_vm(struct agent *a)
 {
 	struct gw_vm_event event = {0};
 	int got;
 
 	while (a->guest && (got = gw_vm_next(a->guest->vm, &event)) != 0) {
-		if (got < 0) {
+		if (got < 0)
 			queue(a, GW_EV_VM_GONE, "its control connection broke");
-			gw_guest_close(a->guest);
-			a->guest = NULL;
-			return;
-		}
-		vm_event(a, &event);
-		if (event.kind == GW_VM_DIED) {
-			gw_guest_close(a->guest);
-			a->guest = NULL;
-		}
+		else
+			vm_event(a, &event);
+		if (got < 0 || event.kind == GW_VM_DIED)
+			forget_guest(a);
 	}
+}
+
+/* What the VM has said already is heard first. One that was resumed and then died did run on. */
+static void look(struct agent *a)
+{
+	read_vm(a);
+	queue(a, a->runs ? GW_EV_RUNNING : GW_EV_STOPPED, NULL);
 }
 
 static void read_state(struct agent *a)
@@ -737,23 +772,12 @@ static void connect_again(struct agent *a)
 	queue(a, GW_EV_LINK_UP, NULL);
 }
 
-/* Only an end has last words: a lost link must not make a stopped VM wait for a dead peer. */
-static bool ends(const struct gw_actions *actions)
-{
-	size_t i;
-
-	for (i = 0; i < actions->count; i++)
-		if (actions->at[i].kind == GW_ACT_FINISH)
-			return true;
-	return false;
-}
-
 static void hang_up(struct agent *a)
 {
 	if (!a->link.up)
 		return;
 	a->link.frame_bytes = a->bulk.sent_bytes + a->urgent.sent_bytes;
-	gw_link_close(&a->link, ends(&a->actions));
+	gw_link_close(&a->link, gw_actions_end(&a->actions));
 	a->bulk.sent_bytes = a->urgent.sent_bytes = 0;
 }
 
@@ -818,9 +842,17 @@ static void write_journal(struct agent *a, const struct gw_action *action)
 	struct gw_error error;
 
 	if (gw_journal_write(&a->journal, action->journal.record, action->journal.durable, &error))
-		queue(a, GW_EV_FAILED, error.text);
+		queue(a, GW_EV_UNWRITTEN, error.text);
 	else
 		queue(a, GW_EV_JOURNALED, NULL);
+}
+
+static void keep_peer(struct agent *a, const struct gw_id *host)
+{
+	struct gw_error error;
+
+	if (gw_journal_note_host(&a->journal, host, &error))
+		queue(a, GW_EV_FAILED, error.text);
 }
 
 static void keep_round(struct agent *a, const struct gw_round *round)
@@ -874,7 +906,7 @@ static void act(struct agent *a, const struct gw_action *action)
 			(void)fprintf(a->options->trace, "%s\n", action->text);
 		break;
 	case GW_ACT_SEND: send_message(a, &action->message); break;
-	case GW_ACT_MAP: send_map(a, action->set); break;
+	case GW_ACT_MAP: gw_agent_send_map(&a->link, action->set, &a->answers); break;
 	case GW_ACT_JOURNAL: write_journal(a, action); break;
 	case GW_ACT_SURVEY: survey(a); break;
 	case GW_ACT_HANG_UP: hang_up(a); break;
@@ -894,11 +926,13 @@ static void act(struct agent *a, const struct gw_action *action)
 		update_pace(a);
 		break;
 	case GW_ACT_STOP: stop(a); break;
+	case GW_ACT_LOOK: look(a); break;
+	case GW_ACT_PEER: keep_peer(a, &action->host); break;
 	case GW_ACT_SAVE: save(a); break;
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
-	case GW_ACT_ROUND: keep_round(a, &action->round); break;
+	case GW_ACT_ROUND: keep_round(a, action->round); break;
 	case GW_ACT_CONNECT: connect_again(a); break;
 	case GW_ACT_RELEASE: release(a); break;
 	default: break;
@@ -922,7 +956,7 @@ static void fill_bulk(struct agent *a)
 	for (frames = 0; frames < FRAMES_A_TURN; frames++) {
 		struct gw_event event = {.kind = GW_EV_ROOM};
 
-		if (!a->link.up || a->finished || a->taken < a->queued)
+		if (!a->link.up || a->finished || gw_answers_any(&a->answers))
 			return;
 		flush_bulk(a);
 		if (!bulk_idle(a) || !gw_source_wants_room(a->machine))
@@ -945,36 +979,30 @@ static void show_progress(struct agent *a)
 
 enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_STOP, P_ASK, P_COUNT };
 
-static void watch(struct pollfd *item, int fd, bool in, bool out)
-{
-	item->fd = in || out ? fd : -1;
-	item->events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
-	item->revents = 0;
-}
-
 static void prepare_poll(struct agent *a, struct pollfd *items)
 {
 	bool bulk_waits, state_may;
 
 	memset(items, 0, P_COUNT * sizeof(*items));
-	watch(&items[P_CONTROL], -1, false, false);
-	watch(&items[P_URGENT], -1, false, false);
-	watch(&items[P_BULK], -1, false, false);
+	gw_agent_watch(&items[P_CONTROL], -1, false, false);
+	gw_agent_watch(&items[P_URGENT], -1, false, false);
+	gw_agent_watch(&items[P_BULK], -1, false, false);
 	if (a->link.up) {
 		bulk_waits = !bulk_idle(a) || gw_source_wants_room(a->machine);
-		watch(&items[P_CONTROL], gw_mailbox_fd(a->link.control), true,
-		      gw_mailbox_wants_to_write(a->link.control) || a->digesting);
-		watch(&items[P_URGENT], gw_mailbox_fd(a->link.urgent), true,
-		      !gw_sender_idle(&a->urgent) || a->urgent_taken < a->urgent_count);
-		watch(&items[P_BULK], a->link.bulk, !a->bulk_ended, bulk_waits);
+		gw_agent_watch(&items[P_CONTROL], gw_mailbox_fd(a->link.control), true,
+		               gw_mailbox_wants_to_write(a->link.control) || a->digesting);
+		gw_agent_watch(&items[P_URGENT], gw_mailbox_fd(a->link.urgent), true,
+		               !gw_sender_idle(&a->urgent) || a->urgent_taken < a->urgent_count);
+		gw_agent_watch(&items[P_BULK], a->link.bulk, !a->bulk_ended, bulk_waits);
 	}
 	state_may = a->state_fd >= 0 && !a->state_ended && a->link.up &&
 	            gw_mailbox_queued_bytes(a->link.control) < CONTROL_QUEUE_MAX;
-	watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL, false);
-	watch(&items[P_STATE], a->state_fd, state_may, false);
-	watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
-	watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1, a->control != NULL,
-	      false);
+	gw_agent_watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL,
+	               false);
+	gw_agent_watch(&items[P_STATE], a->state_fd, state_may, false);
+	gw_agent_watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
+	gw_agent_watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1,
+	               a->control != NULL, false);
 }
 
 static void stop_asked(struct agent *a)
@@ -1043,7 +1071,7 @@ static void turn(struct agent *a)
 	struct pollfd items[P_COUNT];
 	struct gw_event tick = {.kind = GW_EV_TICK};
 	uint64_t deadline = gw_source_deadline(a->machine), now = gw_now_ns();
-	int wait = gw_poll_ms(deadline, now);
+	int wait = gw_poll_ms(deadline < a->resume_at_ns ? deadline : a->resume_at_ns, now);
 
 	prepare_poll(a, items);
 	if (a->link.up && wait != 0 && (wait < 0 || wait > 100))
@@ -1059,6 +1087,8 @@ static void turn(struct agent *a)
 		stop_asked(a);
 	if (items[P_ASK].revents)
 		answer_control(a);
+	if (gw_now_ns() >= a->resume_at_ns)
+		ask_to_run(a);
 	drain_queue(a);
 	if (!a->finished && gw_now_ns() >= gw_source_deadline(a->machine))
 		step(a, &tick);
@@ -1067,31 +1097,7 @@ static void turn(struct agent *a)
 	show_progress(a);
 }
 
-/* A move that ended in the instant in which the VM stood for its tracking: it is let run. */
-static void end_draining(struct agent *a)
-{
-	uint64_t until = gw_now_ns() + DRAIN_NS;
-	struct pollfd item = {.events = POLLIN};
-
-	while (a->draining && a->guest && gw_now_ns() < until) {
-		item.fd = gw_vm_fd(a->guest->vm);
-		(void)poll(&item, 1, gw_poll_ms(until, gw_now_ns()));
-		read_vm(a);
-	}
-	stop_tracking(a);
-}
-
 /* --- setting up ---------------------------------------------------------------------------- */
-
-/* By whatever name, pid or journal the VM was found: one migration of it at a time. */
-static int hold_memory(const struct agent *a, const char *name, struct gw_error *error)
-{
-	if (flock(a->ram.fd, LOCK_EX | LOCK_NB))
-		return gw_fail(error, EBUSY,
-		               "another migration of %s is under way: `godwit status` shows it",
-		               name);
-	return 0;
-}
 
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
@@ -1120,7 +1126,7 @@ static void give_back(struct agent *a)
 	hang_up(a);
 	if (a->shaped)
 		gw_shaping_remove(&a->shaping);
-	close_state(a);
+	gw_cleanup_close(&a->state_fd);
 	gw_control_close(a->control);
 	gw_journal_close(&a->journal);
 	gw_ram_close(&a->ram);
@@ -1142,6 +1148,8 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .order = o->order,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
+	        .hot = a->hot,
+	        .hot_count = a->hot_count,
 	        .vcpus = a->journal.vcpus,
 	        .ram_pages = a->ram.pages,
 	        .limit_bytes_per_s = o->bandwidth_bytes_per_s,
@@ -1151,7 +1159,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .state_bytes = STATE_BYTES_GUESS,
 	        .verify = o->verify,
 	        .paused = a->journal.paused,
-	        .other_address = o->other_address,
+	        .destination = a->journal.host,
 	};
 	if (guest && guest->spec) {
 		config->spec = (const uint8_t *)guest->spec;
@@ -1187,7 +1195,6 @@ static void run(struct agent *a, struct gw_event *first)
 			a->result->latency_ns = gw_net_rtt_ns(gw_mailbox_fd(a->link.control)) / 2;
 		turn(a);
 	}
-	end_draining(a);
 	a->result->metrics = *gw_source_metrics(a->machine);
 	a->result->metrics.bytes_on_link = gw_link_bytes(&a->link); /* with the last word */
 }
@@ -1199,6 +1206,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(result, 0, sizeof(*result));
 	a->options = options;
 	a->result = result;
+	a->resume_at_ns = UINT64_MAX;
 	a->state_fd = -1;
 	a->journal.fd = -1;
 	a->ram.fd = -1;
@@ -1208,21 +1216,13 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 static int open_journal(struct agent *a, struct gw_error *error)
 {
 	struct gw_journal *j = &a->journal;
-	const struct gw_vm *vm = a->guest->vm;
 	int err = gw_id_random(&j->id, error);
 
 	if (err)
 		return err;
 	j->side = GW_SIDE_SOURCE;
-	(void)snprintf(j->name, sizeof(j->name), "%s", vm->name);
+	gw_agent_note_guest(j, a->guest);
 	(void)snprintf(j->peer, sizeof(j->peer), "%s", a->options->to);
-	(void)snprintf(j->ram, sizeof(j->ram), "%s", vm->ram_path);
-	(void)snprintf(j->kind, sizeof(j->kind), "%s", a->guest->kind);
-	(void)snprintf(j->control, sizeof(j->control), "%s", a->guest->control);
-	j->pid = vm->pid;
-	j->ram_bytes = vm->ram_bytes;
-	j->vcpus = vm->vcpus;
-	j->paused = vm->paused;
 	err = gw_journal_create(j, a->options->dir, error);
 	return err ? err : gw_journal_write(j, GW_REC_LEAVING, false, error);
 }
@@ -1238,11 +1238,13 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 	a.guest = guest;
 	err = gw_ram_open(&a.ram, guest->vm->ram_path, guest->vm->pid, error);
 	if (!err)
-		err = hold_memory(&a, guest->vm->name, error);
+		err = gw_ram_hold(&a.ram, guest->vm->name, error);
 	if (!err)
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
+	if (!err && options->policy.kind->pulls)
+		a.hot_count = gw_guest_hot_pages(guest, a.hot, GW_FRAME_RUNS_MAX);
 	if (!err)
 		err = open_journal(&a, error);
 	if (!err) {
@@ -1308,11 +1310,14 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 		return finish_release(&a);
 	}
 	if (!gw_guest_reopen(&guest, journal->kind, journal->name, journal->control, journal->pid,
-	                     journal->ram, journal->paused, error))
+	                     journal->ram, journal->paused, error)) {
 		a.guest = &guest;
+		a.runs = guest.runs;
+		gw_attach_tidy(guest.vm->pid);
+	}
 	err = gw_ram_open(&a.ram, journal->ram, 0, error);
 	if (!err)
-		err = hold_memory(&a, journal->name, error);
+		err = gw_ram_hold(&a.ram, journal->name, error);
 	if (!err)
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err) {

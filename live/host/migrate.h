@@ -15,7 +15,6 @@
 struct gw_migrate_options {
 	const char *dir;
 	const char *to;      /* HOST[:PORT] */
-	bool other_address;  /* recover: `to` is not what the journal says */
 	const char *tracker; /* "pagemap", "digest"; NULL: the best that works */
 	struct gw_policy policy;
 	struct gw_order order;

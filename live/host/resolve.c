@@ -86,8 +86,20 @@ bool gw_question_holds_name(const struct gw_question *q)
 	return q->journal.record != GW_REC_WHOLE;
 }
 
+/* Whoever has the memory mapped is this VM, however deaf; a reused pid has not. */
+static bool runs_on(const struct gw_journal *j, pid_t pid)
+{
+	struct gw_ram ram;
+
+	if (gw_ram_open(&ram, j->ram, pid, NULL))
+		return false;
+	gw_ram_close(&ram);
+	return true;
+}
+
 struct first {
 	struct gw_question *question;
+	pid_t pid; /* 0: any */
 	bool any;
 };
 
@@ -95,6 +107,8 @@ static int keep(const struct gw_question *q, void *arg)
 {
 	struct first *first = arg;
 
+	if (first->pid && !runs_on(&q->journal, first->pid))
+		return 0;
 	*first->question = *q;
 	first->any = true;
 	return gw_question_holds_name(q);
@@ -106,6 +120,40 @@ bool gw_question_find(const char *dir, const char *name, struct gw_question *que
 
 	(void)gw_questions_each(dir, name, keep, &first);
 	return first.any;
+}
+
+bool gw_question_find_process(const char *dir, pid_t pid, struct gw_question *question)
+{
+	struct first first = {.question = question, .pid = pid};
+
+	(void)gw_questions_each(dir, NULL, keep, &first);
+	return first.any;
+}
+
+static int is_open(const struct gw_question *question, struct gw_error *error)
+{
+	const char *name = question->journal.name;
+
+	if (question->agent)
+		return gw_fail(error, EBUSY,
+		               "another migration of %s is under way: `godwit status %s` shows how "
+		               "far it is",
+		               name, name);
+	return gw_fail(error, EBUSY,
+	               "an earlier migration of %s is not finished: `godwit recover %s` first",
+	               name, name);
+}
+
+int gw_question_none(const char *dir, const char *name, pid_t pid, struct gw_error *error)
+{
+	struct gw_question question;
+
+	if (pid && gw_question_find_process(dir, pid, &question) &&
+	    gw_question_holds_name(&question))
+		return is_open(&question, error);
+	if (gw_question_find(dir, name, &question) && gw_question_holds_name(&question))
+		return is_open(&question, error);
+	return 0;
 }
 
 const char *gw_question_owner(const struct gw_question *q)
@@ -300,12 +348,7 @@ static void sweep(const struct gw_journal *j)
 
 static bool is_alive(const struct gw_journal *j)
 {
-	struct gw_ram ram;
-
-	if (gw_ram_open(&ram, j->ram, j->pid, NULL))
-		return false;
-	gw_ram_close(&ram);
-	return true;
+	return runs_on(j, j->pid);
 }
 
 static int drop(const struct gw_journal *j, struct gw_error *error)
@@ -318,7 +361,6 @@ static int drop(const struct gw_journal *j, struct gw_error *error)
 		gw_guest_remove(&guest);
 		return 0;
 	}
-	/* Whoever has the memory mapped is this VM, however deaf; a reused pid has not. */
 	if (is_alive(j))
 		return gw_fail(error, EBUSY,
 		               "the hypervisor of %s (pid %d) does not answer (%.150s): end it and "

@@ -118,7 +118,7 @@ static _Noreturn void run_session(struct server *server, const struct gw_id *id,
 	                                     .trace = server->options->trace};
 	struct gw_journal journal;
 	struct gw_error error = {{0}};
-	int i, err;
+	int i, err, identified = 0;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != server->pid)
@@ -132,7 +132,12 @@ static _Noreturn void run_session(struct server *server, const struct gw_id *id,
 		if (server->sessions[i].pid)
 			close(server->sessions[i].router);
 	err = open_journal(&journal, options.host.dir, id, &error);
-	if (!err)
+	/* Looked up after the journal: where the one was lost meanwhile, so is the other. */
+	if (!err || err == -ENOENT)
+		identified = gw_host_identity(&options.identity, options.host.dir, &error);
+	if (identified)
+		err = identified;
+	else if (!err)
 		err = gw_session_recover(&options, &journal, &error);
 	else if (err == -ENOENT) /* any other failure is no proof that it never ran here */
 		err = gw_session_run(&options, &error);
@@ -398,11 +403,17 @@ static bool turn(struct server *server)
 int gw_serve(const struct gw_serve_options *options, struct gw_error *error)
 {
 	struct server *server = calloc(1, sizeof(*server));
+	struct gw_id identity; /* made now, while somebody looks */
 	char address[128];
 	int i;
 
 	if (!server)
 		return gw_fail(error, ENOMEM, "no memory for the agent");
+	i = gw_host_identity(&identity, options->host.dir, error);
+	if (i) {
+		free(server);
+		return i;
+	}
 	server->options = options;
 	server->pid = getpid();
 	for (i = 0; i < PEERS_MAX; i++)

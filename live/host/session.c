@@ -14,14 +14,14 @@
 #include "live/host/session.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
-#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "core/migration/destination.h"
+#include "live/host/agent.h"
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
@@ -29,17 +29,11 @@
 #include "live/memory/faults.h"
 #include "live/memory/ram.h"
 
-#define QUEUE          32
 #define STATE_CHUNK    65536
 #define FIRST_LINK_MS  10000
 #define FRAMES_A_TURN  8
 #define VCPUS_MAX      4096u
 #define STATE_HELD_MAX (256u << 20) /* bytes of device state that may wait for the last pages */
-
-struct pending {
-	enum gw_event_kind kind;
-	char text[GW_TRACE_BYTES];
-};
 
 struct bytes {
 	uint8_t *at;
@@ -63,8 +57,7 @@ struct session {
 	struct gw_destination *machine;
 	uint64_t machine_pages; /* that it has room for */
 	struct gw_actions actions;
-	struct pending queue[QUEUE];
-	size_t queued, taken;
+	struct gw_answers answers;
 	bool finished;
 
 	struct gw_link link;
@@ -76,6 +69,7 @@ struct session {
 	int state_fd;
 	bool run_asked;
 	bool may_load; /* the stream may flow into the hypervisor */
+	bool state_ended;
 	struct bytes state;
 	uint8_t *buffer; /* STATE_CHUNK */
 
@@ -86,13 +80,12 @@ struct session {
 
 static void queue(struct session *s, enum gw_event_kind kind, const char *text)
 {
-	struct pending *p = &s->queue[s->queued % QUEUE];
+	gw_answers_put(&s->answers, kind, text);
+}
 
-	if (s->queued - s->taken >= QUEUE)
-		return;
-	p->kind = kind;
-	(void)snprintf(p->text, sizeof(p->text), "%s", text ? text : "");
-	s->queued++;
+static void lost(struct session *s, const char *why)
+{
+	gw_answers_put_lost(&s->answers, why);
 }
 
 static void carry_out(struct session *s);
@@ -107,29 +100,19 @@ static void step(struct session *s, struct gw_event *event)
 
 static void drain_queue(struct session *s)
 {
-	while (s->taken < s->queued && !s->finished) {
-		struct pending p = s->queue[s->taken++ % QUEUE];
-		struct gw_event event = {.kind = p.kind};
+	struct gw_answer answer;
 
-		if (p.kind == GW_EV_COMPARED)
+	while (!s->finished && gw_answers_take(&s->answers, &answer)) {
+		struct gw_event event = {.kind = answer.kind};
+
+		if (answer.kind == GW_EV_COMPARED)
 			event = s->compared;
-		else if (p.kind == GW_EV_SURVEYED)
+		else if (answer.kind == GW_EV_SURVEYED)
 			event.set = &s->pages;
 		else
-			event.text = p.text;
+			event.text = answer.text;
 		step(s, &event);
 	}
-}
-
-/* Once is enough, however many messages of a step met the broken link: the queue is short. */
-static void lost(struct session *s, const char *why)
-{
-	size_t i;
-
-	for (i = s->taken; i < s->queued; i++)
-		if (s->queue[i % QUEUE].kind == GW_EV_LINK_LOST)
-			return;
-	queue(s, GW_EV_LINK_LOST, why);
 }
 
 /* --- the VM and its memory ------------------------------------------------------------------ */
@@ -148,29 +131,18 @@ static int take_memory(struct session *s, struct gw_error *error)
 static int write_reserved(struct session *s, struct gw_error *error)
 {
 	struct gw_journal *j = &s->journal;
-	const struct gw_vm *vm = s->guest.vm;
 
 	j->id = s->options->id;
 	j->side = GW_SIDE_DESTINATION;
-	(void)snprintf(j->name, sizeof(j->name), "%s", vm->name);
-	(void)snprintf(j->ram, sizeof(j->ram), "%s", vm->ram_path);
-	(void)snprintf(j->kind, sizeof(j->kind), "%s", s->guest.kind);
-	(void)snprintf(j->control, sizeof(j->control), "%s", s->guest.control);
-	j->pid = vm->pid;
-	j->ram_bytes = vm->ram_bytes;
-	j->vcpus = vm->vcpus;
-	j->paused = vm->paused;
+	gw_agent_note_guest(j, &s->guest);
 	return gw_journal_create(j, s->options->host.dir, error);
 }
 
 static int open_state(struct session *s, struct gw_error *error)
 {
-	int pair[2];
+	int the_vms, err = gw_agent_open_state(&s->state_fd, &the_vms, error);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return gw_fail(error, errno, "no socket for the device state");
-	s->state_fd = pair[0];
-	return gw_vm_load(s->guest.vm, pair[1], error);
+	return err ? err : gw_vm_load(s->guest.vm, the_vms, error);
 }
 
 static int reserve(struct session *s, const struct gw_message *m, struct gw_error *error)
@@ -223,16 +195,9 @@ static void act_reserve(struct session *s, const struct gw_action *action)
 		queue(s, GW_EV_RESERVED, NULL);
 }
 
-static void close_state(struct session *s)
-{
-	if (s->state_fd >= 0)
-		close(s->state_fd);
-	s->state_fd = -1;
-}
-
 static void act_destroy(struct session *s)
 {
-	close_state(s);
+	gw_cleanup_close(&s->state_fd);
 	if (s->has_faults)
 		gw_faults_close(&s->faults);
 	s->has_faults = false;
@@ -284,7 +249,7 @@ static void act_run(struct session *s)
 {
 	struct gw_error error;
 
-	close_state(s);
+	gw_cleanup_close(&s->state_fd);
 	s->bulk.staged = s->urgent.staged = true;
 	if (!s->has_guest)
 		queue(s, GW_EV_RUN_REFUSED, "the hypervisor is gone");
@@ -309,12 +274,11 @@ static void act_disarm(struct session *s)
 static void act_survey(struct session *s)
 {
 	struct gw_error error;
+	int err;
 
 	gw_set_clear(&s->pages);
-	if (gw_ram_populated(&s->ram, &s->pages, &error))
-		queue(s, GW_EV_FAILED, error.text);
-	else
-		queue(s, GW_EV_SURVEYED, NULL);
+	err = gw_ram_populated(&s->ram, &s->pages, &error);
+	gw_answers_put_result(&s->answers, GW_EV_SURVEYED, err, &error);
 }
 
 static void act_zero(struct session *s, uint64_t page)
@@ -373,6 +337,9 @@ static void flush_state(struct session *s)
 	}
 	if (s->state.taken == s->state.count)
 		s->state.taken = s->state.count = 0;
+	/* One that is cut short is refused by who loads it, not waited for. */
+	if (s->may_load && s->state_ended && !s->state.count && s->state_fd >= 0)
+		(void)shutdown(s->state_fd, SHUT_WR);
 }
 
 static void keep_state(struct session *s, const uint8_t *from, size_t count)
@@ -404,7 +371,7 @@ static void read_state(struct session *s)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		close_state(s);
+		gw_cleanup_close(&s->state_fd);
 		return;
 	}
 	message.state.bytes = s->buffer;
@@ -592,21 +559,10 @@ static int start_receiving(struct session *s)
 	return 0;
 }
 
-/* Only an end has last words: faults wait here, and a lost link's peer may be dead. */
-static bool ends(const struct gw_actions *actions)
-{
-	size_t i;
-
-	for (i = 0; i < actions->count; i++)
-		if (actions->at[i].kind == GW_ACT_FINISH)
-			return true;
-	return false;
-}
-
 static void hang_up(struct session *s)
 {
 	stop_receiving(s);
-	gw_link_close(&s->link, ends(&s->actions));
+	gw_link_close(&s->link, gw_actions_end(&s->actions));
 }
 
 int gw_session_send_link(int router, const int fds[3])
@@ -684,10 +640,14 @@ static void read_control(struct session *s)
 	while (s->link.up && (got = gw_mailbox_next(s->link.control, &message, &error)) == 1) {
 		struct gw_event event = {.kind = GW_EV_MESSAGE, .message = &message};
 
-		if (message.kind == GW_MSG_STATE)
+		if (message.kind == GW_MSG_STATE) {
 			keep_state(s, message.state.bytes, message.state.count);
-		else if (message.kind != GW_MSG_STATE_END)
+		} else if (message.kind == GW_MSG_STATE_END) {
+			s->state_ended = true;
+			flush_state(s);
+		} else {
 			step(s, &event);
+		}
 		drain_queue(s);
 		if (s->finished || !s->link.up)
 			return;
@@ -698,28 +658,6 @@ static void read_control(struct session *s)
 
 /* --- actions -------------------------------------------------------------------------------- */
 
-static void send_message(struct session *s, const struct gw_message *message)
-{
-	struct gw_mailbox *box = message->kind == GW_MSG_FAULT ? s->link.urgent : s->link.control;
-	int err = s->link.up ? gw_mailbox_send(box, message) : 0;
-
-	if (err)
-		lost(s, strerror(-err));
-}
-
-static void send_map(struct session *s, const struct gw_set *set)
-{
-	struct gw_run *runs = malloc(GW_MAP_RUNS_MAX * sizeof(*runs));
-	struct gw_message message;
-	uint64_t cursor = 0;
-
-	while (runs && gw_map_message(set, &cursor, runs, &message))
-		send_message(s, &message);
-	if (!runs)
-		lost(s, "no memory for the map of pages");
-	free(runs);
-}
-
 static void write_journal(struct session *s, const struct gw_action *action)
 {
 	struct gw_error error;
@@ -729,7 +667,7 @@ static void write_journal(struct session *s, const struct gw_action *action)
 		return;
 	}
 	if (gw_journal_write(&s->journal, action->journal.record, action->journal.durable, &error))
-		queue(s, GW_EV_FAILED, error.text);
+		queue(s, GW_EV_UNWRITTEN, error.text);
 	else
 		queue(s, GW_EV_JOURNALED, NULL);
 }
@@ -741,8 +679,8 @@ static void act(struct session *s, const struct gw_action *action)
 		if (s->options->trace)
 			(void)fprintf(s->options->trace, "%s\n", action->text);
 		break;
-	case GW_ACT_SEND: send_message(s, &action->message); break;
-	case GW_ACT_MAP: send_map(s, action->set); break;
+	case GW_ACT_SEND: gw_agent_send(&s->link, &action->message, &s->answers); break;
+	case GW_ACT_MAP: gw_agent_send_map(&s->link, action->set, &s->answers); break;
 	case GW_ACT_JOURNAL: write_journal(s, action); break;
 	case GW_ACT_SURVEY: act_survey(s); break;
 	case GW_ACT_HANG_UP: hang_up(s); break;
@@ -775,27 +713,21 @@ static void carry_out(struct session *s)
 
 enum { P_ROUTER, P_CONTROL, P_URGENT, P_BULK, P_FAULTS, P_VM, P_STATE, P_ASK, P_COUNT };
 
-static void watch(struct pollfd *item, int fd, bool in, bool out)
-{
-	item->fd = in || out ? fd : -1;
-	item->events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
-	item->revents = 0;
-}
-
 static void prepare_poll(struct session *s, struct pollfd *items)
 {
 	bool flows = s->receiving;
 
-	watch(&items[P_ROUTER], s->options->router, !s->orphan, false);
-	watch(&items[P_CONTROL], s->link.up ? gw_mailbox_fd(s->link.control) : -1, true,
-	      s->link.up && gw_mailbox_wants_to_write(s->link.control));
-	watch(&items[P_URGENT], flows ? gw_mailbox_fd(s->link.urgent) : -1, true,
-	      flows && gw_mailbox_wants_to_write(s->link.urgent));
-	watch(&items[P_BULK], flows ? s->link.bulk : -1, true, false);
-	watch(&items[P_FAULTS], s->has_faults ? s->faults.fd : -1, true, false);
-	watch(&items[P_VM], s->has_guest ? gw_vm_fd(s->guest.vm) : -1, !s->vm_cut, false);
-	watch(&items[P_STATE], s->state_fd, true, s->may_load && s->state.taken < s->state.count);
-	watch(&items[P_ASK], s->control ? gw_control_fd(s->control) : -1, true, false);
+	gw_agent_watch(&items[P_ROUTER], s->options->router, !s->orphan, false);
+	gw_agent_watch(&items[P_CONTROL], s->link.up ? gw_mailbox_fd(s->link.control) : -1, true,
+	               s->link.up && gw_mailbox_wants_to_write(s->link.control));
+	gw_agent_watch(&items[P_URGENT], flows ? gw_mailbox_fd(s->link.urgent) : -1, true,
+	               flows && gw_mailbox_wants_to_write(s->link.urgent));
+	gw_agent_watch(&items[P_BULK], flows ? s->link.bulk : -1, true, false);
+	gw_agent_watch(&items[P_FAULTS], s->has_faults ? s->faults.fd : -1, true, false);
+	gw_agent_watch(&items[P_VM], s->has_guest ? gw_vm_fd(s->guest.vm) : -1, !s->vm_cut, false);
+	gw_agent_watch(&items[P_STATE], s->state_fd, true,
+	               s->may_load && s->state.taken < s->state.count);
+	gw_agent_watch(&items[P_ASK], s->control ? gw_control_fd(s->control) : -1, true, false);
 }
 
 static void answer_control(struct session *s)
@@ -897,6 +829,7 @@ static int make_machine(struct session *s, uint64_t pages, uint32_t vcpus, struc
 	const char *why = gw_probe_lacks(s->options->probe, "faults");
 	struct gw_destination_config config = {
 	        .id = s->options->id,
+	        .host = s->options->identity,
 	        .ram_pages = pages,
 	        .vcpus = vcpus,
 	        .serves_faults = why == NULL,
@@ -915,7 +848,7 @@ static int make_machine(struct session *s, uint64_t pages, uint32_t vcpus, struc
 static void give_back(struct session *s)
 {
 	hang_up(s);
-	close_state(s);
+	gw_cleanup_close(&s->state_fd);
 	if (s->has_faults)
 		gw_faults_close(&s->faults);
 	if (s->has_guest)

@@ -16,8 +16,9 @@ struct gw_session_options {
 	struct gw_host_settings host;
 	const struct gw_probe *probe; /* what this host can do */
 	struct gw_id id;
-	int router;  /* brings triples of connections (gw_session_send_link) */
-	FILE *trace; /* NULL: none */
+	struct gw_id identity; /* of this host */
+	int router;            /* brings triples of connections (gw_session_send_link) */
+	FILE *trace;           /* NULL: none */
 };
 
 /* Hands control, bulk and urgent to the session behind `router`. */

@@ -3,22 +3,34 @@
 
 #define FIRST_GAIN    105 /* per cent of the link: the first offer of more */
 #define LAST_GAIN     200
-#define DRAIN_GAIN    50  /* while the queue that was caused empties */
-#define DRAIN_WINDOWS 100 /* at most so long */
-#define START_WINDOWS 20  /* unpaced at most so long, while TCP finds the rate by itself */
-#define SHORT_WINDOWS 3   /* so many in a row, and the link has become slower */
-#define SHORT_OF      90  /* per cent of what was offered */
-#define FLOOR         50  /* per cent of the most that was believed: no step falls below */
-#define FORGET        75  /* per cent of it that are left when the link has fallen short */
+#define DRAIN_GAIN    50                    /* while the queue that was caused empties */
+#define DRAIN_NS      UINT64_C(10000000000) /* at most so long */
+#define START_WINDOWS 20 /* unpaced at most so long, while TCP finds the rate by itself */
+#define LUMPS         80 /* per cent: acknowledgements are for 64 KiB at a time */
+#define SHORT_WINDOWS 3  /* so many in a row, and the link has become slower */
+#define SHORT_OF      90 /* per cent of what was offered */
+#define FLOOR         50 /* per cent of the most that was believed: no step falls below */
+#define FORGET        75 /* per cent of it that are left when the link has fallen short */
+#define ROUND_TRIPS   4  /* in a short window: TCP doubles what is in flight in one */
+#define SHORTEST_NS   UINT64_C(10000000)
 
 static uint64_t percent(uint64_t of, uint64_t share)
 {
 	return of / 100 * share + of % 100 * share / 100;
 }
 
-void gw_pacer_init(struct gw_pacer *pacer, uint64_t limit_bytes_per_s)
+static uint64_t between(uint64_t least, uint64_t value, uint64_t most)
 {
-	*pacer = (struct gw_pacer){.gain = GW_PACER_SHARE, .next_gain = FIRST_GAIN};
+	return value < least ? least : value > most ? most : value;
+}
+
+void gw_pacer_init(struct gw_pacer *pacer, uint64_t limit_bytes_per_s, uint64_t rtt_ns)
+{
+	*pacer = (struct gw_pacer){.share = GW_PACER_SHARE,
+	                           .gain = GW_PACER_SHARE,
+	                           .next_gain = FIRST_GAIN,
+	                           .probe_every = GW_PACER_PROBE_EVERY};
+	pacer->short_ns = between(SHORTEST_NS, ROUND_TRIPS * rtt_ns, GW_PACER_WINDOW_NS);
 	gw_pacer_limit(pacer, limit_bytes_per_s);
 }
 
@@ -56,32 +68,72 @@ void gw_pacer_learned(struct gw_pacer *pacer, uint64_t link_bytes_per_s)
 	set_rate(pacer);
 }
 
-/* Before the link is known: wait until TCP no longer gains a tenth a window. */
-static void start(struct gw_pacer *pacer, uint64_t measured)
+void gw_pacer_shaped(struct gw_pacer *pacer)
 {
-	bool grows = measured > percent(pacer->best_bytes_per_s, 110);
+	if (pacer->gain == pacer->share)
+		pacer->gain = 100;
+	pacer->share = 100;
+	set_rate(pacer);
+}
 
-	if (measured > pacer->best_bytes_per_s)
-		pacer->best_bytes_per_s = measured;
-	if (grows && ++pacer->windows < START_WINDOWS)
-		return;
-	believe(pacer, pacer->best_bytes_per_s);
-	/* Where the user's limit was reached, the link carries more: all of the limit is used. */
-	if (pacer->limit_bytes_per_s &&
-	    pacer->best_bytes_per_s >= percent(pacer->limit_bytes_per_s, 97))
-		believe(pacer, percent(pacer->limit_bytes_per_s, 106));
-	pacer->best_bytes_per_s = 0;
+static void begin_drain(struct gw_pacer *pacer)
+{
 	pacer->windows = 0;
 	pacer->gain = DRAIN_GAIN;
+}
+
+/* The middle one of three windows; 0 if they differ by more than acknowledgements come in lumps. */
+static uint64_t level(const uint64_t of[GW_PACER_LEVEL])
+{
+	uint64_t least = of[0] < of[1] ? of[0] : of[1], most = of[0] < of[1] ? of[1] : of[0];
+	uint64_t middle = between(least, of[2], most);
+
+	least = of[2] < least ? of[2] : least;
+	most = of[2] > most ? of[2] : most;
+	return least < percent(most, LUMPS) ? 0 : middle;
+}
+
+/*
+ * Before the link is known: wait until TCP no longer gains a tenth a window, and windows are alike:
+ * in the first ones a token bucket is still full, in others somebody had no processor.
+ */
+static uint64_t find(struct gw_pacer *pacer, uint64_t measured)
+{
+	uint64_t best = pacer->best_bytes_per_s, link;
+
+	if (measured > best)
+		pacer->best_bytes_per_s = measured;
+	if (measured > percent(best, 110))
+		pacer->levels = 0;
+	else
+		pacer->level[pacer->levels++ % GW_PACER_LEVEL] = measured;
+	link = pacer->levels < GW_PACER_LEVEL ? 0 : level(pacer->level);
+	if (!link && ++pacer->windows >= START_WINDOWS)
+		link = pacer->best_bytes_per_s;
+	return link;
+}
+
+static void start(struct gw_pacer *pacer, uint64_t measured)
+{
+	uint64_t link = find(pacer, measured);
+
+	if (!link)
+		return;
+	believe(pacer, link);
+	/* Where the user's limit was reached, the link carries more: all of the limit is used. */
+	if (pacer->limit_bytes_per_s && link >= percent(pacer->limit_bytes_per_s, 97))
+		believe(pacer, percent(pacer->limit_bytes_per_s, 106));
+	pacer->best_bytes_per_s = 0;
+	begin_drain(pacer);
 }
 
 /* As long as more is acknowledged than is offered, a queue is emptying. */
 static void drain(struct gw_pacer *pacer, uint64_t measured)
 {
-	if (measured > percent(pacer->link_bytes_per_s, DRAIN_GAIN + 25) &&
-	    ++pacer->windows < DRAIN_WINDOWS)
+	if (measured > percent(pacer->link_bytes_per_s, DRAIN_GAIN + 35) &&
+	    ++pacer->windows * pacer->short_ns < DRAIN_NS)
 		return;
-	pacer->gain = GW_PACER_SHARE;
+	pacer->gain = pacer->share;
 	pacer->windows = 0;
 }
 
@@ -92,21 +144,24 @@ static void judge_offer(struct gw_pacer *pacer, uint64_t measured)
 	bool was_more =
 	        pacer->rate_bytes_per_s >= link; /* unless the user's limit was in the way */
 
-	pacer->gain = GW_PACER_SHARE;
-	pacer->windows = 0;
 	if (measured <= percent(link, 102)) {
 		pacer->next_gain = FIRST_GAIN;
+		if (pacer->probe_every < GW_PACER_PROBE_SELDOM)
+			pacer->probe_every *= 2;
 		/* What it carried of more than it can is what it can; one bad window says little.
 		 */
 		if (measured < link && was_more)
 			believe(pacer, measured > least ? measured : least);
+		begin_drain(pacer);
 		return;
 	}
 	believe(pacer, measured);
+	pacer->gain = pacer->share;
 	pacer->next_gain = 100 + (pacer->next_gain - 100) * 2;
 	if (pacer->next_gain > LAST_GAIN)
 		pacer->next_gain = LAST_GAIN;
 	/* After a window to drain what the offer may have queued, the next one. */
+	pacer->probe_every = GW_PACER_PROBE_EVERY;
 	pacer->windows = GW_PACER_PROBE_EVERY - 1;
 }
 
@@ -128,8 +183,8 @@ static bool fell_short(struct gw_pacer *pacer, uint64_t measured)
 	pacer->short_windows = 0;
 	pacer->best_bytes_per_s = 0;
 	pacer->next_gain = FIRST_GAIN;
-	pacer->windows = 0;
-	pacer->gain = DRAIN_GAIN;
+	pacer->probe_every = GW_PACER_PROBE_EVERY;
+	begin_drain(pacer);
 	return true;
 }
 
@@ -139,12 +194,20 @@ static void judge(struct gw_pacer *pacer, uint64_t measured)
 		start(pacer, measured);
 	} else if (pacer->gain == DRAIN_GAIN) {
 		drain(pacer, measured);
-	} else if (pacer->gain > GW_PACER_SHARE) {
+	} else if (pacer->gain > pacer->share) {
 		judge_offer(pacer, measured);
-	} else if (!fell_short(pacer, measured) && ++pacer->windows >= GW_PACER_PROBE_EVERY) {
+	} else if (!fell_short(pacer, measured) && ++pacer->windows >= pacer->probe_every) {
 		pacer->gain = pacer->next_gain;
 	}
 	set_rate(pacer);
+}
+
+/* Where a queue stands, or is being caused, what is to be seen is seen soon. */
+static uint64_t window_ns(const struct gw_pacer *pacer)
+{
+	bool queued = !pacer->link_bytes_per_s || pacer->gain == DRAIN_GAIN;
+
+	return queued ? pacer->short_ns : GW_PACER_WINDOW_NS;
 }
 
 uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, uint64_t acked_bytes, bool busy)
@@ -153,7 +216,7 @@ uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, uint64_t acked
 	uint64_t acked = acked_bytes - pacer->window_acked_bytes;
 
 	pacer->busy &= busy;
-	if (pacer->started && took_ns < GW_PACER_WINDOW_NS)
+	if (pacer->started && took_ns < window_ns(pacer))
 		return pacer->rate_bytes_per_s;
 	if (pacer->started && pacer->busy)
 		judge(pacer, (uint64_t)((double)acked * 1e9 / (double)took_ns));

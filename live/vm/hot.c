@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pages that a destination's QEMU reads while it loads device state: virtio rings. */
+/* The pages that a destination's QEMU reads while it loads device state: virtio rings, a ROM. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +8,9 @@
 #define ASK_MS   2000
 #define QUEUES   64 /* of one device that are looked at */
 #define FOUR_GIB (1ull << 32)
+/* kvmvapic goes through its option ROM after loading: these, as seen with QEMU 7.2. */
+#define ROM_FIRST 0xc0
+#define ROM_PAGES 4
 
 /* Where the PC machines put the hole below 4 GiB. */
 static uint64_t low_memory(const struct gw_vm *vm, bool q35)
@@ -65,8 +68,8 @@ static int by_page(const void *a, const void *b)
 unsigned gw_qemu_hot_pages(struct gw_vm *vm, struct gw_run *runs, unsigned max)
 {
 	json_t *devices, *device, *type = NULL;
+	uint64_t low, pages = vm->ram_bytes / GW_PAGE_BYTES;
 	unsigned count = 0;
-	uint64_t low;
 	size_t i;
 
 	if (gw_qmp_call(gw_qemu_qmp(vm), "x-query-virtio", NULL, ASK_MS, &devices, NULL) < 0)
@@ -84,6 +87,8 @@ unsigned gw_qemu_hot_pages(struct gw_vm *vm, struct gw_run *runs, unsigned max)
 			count = add_device(vm, low, path, runs, count, max);
 	}
 	json_decref(devices);
+	for (i = 0; i < ROM_PAGES && count < max && ROM_FIRST + i < pages; i++)
+		runs[count++] = (struct gw_run){.first = ROM_FIRST + i, .count = 1};
 	qsort(runs, count, sizeof(*runs), by_page);
 	return count;
 }

@@ -103,6 +103,7 @@ static void take_line(struct native *native, const char *line)
 	        {"saved", GW_VM_SAVED},     {"loaded", GW_VM_LOADED},
 	        {"refused", GW_VM_REFUSED}, {"shutdown", GW_VM_SHUTDOWN},
 	        {"reset", GW_VM_RESET},     {"panicked", GW_VM_PANICKED},
+	        {"resumed", GW_VM_RUNNING},
 	};
 
 	if (ends_save(native, line))
@@ -411,7 +412,7 @@ int gw_native_command(struct gw_vm *vm, const char *request, char *answer, size_
                       struct gw_error *error)
 {
 	struct native *native = native_of(vm);
-	char line[INPUT_BYTES];
+	char line[INPUT_BYTES] = "";
 	const char *refused;
 	int result = send_request(native, request, -1, error);
 

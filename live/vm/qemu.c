@@ -260,8 +260,11 @@ static void on_death(struct qemu *q)
 	q->dead = true;
 	cut_stream(q);
 	gw_log_tail(q->log_path, last, sizeof(last));
-	/* A `cont` that was not answered may have been carried out: death alone says nothing. */
-	if (q->request != IDLE && q->request != LOADING && q->request != CONTINUING)
+	/*
+	 * A `cont` that was not answered may have been carried out, and what was saved may be the
+	 * whole state: death alone says nothing.
+	 */
+	if (q->request == STOPPING)
 		refused(q, "QEMU ended before it had answered.");
 	else if (q->request == LOADING)
 		refused(q, last[0] ? last : "QEMU ended while it loaded the device state.");

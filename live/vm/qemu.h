@@ -53,7 +53,7 @@ struct gw_qmp *gw_qemu_qmp(struct gw_vm *vm);
 /* Waits: QEMU's run state, such as "running", "paused", "postmigrate". */
 int gw_qemu_status(struct gw_vm *vm, char *status, size_t room, struct gw_error *error);
 /*
- * Waits. Source: pages of active virtio rings, which the destination's QEMU reads while it loads
+ * Waits. Source: what the destination's QEMU reads while it loads, active virtio rings above all
  * (runs of one page, ascending, at most `max`). A hint, for PC machines: 0 is a fine answer.
  */
 unsigned gw_qemu_hot_pages(struct gw_vm *vm, struct gw_run *runs, unsigned max);

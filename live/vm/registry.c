@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,6 +12,9 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+
+#define LOCK_LOOK_MS 20
+#define LOCK_LOOKS   250
 
 int gw_name_check(const char *name, struct gw_error *error)
 {
@@ -103,7 +107,8 @@ int gw_registry_ram_path(const char *name, char *path, size_t room, struct gw_er
 	return 0;
 }
 
-int gw_registry_lock(const char *name, int *fd, struct gw_error *error)
+/* -EAGAIN: somebody holds it, or removed it, with its VM, between our steps. */
+static int try_lock(const char *name, int *fd, struct gw_error *error)
 {
 	struct stat mine, there;
 	char path[300];
@@ -113,16 +118,31 @@ int gw_registry_lock(const char *name, int *fd, struct gw_error *error)
 	if (rc < 0)
 		return rc;
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0 && errno == ENOENT)
+		return -EAGAIN;
 	if (*fd < 0)
 		return gw_fail(error, errno, "Cannot open %s: %s.", path, strerror(errno));
-	/* The file may have been removed, with its VM, between open and flock. */
 	if (flock(*fd, LOCK_EX | LOCK_NB) == 0 && fstat(*fd, &mine) == 0 &&
 	    stat(path, &there) == 0 && mine.st_ino == there.st_ino)
 		return 0;
-	close(*fd);
-	*fd = -1;
+	gw_cleanup_close(fd);
+	return -EAGAIN;
+}
+
+/* An agent whose move has just ended still puts the VM in order, and lets go of it after that. */
+int gw_registry_lock(const char *name, int *fd, struct gw_error *error)
+{
+	int rc = try_lock(name, fd, error);
+
+	for (int looks = 0; rc == -EAGAIN && looks < LOCK_LOOKS; looks++) {
+		(void)poll(NULL, 0, LOCK_LOOK_MS);
+		rc = try_lock(name, fd, error);
+	}
+	if (rc != -EAGAIN)
+		return rc;
 	return gw_fail(error, EBUSY,
-	               "%s is being started or migrated by someone else: wait for it to end.",
+	               "%s is being started, migrated or recorded by someone else: wait for it to "
+	               "end.",
 	               name);
 }
 

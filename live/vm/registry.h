@@ -40,7 +40,10 @@ int gw_registry_path(const char *name, const char *file, char *path, size_t room
                      struct gw_error *error);
 /* A fresh name for a RAM file; the file is not made. */
 int gw_registry_ram_path(const char *name, char *path, size_t room, struct gw_error *error);
-/* Holds the VM for one migration (or one run); -EBUSY if someone does. Close the fd to let go. */
+/*
+ * Holds the VM for one migration, recording or run. Waits up to five seconds for another's end, then
+ * -EBUSY. Close the fd to let go; whoever removes the VM does so before.
+ */
 int gw_registry_lock(const char *name, int *fd, struct gw_error *error);
 
 /* Fills pid, start_time and boot_id. */

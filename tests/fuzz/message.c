@@ -98,7 +98,7 @@ static size_t fixed_body(unsigned kind)
 {
 	switch (kind) {
 	case GW_MSG_HELLO: return 32;
-	case GW_MSG_ACCEPT: return 4;
+	case GW_MSG_ACCEPT: return 20;
 	case GW_MSG_ROUND_ACK: return 16;
 	case GW_MSG_SWITCH: return 9;
 	case GW_MSG_ACTIVATED:
@@ -107,7 +107,7 @@ static size_t fixed_body(unsigned kind)
 	case GW_MSG_PONG: return 8;
 	case GW_MSG_DONE: return 48;
 	case GW_MSG_VERDICT: return 24;
-	case GW_MSG_STANDING: return 1;
+	case GW_MSG_STANDING: return 17;
 	default: return 0;
 	}
 }

@@ -55,7 +55,10 @@ static struct gw_message sample(enum gw_message_kind kind)
 		m.offer.spec = (const uint8_t *)"{}";
 		m.offer.spec_bytes = 2;
 		break;
-	case GW_MSG_ACCEPT: m.offer.flags = GW_OFFER_VERIFIES; break;
+	case GW_MSG_ACCEPT:
+		m.accept.flags = GW_OFFER_VERIFIES;
+		memcpy(m.accept.host.bytes, "fedcba9876543210", GW_ID_BYTES);
+		break;
 	case GW_MSG_REFUSE:
 	case GW_MSG_ABORT:
 	case GW_MSG_ABORTED: return gw_message_reason(kind, "too little memory there");
@@ -89,7 +92,10 @@ static struct gw_message sample(enum gw_message_kind kind)
 		m.done.placed_pages = UINT64_MAX;
 		break;
 	case GW_MSG_FAULT: m.fault.page = PAGES - 1; break;
-	case GW_MSG_STANDING: m.standing.standing = GW_STANDS_DOUBT; break;
+	case GW_MSG_STANDING:
+		m.standing.standing = GW_STANDS_DOUBT;
+		m.standing.host.bytes[GW_ID_BYTES - 1] = 1; /* zeros but for that */
+		break;
 	case GW_MSG_DIGESTS:
 		m.digests.first = PAGES - 3;
 		m.digests.count = 3;
@@ -228,7 +234,7 @@ static void the_bytes_are_those_of_the_header(void **state)
 	m = sample(GW_MSG_HELLO);
 	assert_int_equal(encode(&m), 40);
 	assert_memory_equal(wire,
-	                    "\x20\0\0\0\1\0\0\0godwit\r\n\1\0\0\0\3\0\0\0"
+	                    "\x20\0\0\0\1\0\0\0godwit\r\n\2\0\0\0\3\0\0\0"
 	                    "0123456789abcdef",
 	                    40);
 }
@@ -304,7 +310,7 @@ static void a_lying_length_is_refused_at_once(void **state)
 	static const uint32_t most[GW_MSG_KINDS] = {
 	        [GW_MSG_HELLO] = 32,
 	        [GW_MSG_OFFER] = GW_MESSAGE_BODY_MAX,
-	        [GW_MSG_ACCEPT] = 4,
+	        [GW_MSG_ACCEPT] = 20,
 	        [GW_MSG_REFUSE] = GW_REASON_MAX,
 	        [GW_MSG_ROUND_ACK] = 16,
 	        [GW_MSG_SWITCH] = 9,
@@ -315,17 +321,17 @@ static void a_lying_length_is_refused_at_once(void **state)
 	        [GW_MSG_ABORT] = GW_REASON_MAX,
 	        [GW_MSG_ABORTED] = GW_REASON_MAX,
 	        [GW_MSG_FAULT] = 8,
-	        [GW_MSG_STANDING] = 1,
+	        [GW_MSG_STANDING] = 17,
 	        [GW_MSG_DIGESTS] = 9 + GW_DIGESTS_MAX * 8,
 	        [GW_MSG_VERDICT] = 24,
 	        [GW_MSG_PING] = 8,
 	        [GW_MSG_PONG] = 8,
 	};
 	static const uint32_t least[GW_MSG_KINDS] = {
-	        [GW_MSG_HELLO] = 32,     [GW_MSG_OFFER] = 25,    [GW_MSG_ACCEPT] = 4,
+	        [GW_MSG_HELLO] = 32,     [GW_MSG_OFFER] = 25,    [GW_MSG_ACCEPT] = 20,
 	        [GW_MSG_ROUND_ACK] = 16, [GW_MSG_SWITCH] = 9,    [GW_MSG_MAP] = 1,
 	        [GW_MSG_STATE] = 1,      [GW_MSG_ACTIVATED] = 8, [GW_MSG_DONE] = 48,
-	        [GW_MSG_FAULT] = 8,      [GW_MSG_STANDING] = 1,  [GW_MSG_DIGESTS] = 9,
+	        [GW_MSG_FAULT] = 8,      [GW_MSG_STANDING] = 17, [GW_MSG_DIGESTS] = 9,
 	        [GW_MSG_VERDICT] = 24,   [GW_MSG_PING] = 8,      [GW_MSG_PONG] = 8,
 	};
 	EACH_KIND(kind)
@@ -400,6 +406,7 @@ static void numbers_out_of_range_are_refused(void **state)
 	        {GW_MSG_FAULT, 0, PAGES, 8},
 	        {GW_MSG_FAULT, 0, UINT64_MAX, 8},
 	        {GW_MSG_STANDING, 0, 0, 1},
+	        {GW_MSG_STANDING, 16, 0, 1}, /* nobody says so */
 	        {GW_MSG_STANDING, 0, GW_STANDS_DOUBT + 1, 1},
 	        {GW_MSG_DIGESTS, 0, 2, 1},
 	        {GW_MSG_DIGESTS, 1, PAGES - 2, 8},
@@ -593,7 +600,8 @@ static void the_caller_is_told_of_defects(void **state)
 	ASSERT_DEFECT(GW_MSG_OFFER, m.offer.name_bytes = 0);
 	ASSERT_DEFECT(GW_MSG_OFFER, m.offer.name = "a/b");
 	ASSERT_DEFECT(GW_MSG_OFFER, m.offer.name = "..."; m.offer.name_bytes = 2);
-	ASSERT_DEFECT(GW_MSG_ACCEPT, m.offer.flags = 8);
+	ASSERT_DEFECT(GW_MSG_ACCEPT, m.accept.flags = 8);
+	ASSERT_DEFECT(GW_MSG_ACCEPT, memset(&m.accept.host, 0, GW_ID_BYTES));
 	ASSERT_DEFECT(GW_MSG_ABORT, m.reason.bytes = GW_REASON_MAX + 1);
 	ASSERT_DEFECT(GW_MSG_SWITCH, m.switched.pulls = false);
 	ASSERT_DEFECT(GW_MSG_MAP, runs[0].count = 3); /* overlaps the next */
@@ -602,6 +610,7 @@ static void the_caller_is_told_of_defects(void **state)
 	ASSERT_DEFECT(GW_MSG_STATE, m.state.count = 0);
 	ASSERT_DEFECT(GW_MSG_STANDING, m.standing.standing = (enum gw_standing)0);
 	ASSERT_DEFECT(GW_MSG_STANDING, m.standing.standing = (enum gw_standing)6);
+	ASSERT_DEFECT(GW_MSG_STANDING, m.standing.host.bytes[GW_ID_BYTES - 1] = 0);
 	ASSERT_DEFECT(GW_MSG_DIGESTS, m.digests.first = UINT64_MAX);
 	ASSERT_DEFECT(GW_MSG_VERDICT, m.verdict.different = 11);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,13 +132,35 @@ static void demand(void **state)
 	with("demand", "idle", "300ms", 8);
 	assert_int_equal(gw_order_set(&order, "limit", "1s"), 0);
 	fault(3, 200000000);
-	assert_int_equal(order.kind->deadline(&order), 500000000);
+	assert_int_equal(gw_order_deadline(&order), 500000000);
 	assert_int_equal(take(499999999, 8, 8, NULL), 0);
 	assert_int_equal(take(500000000, 1, 1, NULL), 1);
 	fault(7, 900000000);
-	assert_int_equal(order.kind->deadline(&order), 1000000000);
+	assert_int_equal(gw_order_deadline(&order), 1000000000);
 	assert_int_equal(take(999999999, 8, 8, NULL), 0);
 	assert_int_equal(take(1000000000, 8, 8, NULL), 5);
+}
+
+static void settings(void **state)
+{
+	static const char *const bad[][3] = {
+	        {"linear", "restart", "yes"},
+	        {"bubble", "direction", ""},
+	        {"bubble", "pivots", "65"},
+	        {"demand", "idle", "1h"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		with(bad[i][0], NULL, NULL, 8);
+		assert_int_equal(gw_order_set(&order, bad[i][1], bad[i][2]), -EINVAL);
+		assert_int_equal(gw_order_set(&order, "speed", "1"), -ENOENT);
+	}
+	/* The last word counts. */
+	with("bubble", "direction", "forward", 8);
+	assert_int_equal(gw_order_set(&order, "direction", "both"), 0);
+	fault(2, 0);
+	EXPECT(1, 3, 0, 4);
 }
 
 static uint64_t roll(uint64_t *seed)
@@ -169,8 +192,8 @@ static void every_page_once(void **state)
 			if (gw_set_empty(&left))
 				break; /* the fault took the last */
 			if (!take(now, 1 + roll(&seed) % 8, 1 + roll(&seed) % 20, NULL)) {
-				assert_true(order.kind->deadline(&order) > now);
-				assert_true(order.kind->deadline(&order) != UINT64_MAX);
+				assert_true(gw_order_deadline(&order) > now);
+				assert_true(gw_order_deadline(&order) != UINT64_MAX);
 				now += 400000000;
 			}
 		}
@@ -180,9 +203,9 @@ static void every_page_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(linear),          cmocka_unit_test(bubble_one),
-	        cmocka_unit_test(bubble_two),      cmocka_unit_test(demand),
-	        cmocka_unit_test(every_page_once),
+	        cmocka_unit_test(linear),     cmocka_unit_test(bubble_one),
+	        cmocka_unit_test(bubble_two), cmocka_unit_test(demand),
+	        cmocka_unit_test(settings),   cmocka_unit_test(every_page_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

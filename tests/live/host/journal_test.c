@@ -201,6 +201,52 @@ static void one_agent_at_a_time(void **state)
 	gw_journal_close(&j);
 }
 
+static bool nobody(const struct gw_id *id)
+{
+	static const struct gw_id zeros;
+
+	return gw_id_same(id, &zeros);
+}
+
+static void whom_a_vm_went_to_is_known_again(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_id host = {"fedcba987654321"};
+	struct gw_journal j;
+
+	record(f, GW_REC_RESERVED);
+	assert_true(nobody(&f->journal.host));
+	assert_int_equal(gw_journal_note_host(&f->journal, &host, NULL), 0);
+	record(f, GW_REC_PREPARED);
+	die(f);
+	assert_int_equal(taken_up(f, &j), GW_REC_PREPARED);
+	assert_true(gw_id_same(&j.host, &host));
+	close(j.fd);
+	damage(f, "host 66", "host 67");
+	assert_int_equal(taken_up(f, &j), GW_REC_PREPARED);
+	assert_true(nobody(&j.host)); /* rather than somebody else */
+	gw_journal_close(&j);
+}
+
+static void a_host_stays_who_it_is(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_id first, again;
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/.journal/.host", f->dir);
+	assert_int_equal(gw_host_identity(&first, f->dir, NULL), 0);
+	assert_false(nobody(&first));
+	assert_int_equal(gw_host_identity(&again, f->dir, NULL), 0);
+	assert_true(gw_id_same(&first, &again));
+	assert_int_equal(truncate(path, 31), 0);
+	assert_int_equal(gw_host_identity(&again, f->dir, NULL), -EBADMSG);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(gw_host_identity(&again, f->dir, NULL), 0);
+	assert_false(gw_id_same(&first, &again));
+	assert_int_equal(unlink(path), 0); /* and no draft of it is left: see tear_down() */
+}
+
 static void what_is_settled_leaves_no_file(void **state)
 {
 	struct fixture *f = *state;
@@ -237,6 +283,8 @@ int main(void)
 	        TEST(another_boot_leaves_a_doubt),
 	        TEST(what_is_whole_stays_whole_over_a_boot),
 	        TEST(one_agent_at_a_time),
+	        TEST(whom_a_vm_went_to_is_known_again),
+	        TEST(a_host_stays_who_it_is),
 	        TEST(what_is_settled_leaves_no_file),
 	        TEST(no_journal_is_told_from_an_unreadable_one),
 	};

@@ -15,6 +15,7 @@ import glob
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -63,7 +64,10 @@ def state_of(pid):
 
 
 def alive(pid):
-    return state_of(pid) is not None
+    """Whether any thread of it is there still: the last one gives its files and locks back."""
+    with contextlib.suppress(OSError):
+        return state_of(pid) is not None or len(os.listdir(f"/proc/{pid}/task")) > 1
+    return False
 
 
 def kill(pid, how=signal.SIGKILL):
@@ -117,7 +121,7 @@ class Control:
             sock.sendall(request.encode() + b"\n")
             with sock.makefile("r") as lines:
                 for line in lines:
-                    if not line.startswith(("error", "reset", "shutdown", "panicked")):
+                    if not line.startswith(("error", "reset", "resumed", "shutdown", "panicked")):
                         return line.rstrip("\n")
         return ""
 
@@ -150,6 +154,30 @@ class Native:
     def operations(self):
         status = self.status()
         return int(status["writes"]) + int(status["reads"])
+
+    @contextlib.contextmanager
+    def unread_save(self):
+        """A save by a client of its own, under way for as long as its stream is not read."""
+        def begin():
+            ours, its = socket.socketpair()
+            its.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            with its:
+                socket.send_fds(client, [b"save\n"], [its.fileno()])
+            readable = select.select([client, ours], [], [], PATIENCE)[0]
+            if ours in readable and ours.recv(1, socket.MSG_PEEK):
+                streams.append(ours)
+                return True
+            client.recv(200)  # refused
+            ours.close()
+            return False
+
+        streams = []
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.control.path)
+            if not eventually(begin):
+                raise AssertionError("no save could be begun")
+            with streams[0]:
+                yield streams[0]
 
     def works_on(self):
         """Whether it writes and reads on from now."""

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import time
 import unittest
 
 from rig import UNFINISHED, Rig, eventually, main, tracer, userfaultfds, why_not
@@ -82,6 +83,22 @@ class UserAborts(Case):
         self.rig.thaw()
         self.assertIn("stopped by the user", move.fails())
         self.as_it_was()
+
+    def test_a_vm_that_is_busy_with_something_else_is_resumed_after_that(self):
+        """`cont` is refused while another client's save is under way: the VM must not stay so."""
+        self.prepare()
+        move = self.rig.a.migrate("vm", self.to, policy="stop-copy", bandwidth=SLOW)
+        self.assertTrue(move.reached("pages are left at the switch"), self.rig.story())
+        with self.vm.unread_save() as stream:
+            os.kill(move.pid, signal.SIGINT)
+            self.assertTrue(move.reached("-> Cancelled"), self.rig.story())
+            time.sleep(0.5)  # for refusals; the VM's state says whether there were any
+            self.assertEqual(self.vm.state(), "stopped")
+            while stream.recv(1 << 16):
+                pass
+        self.assertIn("stopped by the user", move.fails())
+        self.as_it_was()
+        self.can_still_move()
 
     def test_after_commitment_it_is_refused(self):
         self.prepare()

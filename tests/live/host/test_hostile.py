@@ -4,6 +4,8 @@
 import fcntl
 import glob
 import os
+import shutil
+import signal
 import socket
 import struct
 import time
@@ -12,7 +14,9 @@ import unittest
 from rig import GODWIT, PATIENCE, Rig, alive, eventually, kill, main, why_not
 
 CONTROL, BULK, URGENT = 1, 2, 3
-HELLO, OFFER, REFUSE, STANDING, RESUME, PING = 1, 2, 4, 19, 18, 22
+HELLO, OFFER, ACCEPT, REFUSE, SWITCH, STATE, STATE_END = 1, 2, 3, 4, 6, 8, 9
+ABORTED, RESUME, STANDING, PING = 16, 18, 19, 22
+SWITCH_MARK = b"GMPF" + struct.pack("<HHII", 4, 0, 0, 0)
 PREPARED_LINE = "Stop-and-Copy -> Commitment"
 UNKNOWN = 1
 
@@ -21,11 +25,25 @@ def message(kind, body=b""):
     return struct.pack("<IHH", len(body), kind, 0) + body
 
 
+def seal(data, number):
+    """core/migration/seal.c"""
+    mask = (1 << 64) - 1
+    value = (number + 1) * 0x9e3779b97f4a7c15 & mask ^ len(data)
+    whole = len(data) // 8 * 8
+    for (word,) in struct.iter_unpack("<Q", data[:whole]):
+        value = (value ^ word) * 0xff51afd7ed558ccd & mask
+        value ^= value >> 32
+    rest = int.from_bytes(data[whole:], "little")
+    value = (value ^ rest) * 0xc4ceb9fe1a85ec53 & mask
+    return struct.pack("<I", (value ^ value >> 32) & 0xffffffff)
+
+
 class Peer:
     """A source that says what the test wants."""
 
     def __init__(self, address, ident):
         self.socks = {}
+        self.said = dict.fromkeys((CONTROL, BULK, URGENT), 0)
         for channel in (BULK, URGENT, CONTROL):
             sock = socket.create_connection(address, PATIENCE)
             self.socks[channel] = sock
@@ -33,7 +51,9 @@ class Peer:
             assert len(exactly(sock, 40)) == 40
 
     def say(self, kind, body=b"", channel=CONTROL):
-        self.socks[channel].sendall(message(kind, body))
+        data = message(kind, body)
+        self.socks[channel].sendall(data + seal(data, self.said[channel]))
+        self.said[channel] += 1
 
     def hear(self):
         """The next message that is no PING: (kind, body); (None, b"") at the end."""
@@ -42,7 +62,7 @@ class Peer:
             if len(head) < 8:
                 return None, b""
             length, kind, _ = struct.unpack("<IHH", head)
-            body = exactly(self.socks[CONTROL], length)
+            body = exactly(self.socks[CONTROL], length + 4)[:length]
             if kind != PING:
                 return kind, body
 
@@ -51,8 +71,26 @@ class Peer:
             sock.close()
 
 
+def overhear(rig, name):
+    """The body of the OFFER that a source makes: who answers its HELLOs hears it, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        move = rig.a.migrate(name, listener.getsockname(), policy="stop-copy")
+        socks = []
+        for _ in range(3):
+            sock, _ = listener.accept()
+            socks.append(sock)
+            sock.sendall(exactly(sock, 40))  # what it says of itself is said back
+        length, kind, _ = struct.unpack("<IHH", exactly(socks[-1], 8))
+        assert kind == OFFER
+        body = exactly(socks[-1], length)
+        for sock in socks:
+            sock.close()
+    move.fails()
+    return body
+
+
 def hello(channel, ident):
-    return message(HELLO, b"godwit\r\n" + struct.pack("<II", 1, channel) + ident)
+    return message(HELLO, b"godwit\r\n" + struct.pack("<II", 2, channel) + ident)
 
 
 def exactly(sock, count):
@@ -121,6 +159,23 @@ class HostilePeers(Case):
         self.assertIn(b"first message", body)
         self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
 
+    def test_half_a_device_state_is_none(self):
+        """A source's VM that dies while it saves: nobody waits for the rest of its state."""
+        self.rig.a.native("vm", pages=64, populate=64)
+        offered = overhear(self.rig, "vm")
+        peer = self.peer()
+        peer.say(OFFER, offered)
+        kind, _ = peer.hear()
+        self.assertEqual(kind, ACCEPT, self.rig.story())
+        peer.say(SWITCH, bytes(9))
+        peer.socks[BULK].sendall(SWITCH_MARK)
+        peer.say(STATE, b"GWNATIV1")
+        peer.say(STATE_END)
+        peer.socks[CONTROL].settimeout(20)  # a silent source is given up after 30 s
+        kind, _ = peer.hear()
+        self.assertEqual(kind, ABORTED, self.rig.story())
+        self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
+
     def test_a_part_of_a_hello(self):
         sock = socket.create_connection(self.rig.b.address)
         self.addCleanup(sock.close)
@@ -168,9 +223,109 @@ class Journals(Case):
             except TimeoutError:
                 kind, body = None, b""
             if kind == STANDING:
-                self.assertNotEqual(int.from_bytes(body[:4], "little"), UNKNOWN)
+                self.assertNotEqual(body[0], UNKNOWN)
             else:
                 self.assertIsNone(kind)
+
+
+class Strangers(Case):
+    """Who answers at the destination's address need not be the destination."""
+
+    def lose_the_link(self, how):
+        """Everything up to `mine` is written there, and then `how` befalls the destination."""
+        self.rig.b.stop_agent()
+        self.rig.b.serve(fault="after-mine")
+        self.vm = self.rig.a.native("vm", pages=64, populate=64)
+        move = self.rig.a.migrate("vm", self.rig.b, policy="precopy", reconnect="20s")
+        session = self.rig.b.held_session()
+        self.assertIsNotNone(session, self.rig.story())
+        port = self.rig.b.address[1]
+        # The record says `mine`; the word `cont` is said for it here.
+        self.assertEqual(self.rig.b.vm("vm").ask("cont"), "running")
+        self.rig.b.kill_agent()
+        how(port)
+        return move
+
+    def is_a_doubt(self, move):
+        self.assertEqual(move.outcome(), "doubt", self.rig.story())
+        self.assertIn("another host answers", move.fails())
+        self.assertEqual(self.rig.running("vm"), [self.rig.b], self.rig.story())
+        self.assertEqual(set(self.rig.a.journals().values()), {"doubt"})
+
+    def test_a_host_that_lost_its_directory_gives_nothing_back(self):
+        def lose(port):
+            shutil.rmtree(os.path.join(self.rig.b.dir, ".journal"))
+            self.rig.b.serve(port=port)
+        move = self.lose_the_link(lose)
+        self.is_a_doubt(move)
+        again = self.rig.a.recover("vm", self.rig.b)
+        self.is_a_doubt(again)
+
+    def test_another_host_at_the_address_gives_nothing_back(self):
+        move = self.lose_the_link(lambda port: self.rig.a.serve(port=port))
+        self.is_a_doubt(move)
+        self.rig.a.stop_agent()
+        self.rig.b.serve()
+        self.assertEqual(self.rig.settle(self, "vm"), self.rig.b)
+
+    def test_the_same_host_at_another_address_is_known_again(self):
+        vm = self.rig.a.native("vm", pages=64, populate=64)
+        move = self.rig.a.migrate("vm", self.rig.b, policy="precopy", fault="after-committed")
+        self.assertTrue(move.held(), self.rig.story())
+        kill(move.pid)
+        self.rig.b.stop_agent()
+        self.rig.b.serve()
+        self.assertTrue(eventually(
+            lambda: not self.rig.b.run("resolve", "vm", "--gone").returncode))
+        self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
+        again = self.rig.a.recover("vm", self.rig.b)
+        again.wait()
+        self.assertEqual(again.process.returncode, 0, again.said)
+        self.assertEqual(vm.state(), "running", self.rig.story())
+
+
+class SomebodyElse(Case):
+    def test_a_vm_that_is_resumed_before_commit_stays(self):
+        """The agent is held when it happens; it hears of PREPARED and of this at once."""
+        self.rig.b.stop_agent()
+        self.rig.b.serve(fault="before-prepared")
+        vm = self.rig.a.native("vm", pages=64, populate=64, writes=500)
+        move = self.rig.a.migrate("vm", self.rig.b, policy="precopy")
+        session = self.rig.b.held_session()
+        self.assertIsNotNone(session, self.rig.story())
+        self.assertTrue(move.reached("the device state is saved"), self.rig.story())
+        os.kill(move.pid, signal.SIGSTOP)
+        os.kill(session, signal.SIGCONT)
+        self.assertTrue(eventually(lambda: PREPARED_LINE in self.rig.b.trace()))
+        self.assertEqual(vm.ask("cont"), "running")
+        os.kill(move.pid, signal.SIGCONT)
+        self.assertIn("somebody else resumed the VM", move.fails())
+        self.assertEqual(vm.state(), "running", self.rig.story())
+        self.assertTrue(vm.works_on())
+        self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
+        self.assertTrue(self.rig.a.no_open_question(), self.rig.a.left())
+
+    def test_a_vm_that_is_resumed_after_commit_is_stopped_again(self):
+        vm = self.rig.a.native("vm", pages=768, populate=768, writes=10)
+        move = self.rig.a.migrate("vm", self.rig.b, policy="postcopy", bandwidth="2mbit")
+        self.assertTrue(move.reached("-> Pull"), self.rig.story())
+        self.assertEqual(vm.ask("cont"), "running")
+        self.assertTrue(move.reached("it is stopped again"), self.rig.story())
+        self.assertTrue(eventually(lambda: vm.state() != "running"), self.rig.story())
+        self.assertEqual(self.rig.running("vm"), [self.rig.b], self.rig.story())
+
+    def test_a_vm_that_is_resumed_while_no_agent_looks_stays(self):
+        vm = self.rig.a.native("vm", pages=64, populate=64, writes=500)
+        move = self.rig.a.migrate("vm", self.rig.b, policy="precopy", fault="after-committed")
+        self.assertTrue(move.held(), self.rig.story())
+        kill(move.pid)
+        self.assertEqual(vm.ask("cont"), "running")
+        again = self.rig.a.recover("vm", self.rig.b)
+        again.wait()
+        self.assertEqual(again.process.returncode, 0, again.said)
+        self.assertIn("somebody else resumed the VM", again.said)
+        self.assertEqual(self.rig.running("vm"), [self.rig.a], self.rig.story())
+        self.assertTrue(self.rig.b.is_clean(), self.rig.b.left())
 
 
 class Quiet(Case):

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A real Linux under a real QEMU moves there and back, whatever it does meanwhile."""
 
+import json
 import os
 import signal
 import subprocess
+import time
 import unittest
 
-from rig import ENDED, Rig, alive, eventually, kill, main, tracer, userfaultfds, why_not
+from rig import (ENDED, GODWIT, Rig, alive, eventually, kill, main, state_of, tracer, userfaultfds,
+                 why_not)
 from lab import guest
 from lab.client import wait_for_guest
 from lab.lab import LabError, free_port, qmp
@@ -102,7 +105,8 @@ class Moves(Case):
         self.client.command("disk 8")
         self.assertTrue(eventually(lambda: self.client.command("ping", 60)["disk_ops"] > 0))
         for step in (self.every_policy, self.a_balloon_inflates, self.a_paused_one_stays_paused,
-                     self.it_resets, self.an_abort_leaves_it, self.it_powers_off):
+                     self.it_resets, self.an_abort_leaves_it, self.an_abort_while_it_stands,
+                     self.it_powers_off):
             with self.subTest(step=step.__name__):
                 step()
 
@@ -163,7 +167,7 @@ class Moves(Case):
     def it_resets(self):
         for policy, line in (("precopy", "first pass over"), ("postcopy", "-> Pull")):
             with self.subTest(policy=policy):
-                move, pid = self.move(policy=policy, bandwidth="200mbit")
+                move, pid = self.move(policy=policy, bandwidth="100mbit")
                 self.assertTrue(move.reached(line), self.rig.story())
                 if policy == "precopy":
                     self.client.command("reset")
@@ -188,8 +192,27 @@ class Moves(Case):
                 self.assertEqual(userfaultfds(pid), 0)
                 self.is_well()
 
+    def an_abort_while_it_stands(self):
+        """Stopped so that tracking sees all disk I/O: `cont` follows, and nothing else fails."""
+        pid, = self.here.guests()
+        move = self.here.migrate("vm", self.there, policy="precopy", fault="after-leaving")
+        self.assertTrue(move.held(), self.rig.story())  # before the connections are made
+        os.kill(move.pid, signal.SIGCONT)
+        self.assertTrue(eventually(lambda: "Reservation ->" in move.trace() and
+                                   state_of(move.pid) == "T"), self.rig.story())
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(move.pid, signal.SIGCONT)
+        self.assertTrue(move.reached("first pass over"), self.rig.story())
+        os.kill(move.pid, signal.SIGINT)
+        self.assertTrue(move.reached("-> Cancelled"), self.rig.story())
+        os.kill(pid, signal.SIGCONT)
+        self.assertIn("stopped by the user", move.fails())
+        self.assertTrue(self.there.is_clean(), self.there.left())
+        self.assertEqual(self.status(), "running")
+        self.is_well()
+
     def it_powers_off(self):
-        move, pid = self.move(policy="precopy", bandwidth="120mbit")
+        move, pid = self.move(policy="precopy", bandwidth="10mbit")
         self.assertTrue(move.reached("first pass over"), self.rig.story())
         self.client.command("poweroff")
         self.assertEqual(move.outcome(), ENDED, self.rig.story())
@@ -232,6 +255,55 @@ class Others(Case):
         self.assertEqual(self.here.ram_files(), [])
         self.assertTrue(self.there.no_open_question(), self.there.left())
 
+    def test_one_that_is_still_pulled_does_not_move_on(self):
+        """By its name or by its pid: its pages are on two hosts."""
+        self.prepare()
+        self.boot()
+        move, _ = self.move(policy="postcopy", bandwidth="120mbit")
+        self.assertTrue(move.reached("-> Pull"), self.rig.story())
+        there, = self.there.guests()
+        for words in ("vm",), (f"--pid={there}",):
+            said = self.there.run("migrate", *words, "--to",
+                                  ":".join(map(str, self.here.address)))
+            self.assertEqual(said.returncode, 1, said.stderr)
+            self.assertIn("another migration of vm is under way", said.stderr)
+        self.assertEqual(move.completes()["verified"]["pages_different"], 0)
+        self.swap()
+        self.connect()
+        self.is_well()
+
+    def test_it_is_recorded(self):
+        """By name and by pid, to its end and killed: what it writes is seen, and it never notices."""
+        self.prepare()
+        self.boot(rate=4000)
+        pid, = self.here.guests()
+        trace = os.path.join(self.rig.dir, "vm.trace")
+        for whom in (["vm"], ["--pid", str(pid), "--qmp", self.control()]):
+            with self.subTest(whom=whom):
+                done = self.here.run("record", *whom, "-o", trace, "--for", "4s", "--reads", "3",
+                                     "--json", "-")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                shown = json.loads(done.stdout)
+                self.assertEqual(shown["tracker"], "pagemap")
+                self.assertGreater(shown["written_pages"]["set"], 1800)  # of 2048, at random
+                self.assertGreater(shown["read_pages"]["median"], 0)
+                self.assertGreater(shown["cpu_share"], 0)
+                self.untracked(pid)
+        for number in range(5):
+            os.unlink(trace)
+            process = self.here.popen([GODWIT, "record", "vm", "-o", trace, "--reads", "1",
+                                       "--window", "5ms", "--quiet"])
+            self.assertTrue(eventually(lambda: os.path.exists(trace) and os.path.getsize(trace)))
+            time.sleep(number * 0.01)
+            kill(process.pid)
+            process.wait()
+        self.untracked(pid)
+        self.arrives(*self.move(policy="precopy"))
+
+    def untracked(self, pid):
+        self.assertEqual(userfaultfds(pid), 0)
+        self.assertEqual(tracer(pid), 0)
+
     def test_kill_of_each_process(self):
         """The kinds of mishap, once each, with QEMU; the native guest goes through all of them."""
         self.prepare()
@@ -240,6 +312,7 @@ class Others(Case):
                                      ("session", "after-prepared", False),
                                      ("destination VM", "before-committed", False),
                                      ("session", "after-mine", True),
+                                     ("source VM", "before-prepared", True),
                                      ("source agent", "after-gone", True),
                                      ("source VM", "after-gone", True)):
             with self.subTest(victim=victim, point=point):

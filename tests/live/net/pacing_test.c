@@ -25,14 +25,14 @@ struct link {
 	bool unpaced_once;
 };
 
-/* Offers for so many seconds what the pacer allows. */
-static void run(struct link *link, uint64_t seconds, bool busy)
+/* Offers for so many steps what the pacer allows. */
+static void run_steps(struct link *link, uint64_t steps, bool busy)
 {
 	uint64_t carries, allowed, rate;
 
 	link->steps = link->queued_steps = link->highest = 0;
 	link->unpaced_once = false;
-	for (uint64_t i = 0; i < seconds * STEPS_S; i++) {
+	for (uint64_t i = 0; i < steps; i++) {
 		rate = gw_pacer_update(&link->pacer, link->now_ns, link->acked, busy);
 		link->unpaced_once |= !rate;
 		link->highest = rate > link->highest ? rate : link->highest;
@@ -50,11 +50,16 @@ static void run(struct link *link, uint64_t seconds, bool busy)
 	}
 }
 
+static void run(struct link *link, uint64_t seconds, bool busy)
+{
+	run_steps(link, seconds * STEPS_S, busy);
+}
+
 static struct link make(uint64_t rate, uint64_t limit)
 {
 	struct link link = {.rate = rate, .now_ns = 12345};
 
-	gw_pacer_init(&link.pacer, limit);
+	gw_pacer_init(&link.pacer, limit, 100000);
 	return link;
 }
 
@@ -157,6 +162,117 @@ static void test_limit_just_below_the_link(void **state)
 	assert_true(link.acked - before >= 30 * 45 * MEGABYTE_S / 100 * 99);
 }
 
+/* What is not known is looked for in windows so short that hardly a queue can grow. */
+static void test_starts_soon(void **state)
+{
+	struct link link = make(50 * MEGABYTE_S, 0);
+	uint64_t steps = 0;
+
+	(void)state;
+	while (!link.pacer.link_bytes_per_s && steps++ < 20)
+		run_steps(&link, 1, true);
+	assert_true(steps <= 12); /* 60 ms */
+	assert_in_range(link.pacer.link_bytes_per_s, 49 * MEGABYTE_S, 51 * MEGABYTE_S);
+}
+
+/* With a round trip of 25 ms the same windows would see nothing but TCP's bursts. */
+static void test_long_round_trip(void **state)
+{
+	struct gw_pacer pacer;
+	uint64_t now_ns = 0, acked = 0;
+
+	(void)state;
+	gw_pacer_init(&pacer, 0, 25000000);
+	for (int trip = 0; trip < 40; trip++) {
+		for (int part = 0; part < 25; part++, now_ns += 1000000)
+			(void)gw_pacer_update(&pacer, now_ns, acked, true);
+		acked += trip < 6 ? 20000ull << trip : 1250000; /* slow start */
+	}
+	assert_in_range(pacer.link_bytes_per_s, 49 * MEGABYTE_S, 51 * MEGABYTE_S);
+}
+
+/* The first window shows a full token bucket besides, the third one a sender without processor. */
+static void test_disturbed_start(void **state)
+{
+	static const uint64_t percents[] = {130, 100, 40, 101, 99, 100};
+	struct gw_pacer pacer;
+	uint64_t now_ns = 0, acked = 0;
+
+	(void)state;
+	gw_pacer_init(&pacer, 0, 100000);
+	(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
+		assert_int_equal(pacer.link_bytes_per_s, 0);
+		now_ns += 10000000;
+		acked += 500000 / 100 * percents[i];
+		(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	}
+	assert_int_equal(pacer.link_bytes_per_s, 50 * MEGABYTE_S);
+}
+
+/* Where no three are alike, the best is nearer to the link than any other. */
+static void test_uneven_start(void **state)
+{
+	struct gw_pacer pacer;
+	uint64_t now_ns = 0, acked = 0;
+	int windows = 0;
+
+	(void)state;
+	gw_pacer_init(&pacer, 0, 100000);
+	(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	for (; !pacer.link_bytes_per_s && windows < 100; windows++) {
+		now_ns += 10000000;
+		acked += windows % 2 ? 500000 : 100000;
+		(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	}
+	assert_in_range(windows, 10, 30);
+	assert_int_equal(pacer.link_bytes_per_s, 50 * MEGABYTE_S);
+}
+
+static void test_start_without_link(void **state)
+{
+	struct link link = make(0, 0);
+
+	(void)state;
+	run(&link, 2, true);
+	assert_int_equal(link.pacer.link_bytes_per_s, 0);
+	link.rate = 50 * MEGABYTE_S;
+	run(&link, 2, true);
+	stays_just_below(&link);
+}
+
+static void test_shaped_uses_all(void **state)
+{
+	struct link link = make(50 * MEGABYTE_S, 0);
+	uint64_t before;
+
+	(void)state;
+	run(&link, 5, true);
+	gw_pacer_shaped(&link.pacer);
+	run(&link, 5, true);
+	before = link.acked;
+	run(&link, 10, true);
+	assert_true(link.acked - before >= link.rate * 10 / 1000 * 985);
+	assert_true(link.queued_steps * 10 <= link.steps);
+}
+
+/* Each offer that is refused makes the next one come later, down to a limit. */
+static void test_offers_become_seldom(void **state)
+{
+	struct link link = make(50 * MEGABYTE_S, 0);
+	unsigned offers = 0;
+	bool offered = false;
+
+	(void)state;
+	run(&link, 10, true);
+	for (unsigned i = 0; i < 20 * STEPS_S; i++) {
+		run_steps(&link, 1, true);
+		offers += !offered && link.pacer.gain > link.pacer.share;
+		offered = link.pacer.gain > link.pacer.share;
+	}
+	assert_in_range(offers, 3, 5);
+}
+
 /* Bulk that pauses inside a window, and only there, sends less than the link would carry. */
 static void test_breaks_inside_windows(void **state)
 {
@@ -213,6 +329,13 @@ int main(void)
 	        cmocka_unit_test(test_limit_just_below_the_link),
 	        cmocka_unit_test(test_too_high_a_belief),
 	        cmocka_unit_test(test_breaks_inside_windows),
+	        cmocka_unit_test(test_starts_soon),
+	        cmocka_unit_test(test_long_round_trip),
+	        cmocka_unit_test(test_disturbed_start),
+	        cmocka_unit_test(test_uneven_start),
+	        cmocka_unit_test(test_start_without_link),
+	        cmocka_unit_test(test_shaped_uses_all),
+	        cmocka_unit_test(test_offers_become_seldom),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

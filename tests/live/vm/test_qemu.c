@@ -341,6 +341,8 @@ static bool has_capability(struct rig *rig, const char *name)
 	return on;
 }
 
+#define ROM_PAGES 4 /* that are named in any case */
+
 /* The firmware sets up the disk's queue when it looks for something to boot. */
 static void test_hot_pages(void **state)
 {
@@ -351,11 +353,11 @@ static void test_hot_pages(void **state)
 	unsigned count = 0;
 
 	rig_start(rig, 0, false, extra);
-	for (int i = 0; i < 200 && count == 0; i++) {
+	for (int i = 0; i < 200 && count <= ROM_PAGES; i++) {
 		usleep(50000);
 		count = gw_qemu_hot_pages(rig->vm[0], runs, 16);
 	}
-	assert_true(count > 0 && count <= 16);
+	assert_true(count > ROM_PAGES && count <= 16);
 	for (unsigned i = 0; i < count; i++) {
 		assert_true(runs[i].count == 1 && runs[i].first < (64 << 20) / GW_PAGE_BYTES);
 		assert_true(i == 0 || runs[i].first > runs[i - 1].first);

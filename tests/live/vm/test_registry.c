@@ -58,6 +58,49 @@ static void test_lock(void **state)
 	close(one);
 }
 
+/* Somebody holds the lock, removes the VM if asked to, and lets go. */
+static pid_t hold(const char *name, bool removes)
+{
+	int ready[2], fd;
+	pid_t pid;
+	char byte;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (gw_registry_lock(name, &fd, NULL) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		usleep(100000);
+		if (removes)
+			gw_registry_remove(name);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+static void test_lock_waits(void **state)
+{
+	struct rig *rig = *state;
+	struct stat mine, there;
+	char path[300];
+	int fd;
+
+	for (int removes = 0; removes < 2; removes++) {
+		pid_t pid = hold("web", removes);
+
+		assert_done(rig, gw_registry_lock("web", &fd, &rig->error));
+		assert_done(rig, gw_registry_path("web", "lock", path, sizeof(path), &rig->error));
+		assert_int_equal(fstat(fd, &mine), 0);
+		assert_int_equal(stat(path, &there), 0);
+		assert_int_equal(mine.st_ino, there.st_ino);
+		close(fd);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
+}
+
 static void test_stale_records(void **state)
 {
 	struct rig *rig = *state;
@@ -354,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        vm_test(test_names),
 	        vm_test(test_lock),
+	        vm_test(test_lock_waits),
 	        vm_test(test_stale_records),
 	        vm_test(test_run),
 	        vm_test(test_run_refuses),

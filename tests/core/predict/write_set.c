@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* S3's forecast: the paper's example to the digit; the factored score is the matrix's. */
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/predict/write_set.h"
+
+#define PAGES   24
+#define WINDOWS 12
+
+static struct gw_write_set *make(struct gw_write_set_limits limits)
+{
+	void *memory = malloc(gw_write_set_bytes(&limits));
+
+	assert_non_null(memory);
+	return gw_write_set_init(memory, &limits);
+}
+
+static void observe(struct gw_write_set *set, const char *members)
+{
+	struct gw_run runs[PAGES];
+	size_t count = 0;
+
+	for (uint64_t page = 0; page < strlen(members); page++)
+		if (members[page] == '#')
+			runs[count++] = (struct gw_run){page, 1};
+	assert_int_equal(gw_write_set_observe(set, runs, count), 0);
+}
+
+static double share(struct gw_write_set *set, uint64_t from, uint64_t to)
+{
+	uint64_t *words = calloc(gw_set_words(PAGES), sizeof(*words));
+	struct gw_set dirty;
+	double score;
+
+	assert_non_null(words);
+	gw_set_init(&dirty, words, PAGES);
+	gw_set_add(&dirty, from);
+	gw_write_set_score(set, &dirty);
+	score = gw_write_set_score_of(set, to);
+	free(words);
+	return score;
+}
+
+static void is(double value, double wanted)
+{
+	if (fabs(value - wanted) > 1e-12)
+		fail_msg("%.15f is not %.15f", value, wanted);
+}
+
+/* W1 = {w1, w2}, W2 = {w2, w3, w4}, W3 = {w1, w4, w5}. */
+static void show_paper(struct gw_write_set *set)
+{
+	observe(set, ".##...");
+	observe(set, "..###.");
+	observe(set, ".#..##");
+}
+
+static void gives_the_papers_figures(void **state)
+{
+	struct gw_write_set *set = make((struct gw_write_set_limits){8, 64, 16, false});
+
+	(void)state;
+	show_paper(set);
+	is(share(set, 1, 2), 0.50);
+	is(share(set, 1, 3), 0.25);
+	is(share(set, 1, 4), 0.25);
+	is(share(set, 1, 1), 0);
+	is(share(set, 1, 5), 0);
+	is(share(set, 5, 1), 0); /* its window has no next one */
+	free(set);
+}
+
+static void plain_counting_gives_thirds(void **state)
+{
+	struct gw_write_set *set = make((struct gw_write_set_limits){8, 64, 16, true});
+
+	(void)state;
+	show_paper(set);
+	for (uint64_t page = 2; page <= 4; page++)
+		is(share(set, 1, page), 1.0 / 3);
+	free(set);
+}
+
+struct model {
+	bool in[WINDOWS][PAGES];
+	double follows[PAGES][PAGES];
+};
+
+static void count(struct model *m, int windows, bool plain)
+{
+	memset(m->follows, 0, sizeof(m->follows));
+	for (int t = 0; t + 1 < windows; t++)
+		for (int i = 0; i < PAGES; i++)
+			for (int j = 0; m->in[t][i] && j < PAGES; j++)
+				m->follows[i][j] +=
+				        m->in[t + 1][j] + (!plain && i != j && m->in[t][j]);
+	for (int i = 0; i < PAGES; i++) {
+		double all = 0;
+
+		for (int j = 0; j < PAGES; j++)
+			all += m->follows[i][j];
+		for (int j = 0; all > 0 && j < PAGES; j++)
+			m->follows[i][j] /= all;
+	}
+}
+
+static void is_the_matrix(bool plain)
+{
+	struct gw_write_set *set =
+	        make((struct gw_write_set_limits){WINDOWS, WINDOWS * PAGES, 2 * PAGES, plain});
+	uint64_t *words = calloc(gw_set_words(PAGES), sizeof(*words));
+	struct gw_set dirty;
+	struct model m = {0};
+	int windows = 1 + rand() % WINDOWS;
+
+	assert_non_null(words);
+	gw_set_init(&dirty, words, PAGES);
+	for (int t = 0; t < windows; t++) {
+		char members[PAGES + 1] = "";
+
+		for (int i = 0; i < PAGES; i++) {
+			m.in[t][i] = rand() % 4 == 0;
+			members[i] = m.in[t][i] ? '#' : '.';
+		}
+		observe(set, members);
+	}
+	count(&m, windows, plain);
+	for (uint64_t i = 0; i < PAGES; i++)
+		if (rand() % 2)
+			gw_set_add(&dirty, i);
+	gw_write_set_score(set, &dirty);
+	for (uint64_t j = 0; j < PAGES; j++) {
+		double wanted = 0;
+
+		for (uint64_t i = 0; i < PAGES; i++)
+			wanted += gw_set_has(&dirty, i) ? m.follows[i][j] : 0;
+		if (fabs(gw_write_set_score_of(set, j) - wanted) > 1e-9)
+			fail_msg("page %d: %.12f, by the matrix %.12f", (int)j,
+			         gw_write_set_score_of(set, j), wanted);
+	}
+	free(words);
+	free(set);
+}
+
+static void the_factored_score_is_the_matrix(void **state)
+{
+	(void)state;
+	srand(11);
+	for (int turn = 0; turn < 500; turn++)
+		is_the_matrix(turn % 2);
+}
+
+static void probabilities_sum_to_one(void **state)
+{
+	struct gw_write_set *set = make((struct gw_write_set_limits){8, 64, 16, false});
+
+	(void)state;
+	show_paper(set);
+	for (uint64_t from = 1; from <= 4; from++) {
+		double sum = 0;
+
+		for (uint64_t to = 0; to < PAGES; to++)
+			sum += share(set, from, to);
+		is(sum, 1);
+	}
+	free(set);
+}
+
+/* Whatever went, what stays counts as if it had been all. */
+static void old_windows_go_without_a_trace(void **state)
+{
+	struct gw_write_set *small = make((struct gw_write_set_limits){6, 60, 40, false});
+	static char seen[300][PAGES + 1];
+	bool went = false;
+
+	(void)state;
+	srand(5);
+	for (int turn = 0; turn < 300; turn++) {
+		struct gw_write_set *fresh = make((struct gw_write_set_limits){6, 600, 48, false});
+		int kept;
+
+		for (int i = 0; i < PAGES; i++)
+			seen[turn][i] = rand() % 3 ? '.' : '#';
+		observe(small, seen[turn]);
+		kept = (int)gw_write_set_windows(small);
+		went |= kept < turn + 1;
+		for (int t = turn + 1 - kept; t <= turn; t++)
+			observe(fresh, seen[t]);
+		for (uint64_t page = 0; page < PAGES; page++)
+			is(share(small, 3, page), share(fresh, 3, page));
+		free(fresh);
+	}
+	assert_true(went);
+	free(small);
+}
+
+static void a_window_that_is_too_large_is_left_out(void **state)
+{
+	struct gw_write_set *set = make((struct gw_write_set_limits){4, 10, 8, false});
+	const struct gw_run large = {0, 9};
+
+	(void)state;
+	show_paper(set);
+	assert_int_equal(gw_write_set_observe(set, &large, 1), -E2BIG);
+	assert_int_equal(gw_write_set_windows(set), 0);
+	show_paper(set);
+	is(share(set, 1, 2), 0.50);
+	free(set);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(gives_the_papers_figures),
+	        cmocka_unit_test(plain_counting_gives_thirds),
+	        cmocka_unit_test(the_factored_score_is_the_matrix),
+	        cmocka_unit_test(probabilities_sum_to_one),
+	        cmocka_unit_test(old_windows_go_without_a_trace),
+	        cmocka_unit_test(a_window_that_is_too_large_is_left_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
