@@ -11,7 +11,8 @@
  * Theory of operation. The words are a bitmap and behind it, for each chunk of GW_CHUNK_PAGES
  * pages, what is known of it:
  *
- *     | chunk 0: 512 words | chunk 1 | ... | last chunk | known 0 | known 1 | ... | members in all |
+ *     | chunk 0: 512 words | chunk 1 | ... | last chunk | known 0 | known 1 | ... | members in all
+ * |
  *
  * A chunk whose members are one run, or that has none, is known by that run; its part of the bitmap
  * then means nothing, and is neither read nor written. It is made good when the chunk becomes
@@ -42,9 +43,13 @@ struct gw_set {
 	uint64_t pages;  /* size of the universe */
 };
 
+/* How many words a set needs; the first where a constant is wanted. */
+#define GW_SET_WORDS(pages)                                                                        \
+	(((pages) + 63) / 64 + ((pages) + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES + 1)
+
 static inline size_t gw_set_words(uint64_t pages)
 {
-	return (size_t)((pages + 63) / 64 + (pages + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES + 1);
+	return (size_t)GW_SET_WORDS(pages);
 }
 
 /* Makes an empty set over caller's memory of gw_set_words(pages) words, whatever is in them. */

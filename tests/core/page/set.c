@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define WORDS 6 /* of 256 pages */
+#define WORDS GW_SET_WORDS(256)
 #define MANY  (3 * GW_CHUNK_PAGES + 100)
 
 static uint64_t words[WORDS], more_words[WORDS];
@@ -69,7 +69,7 @@ static void an_empty_universe_has_nothing(void **state)
 static void init_empties_whatever_was_there(void **state)
 {
 	(void)state;
-	for (int i = 0; i < WORDS; i++)
+	for (size_t i = 0; i < WORDS; i++)
 		words[i] = UINT64_MAX;
 	struct gw_set set = make(130);
 	assert_true(gw_set_empty(&set));
@@ -228,7 +228,7 @@ static bool untouched(const uint64_t *bitmap, unsigned chunk)
 static void chunks_of_one_run_are_not_touched(void **state)
 {
 	(void)state;
-	static uint64_t a_words[(MANY + 63) / 64 + 5], b_words[(MANY + 63) / 64 + 5];
+	static uint64_t a_words[GW_SET_WORDS(MANY)], b_words[GW_SET_WORDS(MANY)];
 	struct gw_set a, b;
 	struct gw_run run;
 
