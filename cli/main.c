@@ -21,6 +21,7 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_probe,
         &gw_verb_model,
         &gw_verb_predict,
+        &gw_verb_torture,
         NULL,
 };
 

@@ -36,6 +36,7 @@ extern const struct gw_verb gw_verb_resolve;
 extern const struct gw_verb gw_verb_run;
 extern const struct gw_verb gw_verb_serve;
 extern const struct gw_verb gw_verb_status;
+extern const struct gw_verb gw_verb_torture;
 
 struct gw_cli_option;
 struct gw_cli_operands;

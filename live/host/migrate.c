@@ -932,7 +932,7 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
-	case GW_ACT_ROUND: keep_round(a, &action->round); break;
+	case GW_ACT_ROUND: keep_round(a, action->round); break;
 	case GW_ACT_CONNECT: connect_again(a); break;
 	case GW_ACT_RELEASE: release(a); break;
 	default: break;

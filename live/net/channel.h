@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "core/migration/frame.h"
 #include "core/migration/message.h"
+#include "core/migration/seal.h"
 
 #define GW_DEFAULT_PORT 4909
 
@@ -83,8 +84,9 @@ struct gw_sender {
 	const uint8_t *memory; /* guest memory, borrowed */
 	uint64_t sent_bytes;   /* in all */
 	size_t iov_at, iov_count;
+	uint64_t sealed; /* frames */
 	struct iovec iov[GW_FRAME_RUNS_MAX + 1];
-	uint8_t head[GW_FRAME_BYTES_MAX];
+	uint8_t head[GW_FRAME_BYTES_MAX + GW_SEAL_BYTES];
 };
 
 void gw_sender_init(struct gw_sender *sender, int fd, const uint8_t *memory);
@@ -114,8 +116,9 @@ struct gw_receiver {
 	size_t head_have;
 	size_t body_have; /* bytes of contents that are in */
 	bool have_frame;
+	uint64_t opened; /* frames */
 	struct gw_frame frame;
-	uint8_t head[GW_FRAME_BYTES_MAX];
+	uint8_t head[GW_FRAME_BYTES_MAX + GW_SEAL_BYTES];
 };
 
 int gw_receiver_init(struct gw_receiver *receiver, int fd, uint8_t *memory, uint64_t pages);

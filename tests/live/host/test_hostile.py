@@ -25,11 +25,25 @@ def message(kind, body=b""):
     return struct.pack("<IHH", len(body), kind, 0) + body
 
 
+def seal(data, number):
+    """core/migration/seal.c"""
+    mask = (1 << 64) - 1
+    value = (number + 1) * 0x9e3779b97f4a7c15 & mask ^ len(data)
+    whole = len(data) // 8 * 8
+    for (word,) in struct.iter_unpack("<Q", data[:whole]):
+        value = (value ^ word) * 0xff51afd7ed558ccd & mask
+        value ^= value >> 32
+    rest = int.from_bytes(data[whole:], "little")
+    value = (value ^ rest) * 0xc4ceb9fe1a85ec53 & mask
+    return struct.pack("<I", (value ^ value >> 32) & 0xffffffff)
+
+
 class Peer:
     """A source that says what the test wants."""
 
     def __init__(self, address, ident):
         self.socks = {}
+        self.said = dict.fromkeys((CONTROL, BULK, URGENT), 0)
         for channel in (BULK, URGENT, CONTROL):
             sock = socket.create_connection(address, PATIENCE)
             self.socks[channel] = sock
@@ -37,7 +51,9 @@ class Peer:
             assert len(exactly(sock, 40)) == 40
 
     def say(self, kind, body=b"", channel=CONTROL):
-        self.socks[channel].sendall(message(kind, body))
+        data = message(kind, body)
+        self.socks[channel].sendall(data + seal(data, self.said[channel]))
+        self.said[channel] += 1
 
     def hear(self):
         """The next message that is no PING: (kind, body); (None, b"") at the end."""
@@ -46,7 +62,7 @@ class Peer:
             if len(head) < 8:
                 return None, b""
             length, kind, _ = struct.unpack("<IHH", head)
-            body = exactly(self.socks[CONTROL], length)
+            body = exactly(self.socks[CONTROL], length + 4)[:length]
             if kind != PING:
                 return kind, body
 
