@@ -4,6 +4,7 @@
  *
  * Read from JSON (docs/simulator.md lists every key with its default and where that comes from).
  * Unknown keys, impossible values and damaged traces are refused with the key, the value, the line.
+ * A file of more than SIM_SCENARIO_BYTES_MAX is refused: "count" repeats a VM.
  */
 #ifndef GW_SIM_SCENARIO_H
 #define GW_SIM_SCENARIO_H
@@ -16,6 +17,7 @@
 
 /* What the world takes for its work. Defaults: sim_costs_default, each with its source. */
 struct sim_costs {
+	uint64_t protect_ns_per_gib;     /* tracking begins */
 	uint64_t scan_ns_per_gib;        /* a clean scan */
 	uint64_t scan_ns_per_dirty_page; /* get and protect */
 	uint64_t first_write_ns;         /* a guest's write to a protected page */
@@ -40,9 +42,11 @@ struct sim_setting {
 	char key[32], value[64];
 };
 
+#define SIM_SCENARIO_BYTES_MAX (16u << 20)
+
 /* How a VM is to be moved. */
 struct sim_move {
-	char policy[32], order[32]; /* order "": the policy's default */
+	char policy[32], order[32];
 	struct sim_setting settings[SIM_SETTINGS_MAX];
 	unsigned setting_count;
 	uint64_t limit_bytes_per_s; /* 0: none */
@@ -50,6 +54,18 @@ struct sim_move {
 	uint64_t deadline_ns; /* 0: none */
 	bool verify;
 };
+
+/* What sim_move_init() could not use, if it is none of the settings by its number. */
+#define SIM_BAD_POLICY SIM_SETTINGS_MAX
+#define SIM_BAD_ORDER  (SIM_SETTINGS_MAX + 1)
+
+/*
+ * The policy and the order with their settings; a setting belongs to the policy if it knows the
+ * key, else to the order. -ENOENT (no such name) or -EINVAL (no such value), and *bad says what.
+ * A scenario's moves have been through this. bad may be NULL.
+ */
+int sim_move_init(const struct sim_move *move, struct gw_policy *policy, struct gw_order *order,
+                  unsigned *bad);
 
 struct sim_vm {
 	char name[SIM_NAME_BYTES];
@@ -64,6 +80,7 @@ struct sim_vm {
 	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */
 	uint64_t start_ns;      /* when its move begins */
 	bool paused;
+	size_t entry; /* in the scenario's "vms": those of one "count" share it */
 };
 
 struct sim_scenario {

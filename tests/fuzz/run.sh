@@ -35,7 +35,7 @@ fi
 
 build=build-fuzz
 [ -f $build/build.ninja ] || CC=clang meson setup $build -Dfuzz=true -Db_lundef=false >/dev/null
-targets="message frame values trace"
+targets="message frame values trace scenario"
 programs=
 for target in $targets; do
 	programs="$programs tests/fuzz/fuzz-$target"
@@ -76,6 +76,8 @@ done
 # Pages 1-4 and 7, then (the second byte says where) a window that wrote 5 and read 9-10.
 printf '\0\004\001\003\001\000\000\100\001\012\144\001\005\000\001\011\001' \
 	>$build/seeds-trace/window
+
+cp examples/*.json $build/seeds-scenario/
 
 status=0
 printf 12.5MB/s >$build/seeds-values/rate
