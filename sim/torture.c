@@ -92,7 +92,7 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 	        .bytes_per_s = 20000000 + any_size(&chance, 28),
 	        .write_ns = 200000 + any_size(&chance, 22),
 	        .touch_ns = 50000 + any_size(&chance, 20),
-	        .touches = any_size(&chance, 7),
+	        .touches = 1 + any_size(&chance, 8),
 	        .wakes = any_size(&chance, 6),
 	        .jitter = (unsigned)sim_chance_below(&chance, 6),
 	        .verify = sim_chance_below(&chance, 2),
