@@ -156,9 +156,11 @@ static void print_failures(const struct options *o, const struct sim_tally *tall
 
 	for (i = 0; i < tally->failures; i++)
 		(void)printf("run %" PRIu64 ": %s\n"
+		             "  needs: %s\n"
 		             "  again: godwit torture%s --seed %" PRIu64 " --runs 1 --trace -\n",
 		             tally->failure[i].number, tally->failure[i].why,
-		             o->systematic ? " --systematic" : "", tally->failure[i].number);
+		             tally->failure[i].needs, o->systematic ? " --systematic" : "",
+		             tally->failure[i].number);
 }
 
 static int print(const struct options *o, const struct sim_tally *tally)
@@ -168,8 +170,9 @@ static int print(const struct options *o, const struct sim_tally *tally)
 
 	for (side = 0; side < SIM_SIDES; side++)
 		met[side] = pairs(tally, side, &of[side]);
-	(void)printf("%" PRIu64 " runs, %" PRIu64 " lines, %" PRIu64 " faults\n\n", tally->runs,
-	             tally->lines, all_faults(tally));
+	(void)printf("%" PRIu64 " runs, %" PRIu64 " of them with faults, %" PRIu64
+	             " faults, %" PRIu64 " lines\n\n",
+	             tally->runs, tally->faulted, all_faults(tally), tally->lines);
 	err = print_faults(tally);
 	(void)printf("\n");
 	print_ends(tally);
@@ -232,11 +235,12 @@ static json_t *json_result(const struct options *o, const struct sim_tally *tall
 			(void)json_object_set_new(ended,
 			                          gw_journal_record_name((enum gw_journal_record)i),
 			                          json_integer((json_int_t)tally->ended[i]));
-	return json_pack("{s:b,s:I,s:I,s:I,s:o,s:o,s:{s:o,s:o},s:I,s:o}", "systematic",
+	return json_pack("{s:b,s:I,s:I,s:I,s:I,s:o,s:o,s:{s:o,s:o},s:I,s:o}", "systematic",
 	                 o->systematic, "seed", (json_int_t)o->seed, "runs",
-	                 (json_int_t)tally->runs, "lines", (json_int_t)tally->lines, "faults",
-	                 faults, "ended", ended, "states", "source", json_states(tally, SIM_SOURCE),
-	                 "destination", json_states(tally, SIM_DESTINATION), "violations",
+	                 (json_int_t)tally->runs, "faulted", (json_int_t)tally->faulted, "lines",
+	                 (json_int_t)tally->lines, "faults", faults, "ended", ended, "states",
+	                 "source", json_states(tally, SIM_SOURCE), "destination",
+	                 json_states(tally, SIM_DESTINATION), "violations",
 	                 (json_int_t)tally->violations, "failures", json_failures(tally));
 }
 
