@@ -48,7 +48,7 @@ struct gw_destination {
 	struct gw_set missing;
 	struct gw_set punch; /* before the switch: stale; after it: asked for */
 	struct waiter *waiters;
-	size_t waiter_count;
+	size_t waiter_count, waiting;
 
 	uint32_t flags; /* of the OFFER */
 	bool link;
@@ -90,7 +90,7 @@ struct gw_destination *gw_destination_init(void *memory, const struct gw_destina
 	uint64_t *words = (uint64_t *)(void *)(d + 1);
 	size_t n = gw_set_words(config->ram_pages);
 
-	memset(d, 0, gw_destination_bytes(config->ram_pages, config->vcpus));
+	memset(d, 0, sizeof(*d));
 	d->config = *config;
 	if (!d->config.link_timeout_ns)
 		d->config.link_timeout_ns = LINK_TIMEOUT_NS;
@@ -99,6 +99,7 @@ struct gw_destination *gw_destination_init(void *memory, const struct gw_destina
 	gw_set_init(&d->punch, words + 2 * n, config->ram_pages);
 	d->waiters = (struct waiter *)(void *)(words + 3 * n);
 	d->waiter_count = (size_t)config->vcpus + MORE_WAITERS;
+	memset(d->waiters, 0, d->waiter_count * sizeof(*d->waiters));
 	d->state = GW_STATE_PRE_MIGRATION;
 	d->link = true;
 	return d;
@@ -208,6 +209,7 @@ static void settle_waiter(struct gw_destination *d, const struct gw_event *ev, s
 	if (w->vcpu && d->running)
 		d->stall_ns += waited;
 	w->thread = 0;
+	d->waiting--;
 }
 
 static struct waiter *waiter_for(struct gw_destination *d, int32_t thread)
@@ -241,8 +243,10 @@ static void fault(struct gw_destination *d, const struct gw_event *ev, struct gw
 		return;
 	}
 	w = waiter_for(d, ev->fault.thread);
-	if (w && (GW_PLANT != 4 || d->link)) /* 4: forgets who waits while there is no link */
+	if (w && (GW_PLANT != 4 || d->link)) { /* 4: forgets who waits while there is no link */
+		d->waiting += !w->thread;
 		*w = (struct waiter){ev->fault.thread, ev->fault.vcpu, page, ev->now_ns};
+	}
 	if (d->map_known)
 		ask_for(d, out, page);
 }
@@ -573,7 +577,7 @@ static void placed(struct gw_destination *d, const struct gw_event *ev, struct g
 	}
 	if (!d->armed)
 		return;
-	for (j = 0; j < d->waiter_count; j++)
+	for (j = 0; d->waiting && j < d->waiter_count; j++)
 		if (d->waiters[j].thread && !gw_set_has(&d->missing, d->waiters[j].page))
 			settle_waiter(d, ev, &d->waiters[j], true);
 	maybe_pulled(d, out);

@@ -489,18 +489,15 @@ static uint32_t gather(struct gw_source *s, uint32_t *pages)
 	*pages = 0;
 	while (count < GW_FRAME_RUNS_MAX && *pages < GW_FRAME_PAGES_MAX &&
 	       gw_set_next_run(&s->owed, s->cursor, GW_FRAME_PAGES_MAX - *pages, &run)) {
-		uint64_t skip = gw_set_next(&s->skip, run.first);
+		uint64_t end = run.first + run.count;
+		uint64_t skip = gw_set_next_before(&s->skip, run.first, end);
 
 		if (skip == run.first) {
-			uint64_t end = gw_set_next_gap(&s->skip, run.first);
-			uint64_t stop = run.first + run.count < end ? run.first + run.count : end;
-
-			s->round_skipped += stop - run.first;
-			s->cursor = stop;
+			s->cursor = gw_set_next_gap_before(&s->skip, run.first, end);
+			s->round_skipped += s->cursor - run.first;
 			continue;
 		}
-		if (skip < run.first + run.count)
-			run.count = skip - run.first;
+		run.count = skip - run.first;
 		s->cursor = run.first + run.count;
 		s->runs[count++] = run;
 		*pages += (uint32_t)run.count;

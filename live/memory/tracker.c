@@ -33,15 +33,10 @@ int gw_holes_compare(struct gw_tracker *tracker, struct gw_set *scratch, struct 
 	ret = gw_ram_populated(tracker->ram, scratch, error);
 	if (ret < 0)
 		return ret;
-	/* Unchanged is a page in exactly one of `holes` and the data of now. */
-	for (size_t i = 0; i < gw_set_words(holes->pages); i++) {
-		uint64_t all = UINT64_MAX;
-
-		if (i == holes->pages / 64)
-			all = (1ull << holes->pages % 64) - 1;
-		dirty->words[i] |= ~(holes->words[i] ^ scratch->words[i]) & all;
-		holes->words[i] = ~scratch->words[i] & all;
-	}
+	gw_set_invert(scratch); /* what is a hole now */
+	gw_set_differ(holes, scratch);
+	gw_set_union(dirty, holes);
+	gw_set_copy(holes, scratch);
 	return 0;
 }
 

@@ -7,7 +7,7 @@
  * Each trace is compared with DIRECTORY/NAME.txt. With GW_GOLDEN_WRITE=1 in the environment the
  * files are written instead: read what has changed before it is committed.
  */
-#include "tests/core/migration/world.h"
+#include "sim/world.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK };
 
 struct golden {
 	const char *name, *policy, *key, *value;
-	enum fault fault;
+	enum sim_fault fault;
 	const char *at;
 	uint64_t for_ns;
 	enum special special;
@@ -36,51 +36,51 @@ static const struct golden goldens[] = {
         {.name = "hybrid-fast-link", .policy = "hybrid", .special = FAST_LINK},
         {.name = "hybrid-verified", .policy = "hybrid", .special = VERIFY},
         {.name = "refused-no-faults", .policy = "postcopy", .special = NO_FAULTS},
-        {"refused-no-memory", "precopy", NULL, NULL, FAULT_REFUSE_RESERVATION, "OFFER", 0, NONE},
-        {"abort-in-pre-copy", "precopy", NULL, NULL, FAULT_ABORT, "marks ROUND 1", 0, NONE},
-        {"abort-while-stopping", "precopy", NULL, NULL, FAULT_ABORT, "handing-over", 0, NONE},
-        {"abort-too-late", "postcopy", NULL, NULL, FAULT_ABORT, "pages to push", 0, NONE},
-        {"lost-in-reservation", "precopy", NULL, NULL, FAULT_CUT, "says ACCEPT", MS, NONE},
-        {"lost-in-pre-copy", "precopy", NULL, NULL, FAULT_CUT, "marks ROUND 1", MS, NONE},
-        {"lost-in-stop-and-copy", "precopy", NULL, NULL, FAULT_CUT, "says SWITCH", MS, NONE},
-        {"lost-prepared", "precopy", NULL, NULL, FAULT_CUT, "says PREPARED", MS, NONE},
-        {"lost-commit", "precopy", NULL, NULL, FAULT_CUT, "says COMMIT", MS, NONE},
-        {"lost-commit-postcopy", "postcopy", NULL, NULL, FAULT_CUT, "says COMMIT", MS, NONE},
-        {"lost-activated", "precopy", NULL, NULL, FAULT_CUT, "says ACTIVATED", MS, NONE},
-        {"lost-in-pull", "postcopy", NULL, NULL, FAULT_CUT, "pages to push", 300 * MS, NONE},
-        {"lost-done", "postcopy", NULL, NULL, FAULT_CUT, "says DONE", MS, NONE},
-        {"lost-released", "precopy", NULL, NULL, FAULT_CUT, "says RELEASED", MS, NONE},
-        {"cont-refused", "precopy", NULL, NULL, FAULT_REFUSE_RUN, "says COMMIT", 0, NONE},
-        {"power-off", "precopy", NULL, NULL, FAULT_POWER_OFF, "marks ROUND 1", 0, NONE},
-        {"power-off-in-pull", "postcopy", NULL, NULL, FAULT_POWER_OFF, "pages to push", 0, NONE},
-        {"source-crash-leaving", "precopy", NULL, NULL, FAULT_CRASH_SOURCE, "ROUND 1", MS, NONE},
-        {"source-crash-handing-over", "precopy", NULL, NULL, FAULT_CRASH_SOURCE, "says STATE_END",
+        {"refused-no-memory", "precopy", NULL, NULL, SIM_FAULT_REFUSE_RESERVATION, "OFFER", 0, NONE},
+        {"abort-in-pre-copy", "precopy", NULL, NULL, SIM_FAULT_ABORT, "marks ROUND 1", 0, NONE},
+        {"abort-while-stopping", "precopy", NULL, NULL, SIM_FAULT_ABORT, "handing-over", 0, NONE},
+        {"abort-too-late", "postcopy", NULL, NULL, SIM_FAULT_ABORT, "pages to push", 0, NONE},
+        {"lost-in-reservation", "precopy", NULL, NULL, SIM_FAULT_CUT, "says ACCEPT", MS, NONE},
+        {"lost-in-pre-copy", "precopy", NULL, NULL, SIM_FAULT_CUT, "marks ROUND 1", MS, NONE},
+        {"lost-in-stop-and-copy", "precopy", NULL, NULL, SIM_FAULT_CUT, "says SWITCH", MS, NONE},
+        {"lost-prepared", "precopy", NULL, NULL, SIM_FAULT_CUT, "says PREPARED", MS, NONE},
+        {"lost-commit", "precopy", NULL, NULL, SIM_FAULT_CUT, "says COMMIT", MS, NONE},
+        {"lost-commit-postcopy", "postcopy", NULL, NULL, SIM_FAULT_CUT, "says COMMIT", MS, NONE},
+        {"lost-activated", "precopy", NULL, NULL, SIM_FAULT_CUT, "says ACTIVATED", MS, NONE},
+        {"lost-in-pull", "postcopy", NULL, NULL, SIM_FAULT_CUT, "pages to push", 300 * MS, NONE},
+        {"lost-done", "postcopy", NULL, NULL, SIM_FAULT_CUT, "says DONE", MS, NONE},
+        {"lost-released", "precopy", NULL, NULL, SIM_FAULT_CUT, "says RELEASED", MS, NONE},
+        {"cont-refused", "precopy", NULL, NULL, SIM_FAULT_REFUSE_RUN, "says COMMIT", 0, NONE},
+        {"power-off", "precopy", NULL, NULL, SIM_FAULT_POWER_OFF, "marks ROUND 1", 0, NONE},
+        {"power-off-in-pull", "postcopy", NULL, NULL, SIM_FAULT_POWER_OFF, "pages to push", 0, NONE},
+        {"source-crash-leaving", "precopy", NULL, NULL, SIM_FAULT_CRASH_SOURCE, "ROUND 1", MS, NONE},
+        {"source-crash-handing-over", "precopy", NULL, NULL, SIM_FAULT_CRASH_SOURCE, "says STATE_END",
          MS, NONE},
-        {"source-crash-committed", "precopy", NULL, NULL, FAULT_CRASH_SOURCE, "says COMMIT", MS,
+        {"source-crash-committed", "precopy", NULL, NULL, SIM_FAULT_CRASH_SOURCE, "says COMMIT", MS,
          NONE},
-        {"source-crash-gone", "postcopy", NULL, NULL, FAULT_CRASH_SOURCE, "pages to push", MS,
+        {"source-crash-gone", "postcopy", NULL, NULL, SIM_FAULT_CRASH_SOURCE, "pages to push", MS,
          NONE},
-        {"destination-crash-reserved", "precopy", NULL, NULL, FAULT_CRASH_DESTINATION,
+        {"destination-crash-reserved", "precopy", NULL, NULL, SIM_FAULT_CRASH_DESTINATION,
          "marks ROUND 1", MS, NONE},
-        {"destination-crash-prepared", "postcopy", NULL, NULL, FAULT_CRASH_DESTINATION,
+        {"destination-crash-prepared", "postcopy", NULL, NULL, SIM_FAULT_CRASH_DESTINATION,
          "says PREPARED", MS, NONE},
-        {"destination-crash-mine", "postcopy", NULL, NULL, FAULT_CRASH_DESTINATION, "pages to push",
+        {"destination-crash-mine", "postcopy", NULL, NULL, SIM_FAULT_CRASH_DESTINATION, "pages to push",
          MS, NONE},
-        {"destination-crash-whole", "precopy", NULL, NULL, FAULT_CRASH_DESTINATION, "says DONE", MS,
+        {"destination-crash-whole", "precopy", NULL, NULL, SIM_FAULT_CRASH_DESTINATION, "says DONE", MS,
          NONE},
-        {"source-vm-dies-saved", "precopy", NULL, NULL, FAULT_KILL_SOURCE_VM, "says STATE_END", 0,
+        {"source-vm-dies-saved", "precopy", NULL, NULL, SIM_FAULT_KILL_SOURCE_VM, "says STATE_END", 0,
          NONE},
-        {"source-resumed-behind", "precopy", NULL, NULL, FAULT_RESUME_SOURCE, "says PREPARED", 0,
+        {"source-resumed-behind", "precopy", NULL, NULL, SIM_FAULT_RESUME_SOURCE, "says PREPARED", 0,
          NONE},
-        {"destination-forgets", "precopy", NULL, NULL, FAULT_FORGET_DESTINATION, "says ACTIVATED",
+        {"destination-forgets", "precopy", NULL, NULL, SIM_FAULT_FORGET_DESTINATION, "says ACTIVATED",
          MS, NONE},
-        {"doubt", "precopy", NULL, NULL, FAULT_CUT, "says COMMIT", HOUR, NONE},
-        {"unfinished", "postcopy", NULL, NULL, FAULT_CUT, "pages to push", HOUR, NONE},
+        {"doubt", "precopy", NULL, NULL, SIM_FAULT_CUT, "says COMMIT", HOUR, NONE},
+        {"unfinished", "postcopy", NULL, NULL, SIM_FAULT_CUT, "pages to push", HOUR, NONE},
 };
 
 static char *trace_of(const struct golden *g, const char **violation, size_t *size)
 {
-	struct world_config config = {
+	struct sim_world_config config = {
 	        .seed = 1,
 	        .policy = g->policy,
 	        .settings = {{g->key, g->value}},
@@ -89,7 +89,7 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	        .latency_ns = 200000,
 	        .bytes_per_s = g->special == FAST_LINK ? 500000000 : 50000000,
 	        .write_ns = g->special == FAST_LINK ? 10000 : 1000000,
-	        .hot = g->special == HOT ? HOT_MAX : 0,
+	        .hot = g->special == HOT ? SIM_HOT_MAX : 0,
 	        .touch_ns = 1000000,
 	        .reconnect_ns = 1000 * MS,
 	        .wakes = 6,
@@ -99,20 +99,20 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	        .planned = {{.fault = g->fault, .words = g->at, .for_ns = g->for_ns}},
 	};
 	static char why[256];
-	struct world *w;
+	struct sim_world *w;
 	char *text = NULL;
 
 	config.trace = open_memstream(&text, size);
 	if (!config.trace)
 		abort();
-	w = world_new(&config);
-	world_run(w);
+	w = sim_world_new(&config);
+	sim_world_run(w);
 	*violation = NULL;
-	if (world_violation(w)) {
-		(void)snprintf(why, sizeof(why), "%s", world_violation(w));
+	if (sim_world_violation(w)) {
+		(void)snprintf(why, sizeof(why), "%s", sim_world_violation(w));
 		*violation = why;
 	}
-	world_free(w);
+	sim_world_free(w);
 	(void)fclose(config.trace);
 	return text;
 }

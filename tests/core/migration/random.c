@@ -9,7 +9,7 @@
  * Every run ends with a working link and a person who recovers and resolves, so that a run that
  * leaves anything open has found something.
  */
-#include "tests/core/migration/world.h"
+#include "sim/world.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,30 +58,31 @@ static const char *const words[] = {
         "says RELEASED",      "taking up",         "hypervisor:",       "connects",
 };
 
-static struct planned plan(uint64_t *chance)
+static struct sim_planned plan(uint64_t *chance)
 {
-	struct planned p = {.fault = (enum fault)(1 + below(chance, FAULTS - 1))};
+	struct sim_planned p = {.fault = (enum sim_fault)(1 + below(chance, SIM_FAULTS - 1))};
 
-	if (p.fault > FAULT_CRASH_DESTINATION && below(chance, 2))
-		p.fault = (enum fault)(FAULT_CUT + below(chance, 3)); /* these three more often */
+	if (p.fault > SIM_FAULT_CRASH_DESTINATION && below(chance, 2))
+		p.fault = (enum sim_fault)(SIM_FAULT_CUT +
+		                           below(chance, 3)); /* these three more often */
 	p.line = 1 + any_size(chance, 8);
 	if (below(chance, 2))
 		p.words = words[below(chance, sizeof(words) / sizeof(words[0]))];
 	p.for_ns = 1000000 + any_size(chance, 36); /* up to a minute */
 	p.silent = !below(chance, 4);
-	p.deaf = (int)below(chance, SIDES);
-	if (p.fault == FAULT_SLOW)
+	p.deaf = (int)below(chance, SIM_SIDES);
+	if (p.fault == SIM_FAULT_SLOW)
 		p.for_ns = any_size(chance, 31);
 	return p;
 }
 
-static void invent(struct world_config *config, uint64_t seed)
+static void invent(struct sim_world_config *config, uint64_t seed)
 {
 	uint64_t chance = seed * 0x2545f4914f6cdd1du + 1;
 	size_t kind = below(&chance, sizeof(policies) / sizeof(policies[0]));
-	unsigned i, faults = (unsigned)below(&chance, PLANNED_MAX + 1);
+	unsigned i, faults = (unsigned)below(&chance, SIM_PLANNED_MAX + 1);
 
-	*config = (struct world_config){
+	*config = (struct sim_world_config){
 	        .seed = seed,
 	        .policy = policies[kind].policy,
 	        .settings = {{policies[kind].key, policies[kind].value},
@@ -105,20 +106,20 @@ static void invent(struct world_config *config, uint64_t seed)
 	for (i = 0; i < faults; i++)
 		config->planned[i] = plan(&chance);
 	config->hot =
-	        (uint32_t)below(&chance, 1 + (config->pages < HOT_MAX ? config->pages : HOT_MAX));
+	        (uint32_t)below(&chance, 1 + (config->pages < SIM_HOT_MAX ? config->pages : SIM_HOT_MAX));
 }
 
 struct tally {
 	unsigned long runs, lines, faults, completed, stayed, doubts, others;
 };
 
-static void count(struct tally *tally, const struct world *w)
+static void count(struct tally *tally, const struct sim_world *w)
 {
-	enum gw_journal_record record = world_record(w, SOURCE);
+	enum gw_journal_record record = sim_world_record(w, SIM_SOURCE);
 
 	tally->runs++;
-	tally->lines += world_lines(w);
-	tally->faults += world_faults_struck(w);
+	tally->lines += sim_world_lines(w);
+	tally->faults += sim_world_faults_struck(w);
 	tally->completed += record == GW_REC_RELEASED;
 	tally->stayed += record == GW_REC_STAYED;
 	tally->doubts += record == GW_REC_DOUBT;
@@ -129,20 +130,20 @@ static void count(struct tally *tally, const struct world *w)
 /* True if nothing was violated. */
 static bool run(uint64_t seed, FILE *trace, struct tally *tally, char *why, size_t room)
 {
-	struct world_config config;
-	struct world *w;
+	struct sim_world_config config;
+	struct sim_world *w;
 	bool fine;
 
 	invent(&config, seed);
 	config.trace = trace;
 	config.frames = true;
-	w = world_new(&config);
-	world_run(w);
-	fine = !world_violation(w);
+	w = sim_world_new(&config);
+	sim_world_run(w);
+	fine = !sim_world_violation(w);
 	if (!fine)
-		(void)snprintf(why, room, "%s", world_violation(w));
+		(void)snprintf(why, room, "%s", sim_world_violation(w));
 	count(tally, w);
-	world_free(w);
+	sim_world_free(w);
 	return fine;
 }
 

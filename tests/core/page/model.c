@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_PAGES 4161
-#define MOST_WORDS ((MOST_PAGES + 63) / 64)
+#define MANY_PAGES 5000 /* from here on fewer steps */
+#define MOST_PAGES (3 * GW_CHUNK_PAGES + 65)
+#define MOST_WORDS ((MOST_PAGES + 63) / 64 + 5)
 #define CANARY     UINT64_C(0xdeadbeefcafef00d)
 #define PROGRAMS   4
 #define STEPS      500
+#define FEW_STEPS  60
 
 /* Two of each, so that there is something to unite with. */
 struct pair {
@@ -41,7 +43,10 @@ static uint64_t draw(struct random *random) /* splitmix64 */
 	return z ^ (z >> 31);
 }
 
-/* A number around `pages`, more often than not near a word boundary, now and then far beyond. */
+/*
+ * A number around `pages`, more often than not near a boundary of words or chunks, now and then far
+ * beyond.
+ */
 static uint64_t draw_page(struct random *random, uint64_t pages)
 {
 	switch (draw(random) % 16) {
@@ -52,7 +57,8 @@ static uint64_t draw_page(struct random *random, uint64_t pages)
 	case 4:
 	case 5: return draw(random) % (pages + 1);
 	default: {
-		uint64_t page = draw(random) % (pages / 64 + 2) * 64 + draw(random) % 5;
+		uint64_t unit = pages > MANY_PAGES && draw(random) % 2 ? GW_CHUNK_PAGES : 64;
+		uint64_t page = draw(random) % (pages / unit + 2) * unit + draw(random) % 5;
 		return page < 2 ? page : page - 2;
 	}
 	}
@@ -84,7 +90,15 @@ static const char *step(struct pair *p, struct random *random)
 #define EACH(expression)                                                                           \
 	for (uint64_t i = 0; i < p->pages; i++)                                                    \
 	model[i] = (expression)
-	switch (draw(random) % 32) {
+	switch (draw(random) % 34) {
+	case 32:
+		gw_set_differ(set, other);
+		EACH(model[i] != second[i]);
+		return "differ";
+	case 33:
+		gw_set_invert(set);
+		EACH(!model[i]);
+		return "invert";
 	case 0:
 		gw_set_clear(set);
 		EACH(false);
@@ -163,12 +177,14 @@ static uint64_t model_count(const struct pair *p, struct gw_run run)
 	return count;
 }
 
-static uint64_t model_next(const struct pair *p, uint64_t from, bool member)
+static uint64_t model_next(const struct pair *p, uint64_t from, uint64_t limit, bool member)
 {
-	for (uint64_t i = from; i < p->pages; i++)
+	if (limit > p->pages)
+		limit = p->pages;
+	for (uint64_t i = from; i < limit; i++)
 		if (p->model[0][i] == member)
 			return i;
-	return p->pages;
+	return limit;
 }
 
 static uint64_t model_previous(const struct pair *p, uint64_t from)
@@ -182,7 +198,7 @@ static uint64_t model_previous(const struct pair *p, uint64_t from)
 static bool next_run_agrees(const struct pair *p, uint64_t from, uint64_t max_pages)
 {
 	struct gw_run run = {0, 0};
-	uint64_t first = model_next(p, from, true), count = 0;
+	uint64_t first = model_next(p, from, p->pages, true), count = 0;
 
 	while (first + count < p->pages && p->model[0][first + count] && count < max_pages)
 		count++;
@@ -212,8 +228,6 @@ static const char *compare_whole(const struct pair *p)
 		return "count_common";
 	if (gw_set_equal(set, &p->set[1]) != equal)
 		return "equal";
-	if (p->pages % 64 && set->words[p->pages / 64] >> (p->pages % 64))
-		return "bits beyond the universe";
 	for (int i = 0; i < 2; i++)
 		if (p->words[i][gw_set_words(p->pages)] != CANARY)
 			return "a word beyond the set";
@@ -227,10 +241,14 @@ static const char *compare_at(const struct pair *p, uint64_t at, struct gw_run r
 
 	if (at >= p->pages && gw_set_has(set, at))
 		return "has, outside";
-	if (gw_set_next(set, at) != model_next(p, at, true))
+	if (gw_set_next(set, at) != model_next(p, at, p->pages, true))
 		return "next";
-	if (gw_set_next_gap(set, at) != model_next(p, at, false))
+	if (gw_set_next_gap(set, at) != model_next(p, at, p->pages, false))
 		return "next_gap";
+	if (gw_set_next_before(set, at, run.first) != model_next(p, at, run.first, true))
+		return "next_before";
+	if (gw_set_next_gap_before(set, at, run.first) != model_next(p, at, run.first, false))
+		return "next_gap_before";
 	if (gw_set_previous(set, at) != model_previous(p, at))
 		return "previous";
 	if (gw_set_count_run(set, run) != model_count(p, run))
@@ -253,11 +271,11 @@ static bool agree(uint64_t pages, uint64_t seed)
 		p.words[i][gw_set_words(pages)] = CANARY;
 		gw_set_init(&p.set[i], p.words[i], pages);
 	}
-	for (int i = 0; i < STEPS; i++) {
+	for (int i = 0, n = pages < MANY_PAGES ? STEPS : FEW_STEPS; i < n; i++) {
 		const char *did = step(&p, &random), *differs = compare_whole(&p);
 		for (int j = 0; j < 4 && !differs; j++) {
 			uint64_t at = draw_page(&random, pages);
-			uint64_t most = 1 + draw(&random) % 200;
+			uint64_t most = 1 + draw(&random) % (draw(&random) % 2 ? 200 : MOST_PAGES);
 			differs = compare_at(&p, at, draw_run(&random, pages), most);
 		}
 		if (differs) {
@@ -271,10 +289,43 @@ static bool agree(uint64_t pages, uint64_t seed)
 
 int main(void)
 {
-	static const uint64_t sizes[] = {0,    1,    2,    31,   32,   33,        62,  63,
-	                                 64,   65,   66,   126,  127,  128,       129, 130,
-	                                 190,  191,  192,  193,  255,  256,       257, 1000,
-	                                 1023, 1024, 1025, 4095, 4096, MOST_PAGES};
+	static const uint64_t sizes[] = {0,
+	                                 1,
+	                                 2,
+	                                 31,
+	                                 32,
+	                                 33,
+	                                 62,
+	                                 63,
+	                                 64,
+	                                 65,
+	                                 66,
+	                                 126,
+	                                 127,
+	                                 128,
+	                                 129,
+	                                 130,
+	                                 190,
+	                                 191,
+	                                 192,
+	                                 193,
+	                                 255,
+	                                 256,
+	                                 257,
+	                                 1000,
+	                                 1023,
+	                                 1024,
+	                                 1025,
+	                                 4095,
+	                                 4096,
+	                                 4161,
+	                                 GW_CHUNK_PAGES - 1,
+	                                 GW_CHUNK_PAGES,
+	                                 GW_CHUNK_PAGES + 1,
+	                                 2 * GW_CHUNK_PAGES - 63,
+	                                 2 * GW_CHUNK_PAGES,
+	                                 3 * GW_CHUNK_PAGES + 1,
+	                                 MOST_PAGES};
 	size_t programs = 0, differed = 0;
 
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

@@ -7,10 +7,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-#define WORDS 4
+#define WORDS 6 /* of 256 pages */
+#define MANY  (3 * GW_CHUNK_PAGES + 100)
 
 static uint64_t words[WORDS], more_words[WORDS];
 
@@ -30,7 +32,8 @@ static void the_picture_of_the_header(void **state)
 
 	gw_set_add_run(&set, (struct gw_run){1, 2});
 	gw_set_add_run(&set, (struct gw_run){6, 3});
-	assert_int_equal(set.words[0], 0x1c6);
+	for (uint64_t page = 0; page < 10; page++)
+		assert_int_equal(gw_set_has(&set, page), ".##...###."[page] == '#');
 	assert_true(gw_set_next_run(&set, 0, 100, &run));
 	assert_int_equal(run.first, 1);
 	assert_int_equal(run.count, 2);
@@ -46,8 +49,8 @@ static void an_empty_universe_has_nothing(void **state)
 	struct gw_set set, other;
 	struct gw_run run;
 
-	gw_set_init(&set, NULL, 0);
-	gw_set_init(&other, NULL, 0);
+	gw_set_init(&set, words, 0);
+	gw_set_init(&other, more_words, 0);
 	gw_set_fill(&set);
 	gw_set_add(&set, 0);
 	gw_set_add_run(&set, (struct gw_run){0, 5});
@@ -79,8 +82,11 @@ static void fill_leaves_the_bits_beyond_alone(void **state)
 
 	gw_set_fill(&set);
 	assert_int_equal(gw_set_count(&set), 65);
-	assert_int_equal(set.words[1], 1);
 	assert_int_equal(gw_set_next_gap(&set, 0), 65);
+	gw_set_remove(&set, 3);
+	gw_set_add(&set, 3);
+	assert_int_equal(gw_set_next_gap(&set, 0), 65);
+	assert_int_equal(gw_set_count_run(&set, (struct gw_run){0, 128}), 65);
 }
 
 static void runs_end_exactly_at_word_boundaries(void **state)
@@ -89,8 +95,8 @@ static void runs_end_exactly_at_word_boundaries(void **state)
 	struct gw_set set = make(256);
 
 	gw_set_add_run(&set, (struct gw_run){0, 64});
-	assert_true(set.words[0] == UINT64_MAX);
-	assert_int_equal(set.words[1], 0);
+	assert_int_equal(gw_set_next_gap(&set, 0), 64);
+	assert_int_equal(gw_set_count(&set), 64);
 	gw_set_add_run(&set, (struct gw_run){63, 130});
 	assert_int_equal(gw_set_count(&set), 193);
 	assert_int_equal(gw_set_next_gap(&set, 0), 193);
@@ -115,7 +121,7 @@ static void runs_are_clipped(void **state)
 	assert_int_equal(gw_set_count(&set), 10);
 	gw_set_remove_run(&set, (struct gw_run){99, UINT64_MAX});
 	assert_int_equal(gw_set_count(&set), 9);
-	assert_int_equal(set.words[1] >> 36, 0);
+	assert_int_equal(gw_set_next(&set, 99), 100);
 }
 
 static void pages_outside_are_not_members(void **state)
@@ -123,11 +129,9 @@ static void pages_outside_are_not_members(void **state)
 	(void)state;
 	struct gw_set set = make(64);
 
-	words[1] = 0;
 	gw_set_add(&set, 64);
 	gw_set_add(&set, UINT64_MAX);
 	assert_true(gw_set_empty(&set));
-	assert_int_equal(words[1], 0);
 	gw_set_fill(&set);
 	assert_false(gw_set_has(&set, 64));
 	assert_false(gw_set_has(&set, UINT64_MAX));
@@ -157,6 +161,24 @@ static void algebra(void **state)
 	assert_true(gw_set_equal(&a, &b));
 	b.pages = 199;
 	assert_false(gw_set_equal(&a, &b));
+}
+
+static void differ_and_invert(void **state)
+{
+	(void)state;
+	struct gw_set a = make(200), b;
+
+	gw_set_init(&b, more_words, 200);
+	gw_set_add_run(&a, (struct gw_run){0, 100});
+	gw_set_add_run(&b, (struct gw_run){50, 100});
+	gw_set_differ(&a, &b);
+	assert_int_equal(gw_set_count(&a), 100);
+	assert_int_equal(gw_set_next_gap(&a, 0), 50);
+	assert_int_equal(gw_set_next(&a, 50), 100);
+	gw_set_invert(&a);
+	assert_int_equal(gw_set_count(&a), 100);
+	assert_int_equal(gw_set_next(&a, 0), 50);
+	assert_int_equal(gw_set_previous(&a, 200), 199);
 }
 
 static void previous_looks_down(void **state)
@@ -194,6 +216,58 @@ static void a_long_run_is_handed_out_in_pieces(void **state)
 	assert_int_equal(run.count, 150);
 }
 
+/* What is in the bitmap, from that chunk on, is as it was made. */
+static bool untouched(const uint64_t *bitmap, unsigned chunk)
+{
+	for (size_t i = chunk * GW_CHUNK_PAGES / 64; i < (MANY + 63) / 64; i++)
+		if (bitmap[i] != 0xa5a5a5a5a5a5a5a5)
+			return false;
+	return true;
+}
+
+static void whole_chunks_are_not_touched(void **state)
+{
+	(void)state;
+	static uint64_t a_words[(MANY + 63) / 64 + 5], b_words[(MANY + 63) / 64 + 5];
+	struct gw_set a, b;
+	struct gw_run run;
+
+	assert_int_equal(gw_set_words(MANY), sizeof a_words / sizeof *a_words);
+	memset(a_words, 0xa5, sizeof a_words);
+	memset(b_words, 0xa5, sizeof b_words);
+	gw_set_init(&a, a_words, MANY);
+	gw_set_init(&b, b_words, MANY);
+	gw_set_fill(&a);
+	assert_int_equal(gw_set_count(&a), MANY);
+	gw_set_copy(&b, &a);
+	assert_true(gw_set_equal(&a, &b));
+	gw_set_subtract(&b, &a);
+	gw_set_union(&b, &a);
+	gw_set_intersect(&b, &a);
+	gw_set_differ(&b, &a);
+	gw_set_invert(&b);
+	assert_int_equal(gw_set_count_common(&a, &b), MANY);
+	gw_set_clear(&a);
+	gw_set_add_run(&a, (struct gw_run){GW_CHUNK_PAGES, MANY});
+	gw_set_remove_run(&b, (struct gw_run){GW_CHUNK_PAGES, MANY});
+	assert_int_equal(gw_set_next(&a, 0), GW_CHUNK_PAGES);
+	assert_int_equal(gw_set_next_gap(&b, 0), GW_CHUNK_PAGES);
+	assert_int_equal(gw_set_previous(&b, MANY), GW_CHUNK_PAGES - 1);
+	assert_true(gw_set_next_run(&a, 0, UINT64_MAX, &run));
+	assert_int_equal(run.count, MANY - GW_CHUNK_PAGES);
+	assert_true(untouched(a_words, 0) && untouched(b_words, 0));
+
+	/* One page mixes one chunk; its complement makes that whole again. */
+	gw_set_add(&a, 5);
+	assert_false(untouched(a_words, 0));
+	assert_true(untouched(a_words, 1));
+	gw_set_add_run(&a, (struct gw_run){0, 5});
+	gw_set_add_run(&a, (struct gw_run){6, GW_CHUNK_PAGES - 6});
+	gw_set_copy(&b, &a);
+	assert_true(untouched(b_words, 0));
+	assert_int_equal(gw_set_count(&b), MANY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,8 +279,10 @@ int main(void)
 	        cmocka_unit_test(runs_are_clipped),
 	        cmocka_unit_test(pages_outside_are_not_members),
 	        cmocka_unit_test(algebra),
+	        cmocka_unit_test(differ_and_invert),
 	        cmocka_unit_test(previous_looks_down),
 	        cmocka_unit_test(a_long_run_is_handed_out_in_pieces),
+	        cmocka_unit_test(whole_chunks_are_not_touched),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

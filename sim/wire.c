@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/wire.c - the three connections: bytes on their way, cuts, new connections.
+ *
+ *   to the destination   three flows over the links, then a hop of the small world's own
+ *   back to the source   messages alone: a latency, and never a queue
+ *
+ * A parcel that has crossed is worked off by who receives it before it counts as come.
+ */
+#include "sim/inside.h"
+
+#include <string.h>
+
+#define TURN_NS      1000u                /* an agent's way round its loop for one frame */
+#define WINDOW_BYTES (UINT64_C(16) << 20) /* of TCP: sent, and not yet taken in */
+#define PULL_SHARE   95                   /* live/net/pacing.h, GW_PACER_SHARE */
+
+static bool stands(const struct migration *m, int side)
+{
+	return m->agent[side].epoch > m->wire.cut_epoch;
+}
+
+/* --- room for bulk ------------------------------------------------------------------------- */
+
+static bool takes_a_frame(const struct migration *m)
+{
+	const struct wire *wire = &m->wire;
+
+	return m->agent[SIM_SOURCE].alive && wire->flow[GW_BULK] &&
+	       !sim_flow_queued_bytes(wire->flow[GW_BULK]) &&
+	       wire->unplaced_bytes <= WINDOW_BYTES &&
+	       gw_source_wants_room(m->agent[SIM_SOURCE].memory);
+}
+
+void sim_ask_for_room(struct migration *m)
+{
+	if (!sim_queued(&m->wire.room) && takes_a_frame(m))
+		sim_clock_at(&m->world->clock, &m->wire.room, m->wire.sender_free_ns);
+}
+
+static void give_room(struct migration *m)
+{
+	struct wire *wire = &m->wire;
+
+	if (!takes_a_frame(m))
+		return;
+	if (wire->sender_free_ns > sim_now(m)) {
+		sim_ask_for_room(m);
+		return;
+	}
+	wire->sender_free_ns = sim_now(m) + TURN_NS;
+	sim_step(m, SIM_SOURCE, &(struct gw_event){.kind = GW_EV_ROOM});
+}
+
+void sim_room_came(struct sim_happening *self)
+{
+	struct migration *m = SIM_OWNER(self, struct migration, wire.room);
+
+	give_room(m);
+	sim_happened(m);
+}
+
+static void bulk_left(void *owner)
+{
+	struct migration *m = owner;
+
+	if (!sim_queued(&m->wire.room))
+		give_room(m);
+	sim_happened(m);
+}
+
+/* --- on the way ---------------------------------------------------------------------------- */
+
+struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size_t size)
+{
+	struct parcel *parcel = sim_take(m->world, sizeof(*parcel) + size);
+
+	parcel->m = m;
+	parcel->channel = channel;
+	parcel->pages = 0;
+	parcel->size = size;
+	return parcel;
+}
+
+static void leave_the_way(struct parcel *parcel)
+{
+	struct migration *m = parcel->m;
+
+	m->waiting--;
+	if (parcel->channel == GW_BULK && parcel->to == SIM_DESTINATION &&
+	    parcel->epoch == m->wire.epochs)
+		m->wire.unplaced_bytes -= parcel->p.bytes;
+}
+
+static void lost(struct sim_parcel *p)
+{
+	struct parcel *parcel = SIM_OWNER(p, struct parcel, p);
+
+	leave_the_way(parcel);
+	sim_give(parcel->m->world, parcel);
+}
+
+static void hear_of_loss(struct migration *m, int side, const char *why)
+{
+	struct agent *a = &m->agent[side];
+
+	if (!a->alive || !a->epoch)
+		return;
+	a->epoch = 0;
+	sim_step(m, side, &(struct gw_event){.kind = GW_EV_LINK_LOST, .text = why});
+}
+
+static void deliver(struct migration *m, struct parcel *parcel)
+{
+	struct agent *a = &m->agent[parcel->to];
+
+	if (!a->alive || a->epoch != parcel->epoch || !stands(m, parcel->to))
+		return;
+	if (!parcel->size)
+		hear_of_loss(m, parcel->to, "the peer hung up");
+	else if (parcel->to == SIM_DESTINATION && parcel->channel != GW_CONTROL)
+		sim_frame_came(m, parcel);
+	else
+		sim_message_came(m, parcel);
+}
+
+static void comes(struct sim_happening *self)
+{
+	struct parcel *parcel = SIM_OWNER(self, struct parcel, p.comes);
+	struct migration *m = parcel->m;
+
+	leave_the_way(parcel);
+	deliver(m, parcel);
+	sim_give(m->world, parcel);
+	sim_ask_for_room(m);
+	sim_happened(m);
+}
+
+/* Parcels of one channel stay in their order, whatever the dice say. */
+static uint64_t after_the_last(struct migration *m, int from, enum gw_channel channel, uint64_t at)
+{
+	uint64_t *last = &m->wire.last_ns[from][channel];
+
+	if (m->config.jitter)
+		at += sim_dice_below(m, m->wire.back_ns);
+	if (at < *last)
+		at = *last;
+	*last = at;
+	return at;
+}
+
+static uint64_t work_of(const struct migration *m, const struct parcel *parcel)
+{
+	const struct sim_costs *costs = &m->world->costs;
+
+	if (m->dest.staged)
+		return parcel->pages * costs->place_ns_per_page;
+	return sim_takes(parcel->pages * GW_PAGE_BYTES, costs->copy_bytes_per_s);
+}
+
+static void wait_for(struct inbox *box)
+{
+	sim_clock_at(&box->m->world->clock, &box->done,
+	             box->first ? box->first->done_ns : SIM_NEVER);
+}
+
+void sim_parcel_done(struct sim_happening *self)
+{
+	struct inbox *box = SIM_OWNER(self, struct inbox, done);
+	struct parcel *parcel = box->first;
+
+	box->first = parcel->next;
+	wait_for(box);
+	comes(&parcel->p.comes);
+}
+
+/* At the destination's host: it takes one parcel of a connection after the other. */
+static void crossed(struct sim_happening *self)
+{
+	struct parcel *parcel = SIM_OWNER(self, struct parcel, p.comes);
+	struct migration *m = parcel->m;
+	struct inbox *box = &m->wire.inbox[parcel->channel];
+	uint64_t at = after_the_last(m, SIM_SOURCE, parcel->channel, sim_now(m) + m->wire.hop_ns);
+
+	if (at < box->free_ns)
+		at = box->free_ns;
+	at += work_of(m, parcel);
+	box->free_ns = parcel->done_ns = at;
+	if (at <= sim_now(m) && !box->first) {
+		comes(self);
+		return;
+	}
+	parcel->next = NULL;
+	if (box->first)
+		box->last->next = parcel;
+	else
+		box->first = parcel;
+	box->last = parcel;
+	if (box->first == parcel)
+		wait_for(box);
+}
+
+static void send_back(struct migration *m, struct parcel *parcel)
+{
+	uint64_t at = sim_now(m);
+
+	if (at < m->wire.answerer_free_ns)
+		at = m->wire.answerer_free_ns;
+	at = after_the_last(m, SIM_DESTINATION, parcel->channel, at + m->wire.back_ns);
+	parcel->p.comes.happens = comes;
+	parcel->p.comes.place = 0;
+	sim_clock_at(&m->world->clock, &parcel->p.comes, at);
+}
+
+void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes)
+{
+	struct sim_flow *flow = m->wire.flow[parcel->channel];
+
+	if (!m->agent[from].alive || !stands(m, from) || !flow) {
+		sim_give(m->world, parcel);
+		return;
+	}
+	parcel->to = !from;
+	parcel->epoch = m->agent[from].epoch;
+	parcel->p.bytes = bytes;
+	m->wire.bytes += bytes;
+	m->waiting++;
+	if (from == SIM_DESTINATION) {
+		send_back(m, parcel);
+		return;
+	}
+	if (parcel->channel == GW_BULK)
+		m->wire.unplaced_bytes += bytes;
+	parcel->p.comes = (struct sim_happening){.happens = crossed};
+	sim_flow_send(flow, &parcel->p);
+}
+
+/* --- flows --------------------------------------------------------------------------------- */
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return a < b ? a : b;
+}
+
+/* Where urgent pages go before all else, bulk keeps a little below what the links carry. */
+static struct sim_class class_of_bulk(const struct migration *m)
+{
+	const struct agent *a = &m->agent[SIM_SOURCE];
+	struct sim_class class = m->spec.class;
+	uint64_t rate = lower(m->spec.move.limit_bytes_per_s, m->wire.asked_bytes_per_s);
+
+	if (a->alive && gw_source_state(a->memory) == GW_STATE_PULL)
+		rate = lower(m->wire.path_bytes_per_s, rate) / 100 * PULL_SHARE;
+	class.ceiling_bytes_per_s = lower(class.ceiling_bytes_per_s, rate);
+	class.priority++;
+	return class;
+}
+
+void sim_set_rate(struct migration *m, uint64_t bytes_per_s)
+{
+	struct sim_class class;
+
+	m->wire.asked_bytes_per_s = bytes_per_s;
+	if (!m->wire.flow[GW_BULK])
+		return;
+	class = class_of_bulk(m);
+	sim_flow_set_class(m->wire.flow[GW_BULK], &class);
+}
+
+void sim_detach(struct migration *m)
+{
+	int channel;
+
+	for (channel = 0; channel < 4; channel++) {
+		if (m->wire.flow[channel])
+			sim_flow_close(m->wire.flow[channel], lost);
+		m->wire.flow[channel] = NULL;
+	}
+	sim_clock_cancel(&m->world->clock, &m->wire.room);
+}
+
+static void open_flows(struct migration *m)
+{
+	struct sim_network *network = m->world->network;
+	struct sim_class bulk = class_of_bulk(m), urgent = {0};
+	struct sim_class control = {.priority = bulk.priority};
+	const unsigned *path = m->spec.path;
+	size_t count = m->spec.path_count;
+
+	m->wire.flow[GW_BULK] = sim_flow_open(network, path, count, &bulk, bulk_left, m);
+	m->wire.flow[GW_URGENT] = sim_flow_open(network, path, count, &urgent, NULL, NULL);
+	m->wire.flow[GW_CONTROL] = sim_flow_open(network, path, count, &control, NULL, NULL);
+}
+
+/* Each connection begins with a HELLO each way. */
+static uint64_t greeting_bytes(void)
+{
+	return 6 * gw_message_bytes(
+	                   &(struct gw_message){.kind = GW_MSG_HELLO, .hello.channel = GW_CONTROL});
+}
+
+void sim_attach(struct migration *m)
+{
+	struct wire *wire = &m->wire;
+	int side, channel;
+
+	sim_detach(m);
+	wire->epochs++;
+	for (channel = 0; channel < 4; channel++) {
+		wire->last_ns[SIM_SOURCE][channel] = wire->last_ns[SIM_DESTINATION][channel] =
+		        wire->inbox[channel].free_ns = sim_now(m);
+	}
+	for (side = 0; side < SIM_SIDES; side++)
+		m->agent[side].epoch = wire->epochs;
+	wire->unplaced_bytes = 0;
+	wire->sender_free_ns = wire->answerer_free_ns = wire->news_ns = sim_now(m);
+	wire->bytes += greeting_bytes();
+	open_flows(m);
+}
+
+/* --- losing, and connecting anew ----------------------------------------------------------- */
+
+static void notice_loss(struct migration *m, int side, uint64_t after, const char *why)
+{
+	struct happening *h = sim_will(m, LOSS, side, sim_now(m) + after);
+
+	h->event.text = why;
+}
+
+void sim_lose(struct migration *m, struct happening *h)
+{
+	if (m->agent[h->side].epoch == h->epoch)
+		hear_of_loss(m, h->side, h->event.text);
+}
+
+void sim_cut(struct migration *m, const struct sim_planned *plan)
+{
+	int side;
+
+	m->wire.cut_epoch = m->wire.epochs;
+	m->wire.down_until = sim_now(m) + plan->for_ns;
+	sim_detach(m);
+	for (side = 0; side < SIM_SIDES; side++)
+		if (m->agent[side].epoch && !(plan->silent && side == plan->deaf))
+			notice_loss(m, side, m->config.jitter ? sim_dice_below(m, 400000) : 1000,
+			            "the connection was reset");
+}
+
+/* What was said before comes; then the end of the stream. */
+void sim_hang_up(struct migration *m, int side)
+{
+	struct agent *a = &m->agent[side], *other = &m->agent[!side];
+
+	if (a->epoch && other->epoch == a->epoch && stands(m, side))
+		sim_put_on_wire(m, side, sim_parcel_new(m, GW_CONTROL, 0), 1);
+	a->epoch = 0;
+}
+
+/* The destination's router: hands the connections to whom they belong. */
+static bool route(struct migration *m)
+{
+	struct agent *d = &m->agent[SIM_DESTINATION];
+	bool known;
+
+	if (sim_now(m) < m->wire.down_until || (!d->alive && m->restarting[SIM_DESTINATION]))
+		return false;
+	hear_of_loss(m, SIM_DESTINATION, "the source connected anew");
+	known = d->alive || (d->has_journal && !sim_journal_settled(d->record));
+	if (!d->alive)
+		sim_start_destination(m, sim_journal_settled(d->record) || !d->has_journal);
+	if (!d->alive)
+		return false;
+	sim_attach(m);
+	if (known)
+		sim_will(m, ANSWER, SIM_DESTINATION, sim_now(m) + 1000)->event.kind = GW_EV_LINK_UP;
+	return true;
+}
+
+void sim_connect_again(struct migration *m)
+{
+	if (route(m))
+		sim_will(m, ANSWER, SIM_SOURCE, sim_now(m) + 1)->event.kind = GW_EV_LINK_UP;
+	else
+		sim_answer_text(m, SIM_SOURCE, GW_EV_LINK_LOST, "no connection could be made");
+}
