@@ -206,34 +206,6 @@ static int bad_words(const char *name, const char *to, struct gw_error *error)
 	return !err && to ? gw_address_parse(&address, to, error) : err;
 }
 
-/* An earlier migration of a VM that is not settled comes first, and so does one under way. */
-static int is_open(const struct gw_question *question, struct gw_error *error)
-{
-	const char *name = question->journal.name;
-
-	if (question->agent)
-		return gw_fail(error, EBUSY,
-		               "another migration of %s is under way: `godwit status %s` shows how "
-		               "far it is",
-		               name, name);
-	return gw_fail(error, EBUSY,
-	               "an earlier migration of %s is not finished: `godwit recover %s` first",
-	               name, name);
-}
-
-/* A VM that is given by its pid may be known here by another name: it came from elsewhere. */
-static int nothing_open(const char *dir, const char *name, pid_t pid, struct gw_error *error)
-{
-	struct gw_question question;
-
-	if (pid && gw_question_find_process(dir, pid, &question) &&
-	    gw_question_holds_name(&question))
-		return is_open(&question, error);
-	if (gw_question_find(dir, name, &question) && gw_question_holds_name(&question))
-		return is_open(&question, error);
-	return 0;
-}
-
 /* --- moving --------------------------------------------------------------------------------- */
 
 static int move(const char *name, const struct asked *asked, struct gw_migrate_options *o,
@@ -246,7 +218,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	int err;
 
 	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
-	err = nothing_open(o->dir, name ? name : pid_name, where.pid, error);
+	err = gw_question_none(o->dir, name ? name : pid_name, where.pid, error);
 	if (err)
 		return err;
 	err = gw_guest_open(&guest, &where, error);
@@ -278,9 +250,10 @@ static int follow(const char *name, const struct asked *asked, struct gw_migrate
 	return gw_migrate_recover(&journal, o, result, error);
 }
 
-static int act(const char *name, const struct asked *asked, struct gw_migrate_options *o,
+static int act(const char *name, const struct asked *asked, const struct gw_migrate_options *chosen,
                json_t *settings, struct gw_error *error)
 {
+	struct gw_migrate_options o = *chosen;
 	struct gw_migrate_result result = {0};
 	struct gw_progress bar;
 	char dir[200];
@@ -289,22 +262,22 @@ static int act(const char *name, const struct asked *asked, struct gw_migrate_op
 
 	err = gw_registry_dir(dir, sizeof(dir), error);
 	if (!err)
-		err = open_trace(asked->trace, &o->trace, error);
+		err = open_trace(asked->trace, &o.trace, error);
 	if (err)
 		return err;
-	options_of(asked, o);
-	o->dir = dir;
-	o->stop_fd = stop;
+	options_of(asked, &o);
+	o.dir = dir;
+	o.stop_fd = stop;
 	gw_progress_init(&bar, stderr);
-	o->arg = &bar;
-	o->progress = asked->quiet ? NULL : progress;
-	o->note = asked->quiet ? NULL : note;
-	err = (asked->recovers ? follow : move)(name, asked, o, &result, error);
+	o.arg = &bar;
+	o.progress = asked->quiet ? NULL : progress;
+	o.note = asked->quiet ? NULL : note;
+	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
 	gw_progress_end(&bar);
 	if (!err)
 		err = tell(&result, asked, settings, error);
 	gw_migrate_result_clear(&result);
-	close_trace(o->trace);
+	close_trace(o.trace);
 	return err;
 }
 

@@ -35,7 +35,7 @@ static int add_choice(struct gw_sweep_axis *axis, const char *value, size_t byte
 		               "--set %s: '%.*s' is one value too many; %d is the "
 		               "most",
 		               axis->key, (int)bytes, value, GW_SWEEP_CHOICES_MAX);
-	(void)snprintf(choice->key, sizeof(choice->key), "%s", axis->key);
+	memcpy(choice->key, axis->key, sizeof(choice->key));
 	(void)snprintf(choice->value, sizeof(choice->value), "%.*s", (int)bytes, value);
 	axis->count++;
 	return 0;

@@ -16,7 +16,6 @@
 
 #define LOOK_NS   100000000 /* how often the caller's thread looks */
 #define PER_SHARE 1000000   /* shares of a run, so that they can be atomic */
-#define JOBS_MAX  1024
 
 /* --- one result ----------------------------------------------------------------------------- */
 
@@ -128,7 +127,8 @@ static bool on_the_way(void *arg, const struct sim_progress *progress)
 	                       ? (double)progress->done_pages / (double)progress->all_pages
 	                       : 0;
 
-	atomic_store(&worker->share, (unsigned)(((double)progress->done + phase) / all * PER_SHARE));
+	atomic_store(&worker->share,
+	             (unsigned)(((double)progress->done + phase) / all * PER_SHARE));
 	return !atomic_load(&worker->crew->stop);
 }
 
@@ -146,8 +146,8 @@ static int play(struct worker *worker, size_t run, struct gw_sweep_lines *lines,
 		return err;
 	err = sim_run(&scenario, &options, &outcome, error);
 	if (!err && outcome.violation[0])
-		err = gw_fail(error, EPROTO, "%s, seed %" PRIu64 ": must not be: %s",
-		              scenario.name, scenario.seed, outcome.violation);
+		err = gw_fail(error, EPROTO, "%s, seed %" PRIu64 ": must not be: %s", scenario.name,
+		              scenario.seed, outcome.violation);
 	if (!err && write_lines(runner->sweep, run, &outcome, lines))
 		err = gw_fail(error, ENOMEM, "no memory for the results");
 	sim_outcome_clear(&outcome);
@@ -282,7 +282,8 @@ static int finish(struct crew *crew, size_t told)
 		if (runner->runs[i].text && !crew->err)
 			crew->err = tell(runner, i, crew->error);
 	if (!crew->err && crew->done < count)
-		return gw_fail(crew->error, EINTR, "stopped: %zu of %zu runs are done%s", crew->done, count,
+		return gw_fail(crew->error, EINTR, "stopped: %zu of %zu runs are done%s",
+		               crew->done, count,
 		               runner->out ? "; --resume goes on from there" : "");
 	return crew->err;
 }
@@ -290,7 +291,7 @@ static int finish(struct crew *crew, size_t told)
 int gw_sweep_run(struct gw_sweep_runner *runner, struct gw_error *error)
 {
 	struct crew crew = {.runner = runner, .error = error};
-	unsigned jobs = runner->jobs > JOBS_MAX ? JOBS_MAX : runner->jobs, started;
+	unsigned jobs = runner->jobs, started;
 	_cleanup_free_ struct worker *workers = calloc(jobs, sizeof(*workers));
 	size_t told;
 
@@ -363,7 +364,8 @@ static struct gw_sweep_lines *lacking(struct gw_sweep_runner *runner, const stru
 	for (; low < runner->sweep->run_count && keys[low].key == key; low++) {
 		size_t run = keys[low].run;
 
-		if (runner->runs[run].lines < gw_sweep_group(runner->sweep, run)->scenario->vm_count)
+		if (runner->runs[run].lines <
+		    gw_sweep_group(runner->sweep, run)->scenario->vm_count)
 			return &runner->runs[run];
 	}
 	return NULL;
@@ -442,7 +444,8 @@ int gw_sweep_runner_init(struct gw_sweep_runner *runner, const struct gw_sweep *
 {
 	*runner = (struct gw_sweep_runner){.sweep = sweep, .jobs = 1, .stop_fd = -1};
 	runner->runs = calloc(sweep->run_count, sizeof(*runner->runs));
-	return runner->runs ? 0 : gw_fail(error, ENOMEM, "no memory for %zu runs", sweep->run_count);
+	return runner->runs ? 0
+	                    : gw_fail(error, ENOMEM, "no memory for %zu runs", sweep->run_count);
 }
 
 void gw_sweep_runner_clear(struct gw_sweep_runner *runner)

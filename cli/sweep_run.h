@@ -13,6 +13,8 @@
 
 #include "cli/sweep.h"
 
+#define GW_SWEEP_JOBS_MAX 1024
+
 /* The lines of a run, each with its end; owned. NULL: it has not been played. */
 struct gw_sweep_lines {
 	char *text;
@@ -21,10 +23,10 @@ struct gw_sweep_lines {
 
 struct gw_sweep_runner {
 	const struct gw_sweep *sweep; /* borrowed, and so are the files */
-	unsigned jobs;
-	FILE *out;   /* NULL: nowhere */
-	FILE *trace; /* one event a line; NULL: none. Of a sweep with one run */
-	int stop_fd; /* readable: stop; -1: none */
+	unsigned jobs;                /* threads, 1 to GW_SWEEP_JOBS_MAX */
+	FILE *out;                    /* NULL: nowhere */
+	FILE *trace;                  /* one event a line; NULL: none. Of a sweep with one run */
+	int stop_fd;                  /* readable: stop; -1: none */
 	/* Of every result, in order; and now and then, share is of all runs. Both may be NULL. */
 	void (*result)(void *arg, size_t run, const json_t *result);
 	void (*progress)(void *arg, size_t done, double share);
@@ -38,8 +40,8 @@ int gw_sweep_runner_init(struct gw_sweep_runner *runner, const struct gw_sweep *
 void gw_sweep_runner_clear(struct gw_sweep_runner *runner);
 
 /*
- * Takes over the complete runs of an earlier output. A last line without its end is dropped; -EINVAL
- * for what is no result of a simulation. *kept counts them.
+ * Takes over the complete runs of an earlier output. A last line without its end is dropped;
+ * -EINVAL for what is no result of a simulation. *kept counts them.
  */
 int gw_sweep_resume(struct gw_sweep_runner *runner, FILE *old, const char *name, size_t *kept,
                     struct gw_error *error);

@@ -31,12 +31,14 @@ extern const struct gw_verb gw_verb_migrate;
 extern const struct gw_verb gw_verb_model;
 extern const struct gw_verb gw_verb_predict;
 extern const struct gw_verb gw_verb_probe;
+extern const struct gw_verb gw_verb_record;
 extern const struct gw_verb gw_verb_recover;
 extern const struct gw_verb gw_verb_resolve;
 extern const struct gw_verb gw_verb_run;
 extern const struct gw_verb gw_verb_serve;
 extern const struct gw_verb gw_verb_sim;
 extern const struct gw_verb gw_verb_status;
+extern const struct gw_verb gw_verb_torture;
 
 struct gw_cli_option;
 struct gw_cli_operands;
@@ -49,7 +51,8 @@ bool gw_verb_options(const struct gw_verb *verb, const struct gw_cli_option *opt
                      char **argv, int min, int max, struct gw_cli_operands *operands,
                      enum gw_exit *status, struct gw_error *error);
 
-/* Ctrl-C, SIGTERM and SIGHUP become a descriptor: nothing is left half-way. The caller closes it. */
+/* Ctrl-C, SIGTERM and SIGHUP become a descriptor: nothing is left half-way. The caller closes it.
+ */
 int gw_verb_stop_signals(void);
 
 #endif

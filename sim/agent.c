@@ -109,7 +109,9 @@ void sim_crash(struct migration *m, int side, uint64_t for_ns)
 	if (!a->alive)
 		return;
 	sim_hang_up(m, side); /* what was sent is on its way */
-	a->alive = false;
+	a->alive = a->tears = false;
+	a->state = GW_STATES;
+	a->states |= 1u << GW_STATES;
 	a->incarnation++;
 	watch_deadline(a);
 	if (side == SIM_SOURCE)
@@ -125,6 +127,8 @@ static void *give_memory(struct agent *a, size_t bytes)
 	a->memory = sim_take(a->m->world, bytes);
 	a->alive = true;
 	a->incarnation++;
+	a->state = GW_STATE_PRE_MIGRATION;
+	a->states |= 1u << GW_STATE_PRE_MIGRATION;
 	return a->memory;
 }
 
@@ -190,6 +194,8 @@ void sim_restart(struct migration *m, int side)
 	m->restarting[side] = false;
 	if (a->alive || !a->has_journal || sim_journal_settled(a->record))
 		return;
+	if (side == SIM_SOURCE && m->image_lost && a->record != GW_REC_LEAVING)
+		return; /* its memory file is gone: there is nothing to go on with */
 	if (side == SIM_DESTINATION) {
 		sim_start_destination(m, false);
 		return;
@@ -206,9 +212,14 @@ static void write_journal(struct migration *m, int side, const struct gw_action 
 {
 	struct agent *a = &m->agent[side];
 
+	m->moment = SIM_MOMENT_RECORDS + action->journal.record;
 	sim_line(m, side, "journal: %s", gw_journal_record_name(action->journal.record));
 	if (!a->alive)
 		return;
+	if (a->tears) { /* a torn line counts for nothing */
+		sim_crash(m, side, a->tears_ns);
+		return;
+	}
 	if (a->journal_open)
 		a->record = action->journal.record; /* else nothing was reserved */
 	sim_check_journals(m);
@@ -225,6 +236,7 @@ static void ended(struct migration *m, int side, const struct gw_action *action)
 	if (!a->alive)
 		return;
 	a->alive = false;
+	a->state = GW_STATES;
 	if (side == SIM_SOURCE)
 		m->source.tracking = false; /* closed with the agent */
 	a->outcome = action->finish.outcome;
@@ -277,6 +289,18 @@ static void carry_out(struct migration *m, int side, struct gw_actions *out)
 		act(m, side, &out->at[i]);
 }
 
+static void enters(struct migration *m, struct agent *a)
+{
+	enum gw_state state = a->side == SIM_SOURCE ? gw_source_state(a->memory)
+	                                            : gw_destination_state(a->memory);
+
+	if (state == a->state)
+		return;
+	a->state = state;
+	a->states |= 1u << state;
+	m->moment = SIM_MOMENT_ENTERS + state;
+}
+
 void sim_step(struct migration *m, int side, struct gw_event *event)
 {
 	struct agent *a = &m->agent[side];
@@ -288,9 +312,11 @@ void sim_step(struct migration *m, int side, struct gw_event *event)
 	m->steps++;
 	event->now_ns = sim_now(m);
 	event->link_bytes = m->wire.bytes;
+	out->quiet = !m->world->trace && !sim_listens(m);
 	err = side == SIM_SOURCE ? gw_source_step(a->memory, event, out)
 	                         : gw_destination_step(a->memory, event, out);
-	if (err == -EPROTO)
+	enters(m, a);
+	if (err == -EPROTO && !m->hurt)
 		sim_violated(m, "%s takes %s for a breach of the protocol", sim_side_names[side],
 		             event->kind == GW_EV_MESSAGE ? gw_message_name(event->message->kind)
 		                                          : "a frame");

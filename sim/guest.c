@@ -64,6 +64,7 @@ void sim_guest_init(struct migration *m)
 		m->threads[i].m = m;
 		m->threads[i].number = i;
 		m->threads[i].touches.happens = touch_came;
+		m->threads[i].left = m->config.touches ? m->config.touches : SIM_NEVER;
 		if (i < m->spec.vcpus)
 			think(m, &m->threads[i]);
 	}
@@ -125,6 +126,15 @@ static void writes_here(struct migration *m, struct thread *t)
 	m->first_writes++;
 }
 
+static bool is_awake(struct thread *t)
+{
+	if (!t->left)
+		t->at_ns = SIM_NEVER;
+	else if (t->left != SIM_NEVER)
+		t->left--;
+	return t->at_ns != SIM_NEVER;
+}
+
 void sim_guest_lives(struct migration *m)
 {
 	uint64_t now = sim_now(m);
@@ -135,7 +145,7 @@ void sim_guest_lives(struct migration *m)
 	for (i = 0; i < m->spec.vcpus; i++) {
 		struct thread *t = &m->threads[i];
 
-		while (t->at_ns <= now) {
+		while (t->at_ns <= now && is_awake(t)) {
 			if (t->next.writes)
 				writes_here(m, t);
 			think(m, t);
@@ -211,7 +221,8 @@ static void sees(struct migration *m, const struct thread *t)
 	if (!m->dest.content)
 		return;
 	seen = gw_set_has(&m->dest.present, page) ? m->dest.content[page] : 0;
-	if (!m->spec.paused && !m->source.resumed_behind && seen != m->expected[page])
+	if (!m->spec.paused && !m->hurt_pages && !m->source.resumed_behind &&
+	    seen != m->expected[page])
 		sim_violated(m, "the guest sees version %u of page %llu, not %u", seen,
 		             (unsigned long long)page, m->expected[page]);
 	if (t->next.writes)
@@ -269,8 +280,14 @@ void sim_guest_runs_there(struct migration *m)
 
 	wakes_up(m, m->spec.path[m->spec.path_count - 1]);
 	for (i = 0; i < m->spec.vcpus; i++) {
-		m->threads[i].left = m->config.pages ? m->config.wakes : SIM_NEVER;
-		runs_ahead(m, &m->threads[i]);
+		struct thread *t = &m->threads[i];
+
+		if (!t->left) { /* it fell asleep before the switch */
+			t->at_ns = sim_now(m);
+			think(m, t);
+		}
+		t->left = m->config.pages ? m->config.wakes : SIM_NEVER;
+		runs_ahead(m, t);
 	}
 }
 
@@ -292,7 +309,8 @@ static void check_wait(struct migration *m, const struct thread *t)
 {
 	uint64_t since = t->since > m->wire.news_ns ? t->since : m->wire.news_ns;
 
-	if (m->config.pages && !m->slow_ns && sim_now(m) - since > WAIT_MAX_NS)
+	if (m->config.pages && !m->slow_ns && !m->late && !m->hurt &&
+	    sim_now(m) - since > WAIT_MAX_NS)
 		sim_violated(m, "a thread has waited too long for page %llu",
 		             (unsigned long long)t->next.page);
 }

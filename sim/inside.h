@@ -15,6 +15,7 @@
 
 #include <errno.h>
 
+#include "core/migration/seal.h"
 #include "sim/chance.h"
 #include "sim/scenario.h"
 #include "sim/world.h"
@@ -89,7 +90,7 @@ struct thread {
 	struct sim_touch next;
 	uint64_t at_ns; /* of the next touch; while the VM stands: how long after it goes on */
 	bool waits;
-	uint64_t since, left; /* touches left, after the switch */
+	uint64_t since, left; /* touches until it sleeps */
 	uint64_t stall_ns, longest_ns;
 };
 
@@ -116,6 +117,19 @@ struct agent {
 	enum gw_journal_record record;
 	enum gw_outcome outcome;
 	char end[2 * GW_TRACE_BYTES];
+	enum gw_state state; /* of the machine, as far as it was told; GW_STATES: none is alive */
+	unsigned states;     /* a bit for each that was reached */
+	bool tears;          /* dies over its next record ... */
+	uint64_t tears_ns;   /* ... for so long */
+};
+
+/* One direction of one connection. */
+struct stream {
+	uint64_t sent, received; /* messages, or frames */
+	uint64_t last_ns;        /* when the last parcel comes */
+	uint64_t late_ns;        /* so much later than it would */
+	uint8_t *rest;           /* of a message or frame that is not whole */
+	size_t rest_bytes;
 };
 
 /* What one of the destination's connections has received, and not yet worked off. */
@@ -127,13 +141,13 @@ struct inbox {
 };
 
 struct wire {
-	struct sim_flow *flow[4];       /* to the destination, by channel; NULL: none open */
-	uint64_t last_ns[SIM_SIDES][4]; /* when the last parcel that a side sent comes */
-	uint64_t hop_ns;                /* to the destination, beyond the links' latency */
-	uint64_t back_ns;               /* to the source: the way back is never full */
-	uint64_t path_bytes_per_s;      /* what the links carry at best; 0: not asked */
-	uint64_t asked_bytes_per_s;     /* by the machine, for bulk */
-	uint64_t bytes;                 /* as the source counts them, both ways */
+	struct sim_flow *flow[4];           /* to the destination, by channel; NULL: none open */
+	struct stream stream[SIM_SIDES][4]; /* from that side, by channel */
+	uint64_t hop_ns;                    /* to the destination, beyond the links' latency */
+	uint64_t back_ns;                   /* to the source: the way back is never full */
+	uint64_t path_bytes_per_s;          /* what the links carry at best; 0: not asked */
+	uint64_t asked_bytes_per_s;         /* by the machine, for bulk */
+	uint64_t bytes;                     /* as the source counts them, both ways */
 	uint64_t epochs, cut_epoch, down_until;
 	uint64_t news_ns; /* the link, or a map, came */
 	uint64_t unplaced_bytes;
@@ -155,9 +169,20 @@ struct migration {
 	struct sim_chance chance;
 	uint64_t lines, steps, version;
 	size_t waiting; /* happenings and parcels, guests apart */
-	unsigned ticks, struck, helped, killed, refused;
+	unsigned ticks, helped, losses, killed, refused;
 	uint64_t slow_ns, ticked_ns;
 	bool restarting[SIM_SIDES], fail_next[SIM_SIDES];
+
+	unsigned moment; /* what the next line announces */
+	struct sim_strike strikes[SIM_STRIKES_MAX];
+	size_t struck;
+	enum sim_fault hurts[SIM_SIDES]; /* what befalls the next bytes of that side */
+	uint64_t hurts_ns[SIM_SIDES];
+	bool hurt;                      /* some were: a breach of the protocol is no defect */
+	bool hurt_pages;                /* a page's contents were: only its digest can tell */
+	bool told_different, told_same; /* by a VERDICT */
+	bool late;                      /* some come late */
+	bool image_lost;                /* the source's host went down */
 
 	struct agent agent[SIM_SIDES];
 	struct wire wire;
@@ -263,6 +288,9 @@ void sim_take_round(struct migration *m, const struct gw_round *round);
 bool sim_listens(const struct migration *m);
 void sim_strike_at(struct migration *m, const char *text);
 bool sim_person(struct migration *m);
+/* Does to the parcel what is due to the next bytes of that side, and says what it was. */
+enum sim_fault sim_hurt(struct migration *m, int from, struct parcel *parcel);
+void sim_lose_patience(struct migration *m);
 
 /* sim/agent.c */
 void sim_answer(struct migration *m, int side, struct gw_event event, uint64_t delay);
@@ -298,7 +326,9 @@ void sim_say(struct migration *m, int side, const struct gw_message *message);
 /* Of which `more` bytes count, and do not travel. */
 void sim_say_long(struct migration *m, int side, const struct gw_message *message, uint64_t more);
 void sim_say_map(struct migration *m, int side, const struct gw_set *set);
-void sim_message_came(struct migration *m, struct parcel *parcel);
+/* As gw_message_decode(): 0 and *used, -EAGAIN, -EPROTO. */
+int sim_message_came(struct migration *m, int side, struct stream *stream, const uint8_t *bytes,
+                     size_t size, size_t *used);
 
 /* sim/hypervisor.c */
 void sim_command(struct migration *m, int side, enum command what, uint64_t takes);
@@ -338,7 +368,9 @@ void sim_memory_free(struct migration *m);
 void sim_source_acts(struct migration *m, const struct gw_action *action);
 void sim_digest_turn(struct migration *m);
 void sim_destination_acts(struct migration *m, const struct gw_action *action);
-void sim_frame_came(struct migration *m, struct parcel *parcel);
+/* As sim_message_came(). */
+int sim_frame_came(struct migration *m, struct stream *stream, const uint8_t *bytes, size_t size,
+                   size_t *used);
 
 /* sim/judge.c */
 void sim_check_journals(struct migration *m);

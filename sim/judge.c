@@ -31,6 +31,8 @@ static void judge_pages(struct migration *m)
 {
 	uint64_t page;
 
+	if (m->hurt_pages && !m->told_same)
+		return; /* said to be different, or no digests were compared */
 	if (!m->dest.content) {
 		judge_presence(m);
 		return;

@@ -60,10 +60,12 @@ static void send_frame(struct migration *m, enum gw_channel channel, const struc
 	bool contents = frame->kind == GW_FRAME_PAGES;
 	size_t head = GW_FRAME_HEADER_BYTES + frame->run_count * GW_FRAME_RUN_BYTES;
 	size_t versions = contents && m->source.content ? frame->pages * sizeof(uint32_t) : 0;
-	struct parcel *parcel = sim_parcel_new(m, channel, head + versions);
+	struct parcel *parcel = sim_parcel_new(m, channel, head + GW_SEAL_BYTES + versions);
 
 	if (!gw_frame_encode(frame, parcel->bytes))
 		sim_violated(m, "a frame cannot be encoded");
+	gw_seal(parcel->bytes, head, m->wire.stream[SIM_SOURCE][channel].sent++);
+	head += GW_SEAL_BYTES;
 	if (versions)
 		(void)put_versions(m, frame, parcel->bytes + head);
 	parcel->pages = frame->pages;
@@ -239,7 +241,7 @@ void sim_source_acts(struct migration *m, const struct gw_action *action)
 		m->digest_at = 0;
 		next_digests(m);
 		break;
-	case GW_ACT_ROUND: sim_take_round(m, &action->round); break;
+	case GW_ACT_ROUND: sim_take_round(m, action->round); break;
 	case GW_ACT_RELEASE: release(m); break;
 	default: break;
 	}

@@ -2,8 +2,6 @@
 /* sim/talk.c - messages: encoded, and decoded again on the other side. */
 #include "sim/inside.h"
 
-#include <string.h>
-
 static void describe(const struct gw_message *m, char *to, size_t room)
 {
 	static const char *const standings[] = {"?",       "unknown",  "prepared",
@@ -47,7 +45,16 @@ static void tell(struct migration *m, int side, const struct gw_message *message
 
 	if (sim_listens(m))
 		describe(message, more, sizeof(more));
+	m->moment = SIM_MOMENT_SAYS + message->kind;
 	sim_line(m, side, "says %s%s", gw_message_name(message->kind), more);
+}
+
+static void heard_verdict(struct migration *m, const struct gw_message *message)
+{
+	m->told_different |= message->verdict.different != 0;
+	m->told_same |= message->verdict.compared && !message->verdict.different;
+	if (message->verdict.different && !m->hurt_pages)
+		sim_violated(m, "a page differs from the source's");
 }
 
 void sim_say_long(struct migration *m, int side, const struct gw_message *message, uint64_t more)
@@ -63,11 +70,12 @@ void sim_say_long(struct migration *m, int side, const struct gw_message *messag
 	tell(m, side, message);
 	if (!m->agent[side].alive || !m->agent[side].epoch)
 		return;
-	if (message->kind == GW_MSG_VERDICT && message->verdict.different)
-		sim_violated(m, "a page differs from the source's");
-	parcel = sim_parcel_new(m, channel, size);
+	if (message->kind == GW_MSG_VERDICT)
+		heard_verdict(m, message);
+	parcel = sim_parcel_new(m, channel, size + GW_SEAL_BYTES);
 	(void)gw_message_encode(message, parcel->bytes, size);
-	sim_put_on_wire(m, side, parcel, size + more);
+	gw_seal(parcel->bytes, size, m->wire.stream[side][channel].sent++);
+	sim_put_on_wire(m, side, parcel, parcel->size + more);
 }
 
 void sim_say(struct migration *m, int side, const struct gw_message *message)
@@ -84,25 +92,30 @@ void sim_say_map(struct migration *m, int side, const struct gw_set *set)
 		sim_say(m, side, &message);
 }
 
-void sim_message_came(struct migration *m, struct parcel *parcel)
+int sim_message_came(struct migration *m, int side, struct stream *stream, const uint8_t *bytes,
+                     size_t size, size_t *used)
 {
 	struct gw_message message;
 	struct gw_event event = {.kind = GW_EV_MESSAGE, .message = &message};
-	struct agent *a = &m->agent[parcel->to];
-	size_t used;
+	struct agent *a = &m->agent[side];
+	int err = gw_message_decode(&message, bytes, size, a->pages, m->world->runs_in, used);
 
-	if (gw_message_decode(&message, parcel->bytes, parcel->size, a->pages, m->world->runs_in,
-	                      &used) ||
-	    used != parcel->size) {
-		sim_violated(m, "%s cannot decode a message", sim_side_names[parcel->to]);
-	} else if (message.kind == GW_MSG_STATE || message.kind == GW_MSG_STATE_END) {
+	if (err)
+		return err;
+	if (size < *used + GW_SEAL_BYTES)
+		return -EAGAIN;
+	if (!gw_sealed(bytes, *used, stream->received++))
+		return -EPROTO;
+	*used += GW_SEAL_BYTES;
+	if (message.kind == GW_MSG_STATE || message.kind == GW_MSG_STATE_END) {
 		sim_state_came(m, message.kind == GW_MSG_STATE_END);
-	} else {
-		if (message.kind == GW_MSG_OFFER)
-			a->pages = m->spec.ram_pages;
-		if (message.kind == GW_MSG_MAP)
-			m->wire.news_ns = sim_now(m);
-		m->dest.released_said |= message.kind == GW_MSG_RELEASED;
-		sim_step(m, parcel->to, &event);
+		return 0;
 	}
+	if (message.kind == GW_MSG_OFFER)
+		a->pages = m->spec.ram_pages;
+	if (message.kind == GW_MSG_MAP)
+		m->wire.news_ns = sim_now(m);
+	m->dest.released_said |= message.kind == GW_MSG_RELEASED;
+	sim_step(m, side, &event);
+	return 0;
 }

@@ -110,18 +110,79 @@ static void hear_of_loss(struct migration *m, int side, const char *why)
 	sim_step(m, side, &(struct gw_event){.kind = GW_EV_LINK_LOST, .text = why});
 }
 
+/* It is no message, or no frame: the link counts as lost, on both sides. */
+static void garbage_came(struct migration *m, int side)
+{
+	uint64_t epoch = m->agent[side].epoch;
+
+	if (!m->hurt)
+		sim_violated(m, "%s cannot decode what it was sent", sim_side_names[side]);
+	sim_step(m, side,
+	         &(struct gw_event){.kind = GW_EV_LINK_LOST, .text = "what came is no message"});
+	if (m->agent[side].epoch == epoch)
+		sim_hang_up(m, side);
+}
+
+static bool is_heard(const struct migration *m, const struct parcel *parcel)
+{
+	const struct agent *a = &m->agent[parcel->to];
+
+	return a->alive && a->epoch == parcel->epoch && stands(m, parcel->to);
+}
+
+/* What is not whole waits for more. */
+static void keep_rest(struct migration *m, struct stream *stream, const uint8_t *bytes, size_t size)
+{
+	stream->rest = sim_take(m->world, size);
+	stream->rest_bytes = size;
+	memcpy(stream->rest, bytes, size);
+}
+
+static void take_apart(struct migration *m, const struct parcel *parcel, const uint8_t *bytes,
+                       size_t size)
+{
+	struct stream *stream = &m->wire.stream[!parcel->to][parcel->channel];
+	bool frames = parcel->to == SIM_DESTINATION && parcel->channel != GW_CONTROL;
+	size_t at = 0, used = 0;
+	int err = 0;
+
+	while (!err && at < size && is_heard(m, parcel)) {
+		err = frames ? sim_frame_came(m, stream, bytes + at, size - at, &used)
+		             : sim_message_came(m, parcel->to, stream, bytes + at, size - at,
+		                                &used);
+		at += err ? 0 : used;
+	}
+	if (err == -EAGAIN && m->hurt)
+		keep_rest(m, stream, bytes + at, size - at);
+	else if (err)
+		garbage_came(m, parcel->to);
+}
+
+/* Behind what was left over. */
+static void take_apart_joined(struct migration *m, const struct parcel *parcel)
+{
+	struct stream *stream = &m->wire.stream[!parcel->to][parcel->channel];
+	size_t size = stream->rest_bytes + parcel->size;
+	uint8_t *bytes = sim_take(m->world, size);
+
+	memcpy(bytes, stream->rest, stream->rest_bytes);
+	memcpy(bytes + stream->rest_bytes, parcel->bytes, parcel->size);
+	sim_give(m->world, stream->rest);
+	stream->rest = NULL;
+	take_apart(m, parcel, bytes, size);
+	sim_give(m->world, bytes);
+}
+
 static void deliver(struct migration *m, struct parcel *parcel)
 {
-	struct agent *a = &m->agent[parcel->to];
-
-	if (!a->alive || a->epoch != parcel->epoch || !stands(m, parcel->to))
+	if (!is_heard(m, parcel))
 		return;
 	if (!parcel->size)
 		hear_of_loss(m, parcel->to, "the peer hung up");
-	else if (parcel->to == SIM_DESTINATION && parcel->channel != GW_CONTROL)
-		sim_frame_came(m, parcel);
+	else if (m->wire.stream[!parcel->to][parcel->channel].rest)
+		take_apart_joined(m, parcel);
 	else
-		sim_message_came(m, parcel);
+		take_apart(m, parcel, parcel->bytes, parcel->size);
 }
 
 static void comes(struct sim_happening *self)
@@ -139,13 +200,14 @@ static void comes(struct sim_happening *self)
 /* Parcels of one channel stay in their order, whatever the dice say. */
 static uint64_t after_the_last(struct migration *m, int from, enum gw_channel channel, uint64_t at)
 {
-	uint64_t *last = &m->wire.last_ns[from][channel];
+	struct stream *stream = &m->wire.stream[from][channel];
 
+	at += stream->late_ns;
 	if (m->config.jitter)
 		at += sim_dice_below(m, m->wire.back_ns);
-	if (at < *last)
-		at = *last;
-	*last = at;
+	if (at < stream->last_ns)
+		at = stream->last_ns;
+	stream->last_ns = at;
 	return at;
 }
 
@@ -212,14 +274,8 @@ static void send_back(struct migration *m, struct parcel *parcel)
 	sim_clock_at(&m->world->clock, &parcel->p.comes, at);
 }
 
-void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes)
+static void send(struct migration *m, int from, struct parcel *parcel, uint64_t bytes)
 {
-	struct sim_flow *flow = m->wire.flow[parcel->channel];
-
-	if (!m->agent[from].alive || !stands(m, from) || !flow) {
-		sim_give(m->world, parcel);
-		return;
-	}
 	parcel->to = !from;
 	parcel->epoch = m->agent[from].epoch;
 	parcel->p.bytes = bytes;
@@ -232,7 +288,35 @@ void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint6
 	if (parcel->channel == GW_BULK)
 		m->wire.unplaced_bytes += bytes;
 	parcel->p.comes = (struct sim_happening){.happens = crossed};
-	sim_flow_send(flow, &parcel->p);
+	sim_flow_send(m->wire.flow[parcel->channel], &parcel->p);
+}
+
+static void send_hurt(struct migration *m, int from, struct parcel *parcel, uint64_t bytes)
+{
+	enum sim_fault fault = sim_hurt(m, from, parcel);
+	struct parcel *twin;
+
+	if (fault == SIM_FAULT_DUPLICATE) {
+		twin = sim_parcel_new(m, parcel->channel, parcel->size);
+		memcpy(twin->bytes, parcel->bytes, parcel->size);
+		send(m, from, twin, bytes);
+	}
+	if (parcel->size)
+		send(m, from, parcel, bytes);
+	else
+		sim_give(m->world, parcel);
+}
+
+void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes)
+{
+	if (!m->agent[from].alive || !stands(m, from) || !m->wire.flow[parcel->channel]) {
+		sim_give(m->world, parcel);
+		return;
+	}
+	if (m->hurts[from] && parcel->size)
+		send_hurt(m, from, parcel, bytes);
+	else
+		send(m, from, parcel, bytes);
 }
 
 /* --- flows --------------------------------------------------------------------------------- */
@@ -301,6 +385,12 @@ static uint64_t greeting_bytes(void)
 	                   &(struct gw_message){.kind = GW_MSG_HELLO, .hello.channel = GW_CONTROL});
 }
 
+static void begin_stream(struct migration *m, struct stream *stream)
+{
+	sim_give(m->world, stream->rest);
+	*stream = (struct stream){.last_ns = sim_now(m)};
+}
+
 void sim_attach(struct migration *m)
 {
 	struct wire *wire = &m->wire;
@@ -309,8 +399,9 @@ void sim_attach(struct migration *m)
 	sim_detach(m);
 	wire->epochs++;
 	for (channel = 0; channel < 4; channel++) {
-		wire->last_ns[SIM_SOURCE][channel] = wire->last_ns[SIM_DESTINATION][channel] =
-		        wire->inbox[channel].free_ns = sim_now(m);
+		begin_stream(m, &wire->stream[SIM_SOURCE][channel]);
+		begin_stream(m, &wire->stream[SIM_DESTINATION][channel]);
+		wire->inbox[channel].free_ns = sim_now(m);
 	}
 	for (side = 0; side < SIM_SIDES; side++)
 		m->agent[side].epoch = wire->epochs;
@@ -343,7 +434,7 @@ void sim_cut(struct migration *m, const struct sim_planned *plan)
 	m->wire.down_until = sim_now(m) + plan->for_ns;
 	sim_detach(m);
 	for (side = 0; side < SIM_SIDES; side++)
-		if (m->agent[side].epoch && !(plan->silent && side == plan->deaf))
+		if (m->agent[side].epoch && !(plan->silent && side == plan->side))
 			notice_loss(m, side, m->config.jitter ? sim_dice_below(m, 400000) : 1000,
 			            "the connection was reset");
 }

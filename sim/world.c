@@ -51,11 +51,12 @@ void sim_violated(struct migration *m, const char *format, ...)
 void sim_line(struct migration *m, int side, const char *format, ...)
 {
 	uint64_t now = sim_now(m);
-	char text[1024] = "";
+	char text[1024];
 	va_list args;
 	int used;
 
 	m->lines++;
+	text[0] = '\0';
 	if (sim_listens(m)) {
 		used = snprintf(text, sizeof(text), "%llu.%06llu %-11s ",
 		                (unsigned long long)(now / SIM_BILLION),
@@ -68,6 +69,7 @@ void sim_line(struct migration *m, int side, const char *format, ...)
 			(void)fprintf(m->config.trace, "%s\n", text);
 	}
 	sim_strike_at(m, text);
+	m->moment = SIM_MOMENT_NONE;
 }
 
 /* --- what will happen ---------------------------------------------------------------------- */
@@ -235,9 +237,9 @@ void sim_world_run(struct sim_world *w)
 {
 	struct migration *m = &w->migrations[0];
 
-	while (sim_world_turn(w))
-		if (m->steps > STEPS_MAX)
-			break;
+	while (m->steps <= STEPS_MAX && sim_world_turn(w))
+		if (m->hurt && m->phase == PHASE_MOVES)
+			sim_lose_patience(m);
 	if (!w->violation[0] && w->over < w->count)
 		sim_violated(m, "it never ends: source in %s, destination in %s",
 		             state_of(&m->agent[SIM_SOURCE]), state_of(&m->agent[SIM_DESTINATION]));
@@ -398,9 +400,15 @@ uint64_t sim_world_now_ns(const struct sim_world *w)
 	return w->clock.now_ns;
 }
 
-unsigned sim_world_faults_struck(const struct sim_world *w)
+const struct sim_strike *sim_world_strikes(const struct sim_world *w, size_t *count)
 {
-	return w->migrations[0].struck;
+	*count = w->migrations[0].struck;
+	return w->migrations[0].strikes;
+}
+
+unsigned sim_world_states(const struct sim_world *w, int side)
+{
+	return w->migrations[0].agent[side].states;
 }
 
 enum gw_journal_record sim_world_record(const struct sim_world *w, int side)

@@ -31,7 +31,7 @@
 #define WHO "destination"
 
 #ifndef GW_PLANT
-#define GW_PLANT 0 /* a bug that the random test must find; see tests/core/migration */
+#define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
 #endif
 
 struct waiter {
@@ -67,10 +67,12 @@ struct gw_destination {
 	bool end_marked;
 	bool whole; /* runs, and every page is in */
 	bool compared;
+	bool digests_ended;
 	bool destroying;
 	bool unserved; /* waiters are left that the last step had no room for */
 	bool finished;
 	uint32_t end_number;
+	uint32_t comparing; /* DIGESTS messages */
 	uint64_t heard_ns, committed_ns, whole_ns;
 	uint64_t faults, stall_ns, placed_pages;
 	uint64_t compared_pages, different_pages, first_different;
@@ -153,7 +155,7 @@ static void finish(struct gw_destination *d, struct gw_actions *out, enum gw_out
 	gw_act(out, GW_ACT_HANG_UP);
 	action = gw_act(out, GW_ACT_FINISH);
 	action->finish.outcome = outcome;
-	(void)snprintf(action->finish.text, sizeof(action->finish.text), "%s", d->reason);
+	action->finish.text = d->reason;
 }
 
 static void keep_reason(struct gw_destination *d, const char *text)
@@ -552,6 +554,8 @@ static void journaled(struct gw_destination *d, const struct gw_event *ev, struc
 		break;
 	case GW_STATE_STOP_AND_COPY:
 		if (d->prepared) {
+			if (GW_PLANT == 13) /* runs without COMMIT */
+				gw_act(out, GW_ACT_RUN);
 			enter(d, ev, out, GW_STATE_COMMITMENT, "the device state is loaded");
 			send_plain(out, GW_MSG_PREPARED);
 		}
@@ -648,6 +652,7 @@ static int message(struct gw_destination *d, const struct gw_event *ev, struct g
 	case GW_MSG_DIGESTS:
 		if (!gw_destination_verifies(d) || !d->whole)
 			return d->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
+		d->comparing++;
 		gw_act(out, GW_ACT_COMPARE)->message = *m;
 		return 0;
 	case GW_MSG_RESUME:
@@ -683,7 +688,9 @@ static void compared(struct gw_destination *d, const struct gw_event *ev, struct
 		d->first_different = ev->compared.first_different;
 	d->compared_pages += ev->compared.compared;
 	d->different_pages += ev->compared.different;
-	if (!ev->compared.last)
+	d->comparing--;
+	d->digests_ended |= ev->compared.last;
+	if (!d->digests_ended || d->comparing)
 		return;
 	d->compared = true;
 	message.verdict.compared = d->compared_pages;
@@ -702,7 +709,7 @@ static void link_up(struct gw_destination *d, const struct gw_event *ev)
 		return;
 	/* What the old link's END and map said holds no longer; `placed` counts from here. */
 	d->map_awaited = d->pulls;
-	d->end_marked = false;
+	d->end_marked = GW_PLANT == 12 && d->end_marked; /* the END of a link that is gone */
 	gw_set_clear(&d->placed);
 }
 
@@ -897,7 +904,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 	struct gw_event lost = *ev;
 	int err = 0;
 
-	out->count = 0;
+	gw_actions_begin(out);
 	if (d->finished)
 		return 0;
 	switch (ev->kind) {

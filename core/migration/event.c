@@ -60,6 +60,12 @@ bool gw_map_message(const struct gw_set *set, uint64_t *cursor, struct gw_run *r
 	return true;
 }
 
+void gw_actions_begin(struct gw_actions *actions)
+{
+	actions->count = 0;
+	actions->text_bytes = 0;
+}
+
 struct gw_action *gw_act(struct gw_actions *actions, enum gw_action_kind kind)
 {
 	/* A step appends a bounded number; the last place is overwritten rather than overrun. */
@@ -75,16 +81,21 @@ struct gw_action *gw_act(struct gw_actions *actions, enum gw_action_kind kind)
 void gw_trace(struct gw_actions *actions, uint64_t now_ns, const char *who, const char *format, ...)
 {
 	struct gw_action *action = gw_act(actions, GW_ACT_TRACE);
+	size_t room = sizeof(actions->texts) - actions->text_bytes, used;
+	char *text = actions->texts + actions->text_bytes;
 	va_list args;
-	int used = snprintf(action->text, sizeof(action->text), "%llu.%06llu %-11s ",
-	                    (unsigned long long)(now_ns / 1000000000u),
-	                    (unsigned long long)(now_ns % 1000000000u / 1000u), who);
 
-	if (used < 0 || (size_t)used >= sizeof(action->text))
+	action->text = "";
+	if (actions->quiet || room < GW_TRACE_BYTES)
 		return;
+	action->text = text;
+	used = (size_t)snprintf(text, GW_TRACE_BYTES, "%llu.%06llu %-11s ",
+	                        (unsigned long long)(now_ns / 1000000000u),
+	                        (unsigned long long)(now_ns % 1000000000u / 1000u), who);
 	va_start(args, format);
-	(void)vsnprintf(action->text + used, sizeof(action->text) - (size_t)used, format, args);
+	(void)vsnprintf(text + used, GW_TRACE_BYTES - used, format, args);
 	va_end(args);
+	actions->text_bytes += strlen(text) + 1;
 }
 
 static unsigned bucket_of(uint64_t ns)

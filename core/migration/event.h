@@ -5,7 +5,7 @@
  * step(machine, event, actions): the world carries out the actions in their order. An action that
  * names an event in brackets is answered by that event, or by GW_EV_FAILED; the world may answer at
  * once or later, but never from inside step(). Pointers in an event are borrowed for the call,
- * pointers in an action until the next step of that machine.
+ * pointers in an action until the next step of that machine, to which the same actions are given.
  */
 #ifndef GW_CORE_MIGRATION_EVENT_H
 #define GW_CORE_MIGRATION_EVENT_H
@@ -155,10 +155,10 @@ enum gw_action_kind {
 struct gw_action {
 	enum gw_action_kind kind;
 	union {
-		char text[GW_TRACE_BYTES];
+		const char *text;
 		struct gw_message message;
 		const struct gw_set *set;
-		struct gw_round round;
+		const struct gw_round *round;
 		uint64_t rate_bytes_per_s;
 		uint64_t page;
 		bool final;
@@ -179,16 +179,22 @@ struct gw_action {
 		} mark;
 		struct {
 			enum gw_outcome outcome;
-			char text[GW_TRACE_BYTES];
+			const char *text;
 		} finish;
 	};
 };
 
-#define GW_ACTIONS_MAX 64
+#define GW_ACTIONS_MAX	 64
+#define GW_ACTIONS_TEXTS 4096 /* bytes of the lines that one step may trace */
 
+/* The world's memory, all zero at first. */
 struct gw_actions {
+	bool quiet; /* nobody reads the trace: its lines come as GW_ACT_TRACE with an empty text */
 	size_t count;
 	struct gw_action at[GW_ACTIONS_MAX];
+	struct gw_round round; /* a step ends at most one */
+	size_t text_bytes;
+	char texts[GW_ACTIONS_TEXTS];
 };
 
 /*
@@ -199,7 +205,8 @@ struct gw_actions {
 bool gw_map_message(const struct gw_set *set, uint64_t *cursor, struct gw_run *runs,
                     struct gw_message *message);
 
-/* For the machines: appends an action; a line of the trace ("12.345678 source  text"). */
+/* For the machines: begins a step; appends an action, or a line ("12.345678 source  text"). */
+void gw_actions_begin(struct gw_actions *actions);
 struct gw_action *gw_act(struct gw_actions *actions, enum gw_action_kind kind);
 void gw_trace(struct gw_actions *actions, uint64_t now_ns, const char *who, const char *format, ...)
         __attribute__((format(printf, 4, 5)));

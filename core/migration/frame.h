@@ -3,7 +3,7 @@
  * core/migration/frame.h - page frames, the bytes of the bulk and the urgent connection.
  *
  *   0       4      6      8       12       16
- *   | magic | kind | runs | pages | number | run table, 12 bytes a run | contents ...
+ *   | magic | kind | runs | pages | number | run table, 12 bytes a run | seal | contents ...
  *
  *   PAGES   contents follow, pages * 4096 bytes, in the order of the table
  *   ZEROS   the pages are all zero; no contents follow
@@ -11,7 +11,7 @@
  *   SWITCH  no runs; everything that was sent before the switch lies before this
  *   END     no runs; nothing more will be pushed
  *
- * A run on the wire is a 64-bit first page and a 32-bit count. Contents are never copied through
+ * The seal (core/migration/seal.h) is not the codec's. A run on the wire is a 64-bit first page and a 32-bit count. Contents are never copied through
  * the codec: the header and table are encoded into one buffer, the contents are gathered from, and
  * scattered into, guest memory.
  */

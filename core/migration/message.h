@@ -13,6 +13,8 @@
  *   0        4        6        8
  *   | length | kind   | zero   | body ...        length = bytes of the body
  *
+ * After HELLO each is followed by its seal (core/migration/seal.h), which the codec does not see.
+ *
  * Decoding borrows from the caller's buffer: texts, runs and bytes are valid as long as it is.
  * Every decoder treats its input as hostile: lengths, counts and enums are checked, page runs must
  * be ascending, disjoint and inside the memory; anything else is -EPROTO. A message has one

@@ -48,7 +48,7 @@
 #define WHO "source"
 
 #ifndef GW_PLANT
-#define GW_PLANT 0 /* a bug that the random test must find; see tests/core/migration */
+#define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
 #endif
 
 struct gw_source {
@@ -209,7 +209,7 @@ static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	gw_act(out, GW_ACT_HANG_UP);
 	action = gw_act(out, GW_ACT_FINISH);
 	action->finish.outcome = outcome;
-	(void)snprintf(action->finish.text, sizeof(action->finish.text), "%s", s->reason);
+	action->finish.text = s->reason;
 }
 
 static void keep_reason(struct gw_source *s, const char *text)
@@ -429,7 +429,8 @@ static void report_round(struct gw_source *s, const struct gw_event *ev, struct 
 	         (unsigned long long)(view->round_ns % SECOND / 1000000u),
 	         (unsigned long long)view->dirty_pages, gw_decision_name(verdict->decision),
 	         verdict->reason);
-	round = &gw_act(out, GW_ACT_ROUND)->round;
+	round = &out->round;
+	gw_act(out, GW_ACT_ROUND)->round = round;
 	*round = (struct gw_round){
 	        .round = s->round,
 	        .sent_pages = view->sent_pages,
@@ -986,7 +987,8 @@ static void scanned(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 {
 	if (s->state != GW_STATE_ITERATIVE_PRE_COPY && s->state != GW_STATE_STOP_AND_COPY)
 		return;
-	gw_set_union(&s->owed, ev->set);
+	if (GW_PLANT != 9 || s->state != GW_STATE_STOP_AND_COPY) /* 9: the last scan is ignored */
+		gw_set_union(&s->owed, ev->set);
 	if (s->state == GW_STATE_STOP_AND_COPY)
 		switch_known(s, ev, out);
 	else
@@ -1008,6 +1010,8 @@ static int round_acked(struct gw_source *s, const struct gw_event *ev, struct gw
 		return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
 	if (!s->marked || ev->message->round_ack.round != s->round)
 		return -EPROTO;
+	if (GW_PLANT != 11)
+		s->marked = false; /* a second one would scan twice, and be taken for the last scan */
 	measure(s, ev);
 	gw_act(out, GW_ACT_SCAN)->final = false;
 	return 0;
@@ -1346,7 +1350,7 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 {
 	int err = 0;
 
-	out->count = 0;
+	gw_actions_begin(out);
 	if (s->finished)
 		return 0;
 	switch (ev->kind) {

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "core/migration/frame.h"
 #include "core/migration/message.h"
+#include "core/migration/seal.h"
 
 #define GW_DEFAULT_PORT 4909
 
@@ -42,9 +43,7 @@ int gw_net_keep_queue_short(int fd, struct gw_error *error);
 /* What the peer's kernel has acknowledged, in bytes, since the connection began. */
 uint64_t gw_net_acked_bytes(int fd);
 uint64_t gw_net_rtt_ns(int fd);
-/* The kernel's latest estimate of the rate at which the peer receives, in bytes/s. */
-uint64_t gw_net_delivery_rate(int fd);
-/* That of so much payload together with its headers, which traffic control counts as well. */
+/* The rate of so much payload together with its headers, which traffic control counts as well. */
 uint64_t gw_net_with_headers(int fd, uint64_t payload_bytes_per_s);
 
 /*
@@ -83,8 +82,9 @@ struct gw_sender {
 	const uint8_t *memory; /* guest memory, borrowed */
 	uint64_t sent_bytes;   /* in all */
 	size_t iov_at, iov_count;
+	uint64_t sealed; /* frames */
 	struct iovec iov[GW_FRAME_RUNS_MAX + 1];
-	uint8_t head[GW_FRAME_BYTES_MAX];
+	uint8_t head[GW_FRAME_BYTES_MAX + GW_SEAL_BYTES];
 };
 
 void gw_sender_init(struct gw_sender *sender, int fd, const uint8_t *memory);
@@ -114,8 +114,9 @@ struct gw_receiver {
 	size_t head_have;
 	size_t body_have; /* bytes of contents that are in */
 	bool have_frame;
+	uint64_t opened; /* frames */
 	struct gw_frame frame;
-	uint8_t head[GW_FRAME_BYTES_MAX];
+	uint8_t head[GW_FRAME_BYTES_MAX + GW_SEAL_BYTES];
 };
 
 int gw_receiver_init(struct gw_receiver *receiver, int fd, uint8_t *memory, uint64_t pages);

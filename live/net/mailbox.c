@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define OUT_MAX    ((size_t)64 << 20)
-#define IN_MAX     ((size_t)GW_MESSAGE_HEADER_BYTES + GW_MESSAGE_BODY_MAX)
+#define IN_MAX     ((size_t)GW_MESSAGE_HEADER_BYTES + GW_MESSAGE_BODY_MAX + GW_SEAL_BYTES)
 #define FIRST_ROOM ((size_t)4096)
 #define KEEP_ROOM  ((size_t)256 << 10) /* an idle queue above this gives its memory back */
 
@@ -32,6 +32,7 @@ struct gw_mailbox {
 	bool ended; /* nothing will come in any more; till then a lost peer's last words are read */
 	uint64_t pages;
 	uint64_t sent_bytes, received_bytes;
+	uint64_t sealed, opened; /* messages */
 	struct buffer in, out;
 	struct gw_run *runs; /* GW_MAP_RUNS_MAX of them, from the first MAP on */
 };
@@ -143,10 +144,12 @@ int gw_mailbox_send(struct gw_mailbox *box, const struct gw_message *message)
 		return box->lost;
 	if (!bytes)
 		return -EINVAL;
-	result = reserve(&box->out, bytes, OUT_MAX);
+	result = reserve(&box->out, bytes + GW_SEAL_BYTES, OUT_MAX);
 	if (result)
 		return lose(box, result);
-	box->out.end += gw_message_encode(message, box->out.bytes + box->out.end, bytes);
+	(void)gw_message_encode(message, box->out.bytes + box->out.end, bytes);
+	gw_seal(box->out.bytes + box->out.end, bytes, box->sealed++);
+	box->out.end += bytes + GW_SEAL_BYTES;
 	return gw_mailbox_flush(box);
 }
 
@@ -203,10 +206,12 @@ static bool is_map(const struct buffer *in)
 	       header[5] == 0;
 }
 
-/* As gw_message_decode(); *used: bytes of the message, as far as they are known. */
+/* As gw_message_decode(); *used: bytes of message and seal, as far as they are known. */
 static int decode(struct gw_mailbox *box, struct gw_message *message, size_t *used)
 {
 	struct buffer *in = &box->in;
+	const uint8_t *bytes = in->bytes + in->start;
+	int result;
 
 	*used = GW_MESSAGE_HEADER_BYTES;
 	if (in->end - in->start < GW_MESSAGE_HEADER_BYTES)
@@ -216,8 +221,14 @@ static int decode(struct gw_mailbox *box, struct gw_message *message, size_t *us
 		if (!box->runs)
 			return -ENOMEM;
 	}
-	return gw_message_decode(message, in->bytes + in->start, in->end - in->start, box->pages,
-	                         box->runs, used);
+	result =
+	        gw_message_decode(message, bytes, in->end - in->start, box->pages, box->runs, used);
+	if (result)
+		return result;
+	*used += GW_SEAL_BYTES;
+	if (in->end - in->start < *used)
+		return -EAGAIN;
+	return gw_sealed(bytes, *used - GW_SEAL_BYTES, box->opened++) ? 0 : -EPROTO;
 }
 
 int gw_mailbox_next(struct gw_mailbox *box, struct gw_message *message, struct gw_error *error)

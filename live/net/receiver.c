@@ -2,8 +2,8 @@
 /*
  * live/net/receiver.c - page frames coming in, scattered to where they belong.
  *
- *     | header | table | contents ... | header | table | ...
- *       read 1   read 2  read 3 .............'   read 4
+ *     | header | table, seal | contents ... | header | table, seal | ...
+ *       read 1   read 2        read 3 .............'   read 4
  *
  * A frame's contents are read only when its whole table was checked. The read that ends the
  * contents takes the next header along: every frame has one, so nothing is ever read too far.
@@ -125,8 +125,10 @@ static int read_head(struct gw_receiver *receiver, struct gw_error *error)
 	for (;;) {
 		if (receiver->head_have >= GW_FRAME_HEADER_BYTES) {
 			need = gw_frame_head_bytes(receiver->head);
-			if (need < GW_FRAME_HEADER_BYTES || need > sizeof(receiver->head))
+			if (need < GW_FRAME_HEADER_BYTES ||
+			    need > sizeof(receiver->head) - GW_SEAL_BYTES)
 				return refuse(error);
+			need += GW_SEAL_BYTES;
 		}
 		if (receiver->head_have >= need && receiver->head_have >= GW_FRAME_HEADER_BYTES)
 			break;
@@ -138,6 +140,7 @@ static int read_head(struct gw_receiver *receiver, struct gw_error *error)
 		receiver->head_have += (size_t)got;
 	}
 	if (gw_frame_decode(&receiver->frame, receiver->head, receiver->pages) ||
+	    !gw_sealed(receiver->head, need - GW_SEAL_BYTES, receiver->opened++) ||
 	    content_bytes(&receiver->frame) > (size_t)GW_FRAME_PAGES_MAX * GW_PAGE_BYTES ||
 	    !is_disjoint(&receiver->frame))
 		return refuse(error);

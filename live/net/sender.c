@@ -11,7 +11,7 @@ void gw_sender_init(struct gw_sender *sender, int fd, const uint8_t *memory)
 {
 	sender->fd = fd;
 	sender->memory = memory;
-	sender->sent_bytes = 0;
+	sender->sent_bytes = sender->sealed = 0;
 	sender->iov_at = sender->iov_count = 0;
 }
 
@@ -40,8 +40,9 @@ int gw_sender_put(struct gw_sender *sender, const struct gw_frame *frame)
 
 	if (!head_bytes)
 		return -EINVAL;
+	gw_seal(sender->head, head_bytes, sender->sealed++);
 	sender->iov[0].iov_base = sender->head;
-	sender->iov[0].iov_len = head_bytes;
+	sender->iov[0].iov_len = head_bytes + GW_SEAL_BYTES;
 	sender->iov_at = 0;
 	sender->iov_count = 1;
 	if (frame->kind == GW_FRAME_PAGES)

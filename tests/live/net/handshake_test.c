@@ -173,7 +173,7 @@ static void test_hostile_peers(void **state)
 	both_say((struct peer){.bytes = http, .count = sizeof(http)}, -EPROTO, "not a godwit");
 	both_say((struct peer){.bytes = mangled, .count = bytes}, -EPROTO, "not a godwit");
 	both_say((struct peer){.bytes = ping, .count = sizeof(ping)}, -EPROTO, "not a godwit");
-	both_say((struct peer){.bytes = newer, .count = bytes}, -EPROTONOSUPPORT, "version 2");
+	both_say((struct peer){.bytes = newer, .count = bytes}, -EPROTONOSUPPORT, "version 3");
 	both_say((struct peer){.bytes = hello, .count = 0}, -ETIMEDOUT, "in time");
 	both_say((struct peer){.bytes = hello, .count = 4}, -ETIMEDOUT, "in time");
 	both_say((struct peer){.bytes = hello, .count = 4, .closes = true}, -ECONNRESET, "closed");

@@ -51,6 +51,17 @@ static int next_patiently(struct gw_mailbox *box, struct gw_message *message,
 	return result;
 }
 
+/* A message with its seal, as the number-th; returns the bytes of both. */
+static size_t put_sealed(const struct gw_message *message, uint64_t number, uint8_t *to,
+                         size_t room)
+{
+	size_t bytes = gw_message_encode(message, to, room - GW_SEAL_BYTES);
+
+	assert_int_not_equal(bytes, 0);
+	gw_seal(to, bytes, number);
+	return bytes + GW_SEAL_BYTES;
+}
+
 static struct gw_mailbox *open_box(int *peer)
 {
 	struct gw_mailbox *box;
@@ -64,24 +75,33 @@ static struct gw_mailbox *open_box(int *peer)
 	return box;
 }
 
+static size_t put_samples(uint64_t number, uint8_t *stream, size_t ends[KINDS])
+{
+	struct gw_message message;
+	size_t bytes = 0;
+
+	for (int i = 0; i < KINDS; i++) {
+		message = sample(i);
+		bytes += put_sealed(&message, number++, stream + bytes, STREAM_MAX - bytes);
+		ends[i] = bytes;
+	}
+	return bytes;
+}
+
 static void test_cut_at_every_byte(void **state)
 {
 	uint8_t stream[STREAM_MAX];
-	size_t bytes = 0, ends[KINDS];
+	size_t ends[KINDS], bytes = put_samples(0, stream, ends);
 	struct gw_message message, expected;
 	struct gw_error error;
 	struct gw_mailbox *box;
 	int peer, seen;
 
 	(void)state;
-	for (int i = 0; i < KINDS; i++) {
-		expected = sample(i);
-		bytes += gw_message_encode(&expected, stream + bytes, sizeof(stream) - bytes);
-		ends[i] = bytes;
-	}
 	box = open_box(&peer);
 	for (size_t cut = 0; cut <= bytes; cut++) {
 		seen = 0;
+		(void)put_samples(KINDS * cut, stream, ends);
 		for (int part = 0; part < 2; part++) {
 			if (part ? bytes - cut : cut)
 				write_all(peer, part ? stream + cut : stream,
@@ -180,7 +200,7 @@ static void test_a_peer_that_closes(void **state)
 {
 	struct gw_message message, expected = sample(4);
 	uint8_t bytes[STREAM_MAX];
-	size_t count = gw_message_encode(&expected, bytes, sizeof(bytes));
+	size_t count = put_sealed(&expected, 0, bytes, sizeof(bytes));
 	struct gw_error error;
 	struct gw_mailbox *box;
 	int peer;
@@ -213,7 +233,7 @@ static void test_last_words(void **state)
 	(void)state;
 	words = gw_message_reason(GW_MSG_ABORT, "the hypervisor died");
 	box = open_box(&peer);
-	write_all(peer, bytes, gw_message_encode(&words, bytes, sizeof(bytes)));
+	write_all(peer, bytes, put_sealed(&words, 0, bytes, sizeof(bytes)));
 	close(peer);
 	for (int i = 0; i < 10000 && !result; i++)
 		result = gw_mailbox_send(box, &ping);
@@ -257,13 +277,43 @@ static void test_garbage(void **state)
 	refuses((const uint8_t *)"GET / HTTP/1.1\r\n", 16);
 	map.map.runs = outside;
 	map.map.count = 1;
-	refuses(bytes, gw_message_encode(&map, bytes, sizeof(bytes)));
+	refuses(bytes, put_sealed(&map, 0, bytes, sizeof(bytes)));
 	/* Our own mistakes are found before they are sent. */
 	box = open_box(&peer);
 	message.state.count = GW_MESSAGE_BODY_MAX + 1;
 	assert_int_equal(gw_mailbox_send(box, &message), -EINVAL);
 	assert_int_equal(gw_mailbox_sent_bytes(box), 0);
 	assert_int_equal(gw_mailbox_flush(box), 0);
+	gw_mailbox_free(box);
+	close(peer);
+}
+
+/* What TCP would not do, but a broken box on the way, or a defect of the sender. */
+static void test_the_seal(void **state)
+{
+	uint8_t bytes[2 * STREAM_MAX];
+	struct gw_message ping = sample(0), message;
+	size_t count = put_sealed(&ping, 0, bytes, STREAM_MAX);
+	struct gw_error error;
+	struct gw_mailbox *box;
+	int peer;
+
+	(void)state;
+	for (size_t bit = 8 * GW_MESSAGE_HEADER_BYTES; bit < 8 * count; bit++) {
+		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		refuses(bytes, count);
+		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	/* The second message, but the first was lost. */
+	(void)put_sealed(&ping, 1, bytes, STREAM_MAX);
+	refuses(bytes, count);
+	/* The first, twice. */
+	(void)put_sealed(&ping, 0, bytes, STREAM_MAX);
+	box = open_box(&peer);
+	write_all(peer, bytes, count);
+	write_all(peer, bytes, count);
+	assert_int_equal(next_patiently(box, &message, &error), 1);
+	assert_int_equal(next_patiently(box, &message, &error), -EPROTO);
 	gw_mailbox_free(box);
 	close(peer);
 }
@@ -277,6 +327,7 @@ int main(void)
 	        cmocka_unit_test(test_a_peer_that_closes),
 	        cmocka_unit_test(test_last_words),
 	        cmocka_unit_test(test_garbage),
+	        cmocka_unit_test(test_the_seal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
