@@ -88,7 +88,7 @@ static size_t random_runs(struct sim_chance *chance, struct gw_run runs[RUNS_MAX
 
 static void random_set(struct sim_chance *chance, struct gw_set *set)
 {
-	static uint64_t words[(PAGES + 63) / 64];
+	static uint64_t words[GW_SET_WORDS(PAGES)];
 	struct gw_run runs[RUNS_MAX];
 	size_t count = random_runs(chance, runs);
 
