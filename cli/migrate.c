@@ -86,8 +86,6 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 
 	if (!asked->policy)
 		asked->policy = "precopy";
-	if (!asked->order)
-		asked->order = "linear";
 	if (gw_policy_init(&o->policy, asked->policy)) {
 		for (i = 0; gw_policies[i]; i++)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
@@ -98,6 +96,8 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 	for (i = 0; i < asked->set.count; i++)
 		if (!strncmp(asked->set.items[i], "order=", 6))
 			asked->order = asked->set.items[i] + 6;
+	if (!asked->order)
+		asked->order = gw_policy_order(&o->policy);
 	if (gw_order_init(&o->order, asked->order)) {
 		for (i = 0; gw_orders[i]; i++)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
@@ -301,10 +301,10 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	         {"qmp", 0, GW_CLI_STRING, &a->qmp, "PATH", "its control socket, with --pid"}},
 	        {MIGRATES,
 	         {"policy", 'p', GW_CLI_STRING, &a->policy, "NAME",
-	          "stop-copy, precopy (default), postcopy, hybrid"}},
+	          "stop-copy, precopy (default), postcopy, hybrid, deferred, sdf-hybrid"}},
 	        {MIGRATES,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
-	          "of pages pushed after the switch: demand, linear (default), bubble"}},
+	          "of pages pushed after the switch: demand, linear, bubble, forecast"}},
 	        {RECOVERS,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
 	          "of pages that are still to be pushed"}},

@@ -24,6 +24,11 @@ static json_t *rounds_json(const struct gw_result *r)
 		(void)json_object_set_new(row, "round", json_integer(round->round));
 		(void)json_object_set_new(row, "dirty_pages", number(round->dirty_pages));
 		(void)json_object_set_new(row, "sent_pages", number(round->sent_pages));
+		if (round->predicted_dirty_pages != GW_NO_FORECAST)
+			(void)json_object_set_new(row, "predicted_dirty_pages",
+			                          number(round->predicted_dirty_pages));
+		(void)json_object_set_new(row, "deferred_pages", number(round->deferred_pages));
+		(void)json_object_set_new(row, "sdf", json_real(round->sdf));
 		if (round->skipped_pages)
 			(void)json_object_set_new(row, "skipped_pages",
 			                          number(round->skipped_pages));

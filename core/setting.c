@@ -33,6 +33,26 @@ int gw_setting_number(const char *value, uint64_t least, uint64_t most, uint64_t
 	return 0;
 }
 
+int gw_setting_share(const char *value, uint64_t *to)
+{
+	uint64_t whole, n;
+	const char *at = digits(value, &whole);
+
+	if (!at || whole > 1 || (*at && (*at != '.' || !at[1])))
+		return -EINVAL;
+	n = whole * 1000;
+	at += *at == '.';
+	for (uint64_t worth = 100; *at && worth; at++, worth /= 10) {
+		if (*at < '0' || *at > '9')
+			return -EINVAL;
+		n += (uint64_t)(*at - '0') * worth;
+	}
+	if (*at || n > 1000)
+		return -EINVAL;
+	*to = n;
+	return 0;
+}
+
 int gw_setting_choice(const char *value, const char *const *names, unsigned *to)
 {
 	for (unsigned i = 0; names[i]; i++) {

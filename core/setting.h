@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 int gw_setting_number(const char *value, uint64_t least, uint64_t most, uint64_t *to);
+/* "0" to "1" with at most three decimals, in thousandths: 0.125 is 125. */
+int gw_setting_share(const char *value, uint64_t *to);
 /* One of `names`, which NULL ends: *to is its place. */
 int gw_setting_choice(const char *value, const char *const *names, unsigned *to);
 /* "300ms", "30s", "5us", "7ns"; a plain number is nanoseconds. */

@@ -11,6 +11,15 @@ static int apply(const struct sim_setting *setting, struct gw_policy *policy,
 	return err == -ENOENT ? gw_order_set(order, setting->key, setting->value) : err;
 }
 
+const char *sim_move_order(const struct sim_move *move)
+{
+	struct gw_policy policy;
+
+	if (move->order[0] || gw_policy_init(&policy, move->policy))
+		return move->order;
+	return gw_policy_order(&policy);
+}
+
 int sim_move_init(const struct sim_move *move, struct gw_policy *policy, struct gw_order *order,
                   unsigned *bad)
 {
@@ -19,7 +28,7 @@ int sim_move_init(const struct sim_move *move, struct gw_policy *policy, struct 
 
 	if (!err) {
 		at = SIM_BAD_ORDER;
-		err = gw_order_init(order, move->order);
+		err = gw_order_init(order, sim_move_order(move));
 	}
 	for (unsigned i = 0; !err && i < move->setting_count; i++) {
 		at = i;

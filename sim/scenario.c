@@ -33,7 +33,7 @@ const struct sim_costs sim_costs_default = {
 static const struct sim_link_config link_default = {NULL, 125000000, 100000};
 
 static const struct sim_move move_default = {
-        .policy = "precopy", .order = "linear", .downtime_limit_ns = 300000000};
+        .policy = "precopy", .downtime_limit_ns = 300000000};
 
 static const struct sim_vm vm_default = {
         .vcpus = 1, .populated_share = 1, .state_bytes = 288000, .class = {.weight = 1}};
@@ -123,12 +123,12 @@ static int bad_setting(struct sim_reader *reader, const struct sim_move *move, u
 	int err;
 
 	(void)gw_policy_init(&policy, move->policy);
-	(void)gw_order_init(&order, move->order);
+	(void)gw_order_init(&order, sim_move_order(move));
 	sim_enter(reader, "settings");
 	if (unknown)
 		err = sim_refuse(reader, setting->key, NULL,
 		                 "'%s': policy %s has the settings \"%s\", order %s has \"%s\"",
-		                 setting->value, move->policy, policy.kind->settings, move->order,
+		                 setting->value, move->policy, policy.kind->settings, order.kind->name,
 		                 order.kind->settings);
 	else
 		err = sim_refuse(reader, setting->key, NULL, "'%s' is no value for it",

@@ -46,7 +46,7 @@ struct sim_setting {
 
 /* How a VM is to be moved. */
 struct sim_move {
-	char policy[32], order[32];
+	char policy[32], order[32]; /* no order: the one that goes with the policy */
 	struct sim_setting settings[SIM_SETTINGS_MAX];
 	unsigned setting_count;
 	uint64_t limit_bytes_per_s; /* 0: none */
@@ -59,6 +59,8 @@ struct sim_move {
 #define SIM_BAD_POLICY SIM_SETTINGS_MAX
 #define SIM_BAD_ORDER  (SIM_SETTINGS_MAX + 1)
 
+/* The push order's name: the move's, or the one that goes with its policy. */
+const char *sim_move_order(const struct sim_move *move);
 /*
  * The policy and the order with their settings; a setting belongs to the policy if it knows the
  * key, else to the order. -ENOENT (no such name) or -EINVAL (no such value), and *bad says what.

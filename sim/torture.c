@@ -28,6 +28,27 @@ static const struct {
 
 static const char *const orders[] = {"linear", "bubble", "demand"};
 
+/* Those that leave pages out of rounds, or rank them. */
+static const struct chooser {
+	const char *policy, *order, *settings[2][2];
+} choosers[] = {
+        {"deferred", "linear", {{"predictor", "markov"}, {"max_rounds", "12"}}},
+        {"deferred", "linear", {{"predictor", "gilbert-elliott"}, {"max_rounds", "9"}}},
+        {"deferred", "linear", {{"threshold", "auto"}, {"max_rounds", "12"}}},
+        {"sdf-hybrid", "forecast", {{"alpha", "0"}, {"dirty_threshold", "0"}}},
+        {"sdf-hybrid", "forecast", {{"alpha", "0.2"}}},
+        {"sdf-hybrid", "linear", {{"alpha", "0.7"}}},
+        {"sdf-hybrid", "demand", {{"alpha", "0"}}},
+        {"postcopy", "forecast", {{NULL}}},
+};
+
+static void choose_chooser(struct sim_world_config *config, size_t number)
+{
+	config->policy = choosers[number].policy;
+	config->order = choosers[number].order;
+	memcpy(config->settings, choosers[number].settings, sizeof(choosers[number].settings));
+}
+
 static void choose(struct sim_world_config *config, size_t policy, size_t order)
 {
 	config->policy = policies[policy].policy;
@@ -80,7 +101,7 @@ static void plan_at_random(struct sim_planned *planned, struct sim_chance *chanc
 
 static void invent(struct sim_world_config *config, uint64_t seed)
 {
-	struct sim_chance chance = sim_chance_of(seed, 1);
+	struct sim_chance chance = sim_chance_of(seed, 1), others = sim_chance_of(seed, 4);
 	size_t faults =
 	        sim_chance_below(&chance, 16) ? 1 + sim_chance_below(&chance, SIM_PLANNED_MAX) : 0;
 	size_t i;
@@ -105,6 +126,10 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 	};
 	choose(config, sim_chance_below(&chance, COUNT(policies)),
 	       sim_chance_below(&chance, COUNT(orders)));
+	/* By chances of their own, and such that the runs that found a defect once stay the same.
+	 */
+	if (!sim_chance_below(&others, 4))
+		choose_chooser(config, sim_chance_below(&others, COUNT(choosers)));
 	config->hot = (uint32_t)sim_chance_below(
 	        &chance, 1 + (config->pages < SIM_HOT_MAX ? config->pages : SIM_HOT_MAX));
 	for (i = 0; i < faults; i++)
@@ -161,7 +186,7 @@ static const struct sim_planned variants[] = {
 
 enum { PLAIN, VERIFIED, PAUSED, DRAINED, KINDS };
 
-#define COURSES (COUNT(policies) * COUNT(orders) * KINDS)
+#define COURSES ((COUNT(policies) * COUNT(orders) + COUNT(choosers)) * KINDS)
 
 static void fault_free(struct sim_world_config *config, size_t course)
 {
@@ -183,7 +208,11 @@ static void fault_free(struct sim_world_config *config, size_t course)
 	        .person = true,
 	        .frames = true,
 	};
-	choose(config, course / KINDS / COUNT(orders), course / KINDS % COUNT(orders));
+	course /= KINDS;
+	if (course < COUNT(policies) * COUNT(orders))
+		choose(config, course / COUNT(orders), course % COUNT(orders));
+	else
+		choose_chooser(config, course - COUNT(policies) * COUNT(orders));
 }
 
 /* Lines of the courses before each one. */

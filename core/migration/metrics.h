@@ -27,7 +27,10 @@ struct gw_round {
 	unsigned round;
 	uint64_t sent_pages;
 	uint64_t skipped_pages;
-	uint64_t dirty_pages; /* at its end */
+	uint64_t deferred_pages; /* left out of it by the policy */
+	uint64_t dirty_pages;    /* at its end */
+	uint64_t predicted_dirty_pages; /* as forecast at its beginning, or GW_NO_FORECAST */
+	double sdf;                     /* gw_view_sdf() */
 	uint64_t duration_ns;
 	uint64_t bandwidth_bytes_per_s;
 	enum gw_decision decision;

@@ -6,8 +6,9 @@
  *
  * `owed` holds the pages that the destination lacks, or has in an old version. It begins as all
  * pages with data; a page that is sent leaves it, a page that a scan reports comes back. A round
- * sends what is owed in ascending order; at the switch what is still owed is either sent with the
- * VM stopped (pre-copy) or named in a MAP and pulled afterwards (post-copy).
+ * sends what is owed, less what the policy leaves out, in ascending order; at the switch what is
+ * still owed is either sent with the VM stopped (pre-copy) or named in a MAP and pulled afterwards
+ * (post-copy).
  *
  *          cursor
  *            v
@@ -56,13 +57,16 @@ struct gw_source {
 	enum gw_state state;
 	struct gw_set owed;
 	struct gw_set sent; /* at least once */
-	struct gw_set skip; /* written again in this round; after the switch: what is there */
+	/* Not to be sent in this round: written again, or deferred. After the switch: what is
+	 * there. */
+	struct gw_set skip;
 
 	unsigned round;
 	uint64_t cursor;
 	uint64_t populated_pages;
 	uint64_t round_owed; /* at its beginning */
 	uint64_t round_sent, round_skipped;
+	uint64_t round_deferred, predicted_dirty;
 	uint64_t round_start_ns;
 	uint64_t previous_dirty;
 	uint64_t peeked_ns;
@@ -107,9 +111,10 @@ struct gw_source {
 
 /* --- memory, views ------------------------------------------------------------------------- */
 
-size_t gw_source_bytes(uint64_t ram_pages)
+size_t gw_source_bytes(const struct gw_policy *policy, uint64_t ram_pages)
 {
-	return sizeof(struct gw_source) + 3 * gw_set_words(ram_pages) * sizeof(uint64_t);
+	return sizeof(struct gw_source) + 3 * gw_set_words(ram_pages) * sizeof(uint64_t) +
+	       gw_policy_bytes(policy, ram_pages);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
@@ -132,6 +137,7 @@ struct gw_source *gw_source_init(void *memory, const struct gw_source_config *co
 	gw_set_init(&s->owed, words, config->ram_pages);
 	gw_set_init(&s->sent, words + n, config->ram_pages);
 	gw_set_init(&s->skip, words + 2 * n, config->ram_pages);
+	gw_policy_start(&s->config.policy, words + 3 * n, config->ram_pages);
 	s->state = GW_STATE_PRE_MIGRATION;
 	return s;
 }
@@ -357,7 +363,8 @@ static void begin_sending(struct gw_source *s, const struct gw_event *ev)
 {
 	s->cursor = 0;
 	s->round_sent = 0;
-	s->round_skipped = 0;
+	s->round_skipped = s->round_deferred = 0;
+	s->predicted_dirty = GW_NO_FORECAST;
 	s->round_owed = gw_set_count(&s->owed);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;
@@ -381,6 +388,8 @@ static void begin_switch(struct gw_source *s, const struct gw_event *ev, struct 
 	s->pulls = pulls;
 	s->sending = false;
 	enter(s, ev, out, GW_STATE_STOP_AND_COPY, why);
+	if (pulls) /* now: afterwards somebody waits for every page */
+		gw_policy_rank(&s->config.policy, &s->owed, &s->config.order.likely);
 	/* What is stale already can be punched out there while the VM still runs here. */
 	s->punching = pulls && s->round;
 	if (s->punching)
@@ -390,6 +399,8 @@ static void begin_switch(struct gw_source *s, const struct gw_event *ev, struct 
 
 static void view_of(const struct gw_source *s, const struct gw_event *ev, struct gw_view *view)
 {
+	uint64_t deferred = s->round_deferred;
+
 	*view = (struct gw_view){
 	        .round = s->round,
 	        .now_ns = ev->now_ns - s->begun_ns,
@@ -398,7 +409,7 @@ static void view_of(const struct gw_source *s, const struct gw_event *ev, struct
 	        .dirty_pages = gw_set_count(&s->owed),
 	        .previous_dirty_pages = s->previous_dirty,
 	        .sent_pages = s->round_sent,
-	        .skipped_pages = s->round_skipped,
+	        .skipped_pages = s->round_skipped - deferred,
 	        .sent_total_pages = s->metrics.pages_sent,
 	        .round_ns = s->round ? ev->now_ns - s->round_start_ns : 0,
 	        .bandwidth_bytes_per_s = s->bandwidth,
@@ -407,6 +418,7 @@ static void view_of(const struct gw_source *s, const struct gw_event *ev, struct
 	        .downtime_limit_ns = s->config.downtime_limit_ns,
 	        .deadline_ns = s->config.deadline_ns,
 	        .dirty = &s->owed,
+	        .written = s->round ? ev->set : NULL,
 	};
 }
 
@@ -435,12 +447,31 @@ static void report_round(struct gw_source *s, const struct gw_event *ev, struct 
 	        .round = s->round,
 	        .sent_pages = view->sent_pages,
 	        .skipped_pages = view->skipped_pages,
+	        .deferred_pages = s->round_deferred,
 	        .dirty_pages = view->dirty_pages,
+	        .predicted_dirty_pages = s->predicted_dirty,
+	        .sdf = gw_view_sdf(view),
 	        .duration_ns = view->round_ns,
 	        .bandwidth_bytes_per_s = view->bandwidth_bytes_per_s,
 	        .decision = verdict->decision,
 	};
 	memcpy(round->reason, verdict->reason, sizeof(round->reason));
+}
+
+static void leave_out(struct gw_source *s, const struct gw_event *ev, const struct gw_view *view,
+                      struct gw_actions *out)
+{
+	char expects[48] = "";
+
+	s->predicted_dirty = gw_policy_choose(&s->config.policy, view, &s->skip);
+	s->round_deferred = gw_set_count(&s->skip);
+	if (s->predicted_dirty != GW_NO_FORECAST)
+		(void)snprintf(expects, sizeof(expects), ", expects %llu dirty after it",
+		               (unsigned long long)s->predicted_dirty);
+	if (s->round_deferred || *expects)
+		gw_trace(out, ev->now_ns, WHO, "round %u leaves out %llu of %llu pages%s", s->round,
+		         (unsigned long long)s->round_deferred,
+		         (unsigned long long)view->dirty_pages, expects);
 }
 
 static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -458,6 +489,7 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_CONTINUE:
 		if (s->tracking) {
 			begin_round(s, ev, verdict.rate_bytes_per_s, out);
+			leave_out(s, ev, &view, out);
 		} else {
 			s->first_rate = verdict.rate_bytes_per_s;
 			s->track_asked = true;

@@ -5,7 +5,8 @@
 
 #include "core/order/order.h"
 
-extern const struct gw_order_kind gw_order_demand, gw_order_linear, gw_order_bubble;
+extern const struct gw_order_kind gw_order_demand, gw_order_linear, gw_order_bubble,
+        gw_order_forecast;
 
 /*
  * One linear scan from *cursor to the end and on from 0 to *cursor; moves the cursor behind the

@@ -8,6 +8,7 @@ const struct gw_order_kind *const gw_orders[] = {
         &gw_order_demand,
         &gw_order_linear,
         &gw_order_bubble,
+        &gw_order_forecast,
         NULL,
 };
 

@@ -13,11 +13,13 @@
 #define GW_CORE_ORDER_ORDER_H
 
 #include "core/page/set.h"
+#include "core/predict/ranking.h"
 
 #define GW_ORDER_MEMORY 2048
 
 struct gw_order {
 	const struct gw_order_kind *kind;
+	struct gw_ranking likely; /* what the policy forecasts, before start(); it may be empty */
 	_Alignas(16) unsigned char memory[GW_ORDER_MEMORY];
 };
 

@@ -6,7 +6,7 @@
 #include "core/policy/policy.h"
 
 extern const struct gw_policy_kind gw_policy_stop_copy, gw_policy_precopy, gw_policy_postcopy,
-        gw_policy_hybrid;
+        gw_policy_hybrid, gw_policy_deferred, gw_policy_sdf_hybrid;
 
 __attribute__((format(printf, 3, 4))) void
 gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...);
@@ -21,6 +21,8 @@ void gw_stop_qemu(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_xen_legacy(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_xen_modern(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_clark(const struct gw_view *view, struct gw_verdict *verdict);
+/* Stops after so many rounds in any case; 0: never. */
+void gw_stop_after(uint64_t max_rounds, const struct gw_view *view, struct gw_verdict *verdict);
 /* Clark's rate for the first round. */
 uint64_t gw_clark_first_rate(void);
 

@@ -9,7 +9,13 @@
 #define SECOND 1000000000u
 
 const struct gw_policy_kind *const gw_policies[] = {
-        &gw_policy_stop_copy, &gw_policy_precopy, &gw_policy_postcopy, &gw_policy_hybrid, NULL,
+        &gw_policy_stop_copy,
+        &gw_policy_precopy,
+        &gw_policy_postcopy,
+        &gw_policy_hybrid,
+        &gw_policy_deferred,
+        &gw_policy_sdf_hybrid,
+        NULL,
 };
 
 const char *gw_decision_name(enum gw_decision decision)
@@ -42,6 +48,22 @@ int gw_policy_set(struct gw_policy *policy, const char *key, const char *value)
 	return policy->kind->set ? policy->kind->set(policy, key, value) : -ENOENT;
 }
 
+const char *gw_policy_order(const struct gw_policy *policy)
+{
+	return policy->kind->order ? policy->kind->order : "linear";
+}
+
+size_t gw_policy_bytes(const struct gw_policy *policy, uint64_t ram_pages)
+{
+	return policy->kind->bytes ? policy->kind->bytes(policy, ram_pages) : 0;
+}
+
+void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages)
+{
+	if (policy->kind->start)
+		policy->kind->start(policy, memory, ram_pages);
+}
+
 bool gw_policy_peeks(const struct gw_policy *policy)
 {
 	return policy->kind->peeks && policy->kind->peeks(policy);
@@ -54,6 +76,22 @@ void gw_policy_decide(struct gw_policy *policy, const struct gw_view *view,
 	policy->kind->decide(policy, view, verdict);
 }
 
+uint64_t gw_policy_choose(struct gw_policy *policy, const struct gw_view *view,
+                          struct gw_set *defer)
+{
+	gw_set_clear(defer);
+	if (!policy->kind->choose || !view->round)
+		return GW_NO_FORECAST;
+	return policy->kind->choose(policy, view, defer);
+}
+
+void gw_policy_rank(struct gw_policy *policy, const struct gw_set *left, struct gw_ranking *ranking)
+{
+	*ranking = (struct gw_ranking){0};
+	if (policy->kind->rank)
+		policy->kind->rank(policy, left, ranking);
+}
+
 void gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...)
 {
 	va_list args;
@@ -62,6 +100,15 @@ void gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const
 	va_start(args, format);
 	(void)vsnprintf(verdict->reason, sizeof(verdict->reason), format, args);
 	va_end(args);
+}
+
+void gw_stop_after(uint64_t max_rounds, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	if (max_rounds && view->round >= max_rounds)
+		gw_verdict_say(verdict, GW_STOP_AND_COPY,
+		               "%u rounds done, max_rounds is %llu; %llu pages left", view->round,
+		               (unsigned long long)max_rounds,
+		               (unsigned long long)view->dirty_pages);
 }
 
 uint64_t gw_rate_carries(uint64_t bytes_per_s, uint64_t ns)
@@ -75,9 +122,21 @@ uint64_t gw_rate_carries(uint64_t bytes_per_s, uint64_t ns)
 	return whole > UINT64_MAX - part ? UINT64_MAX : whole + part;
 }
 
+double gw_view_sdf(const struct gw_view *view)
+{
+	if (!view->sent_pages)
+		return 0;
+	return ((double)view->previous_dirty_pages - (double)view->dirty_pages) /
+	       (double)view->sent_pages;
+}
+
 double gw_view_dirty_rate(const struct gw_view *view)
 {
+	uint64_t pages;
+
 	if (!view->round_ns)
 		return 0;
-	return (double)view->dirty_pages * GW_PAGE_BYTES * SECOND / (double)view->round_ns;
+	/* What a policy left out is dirty, but perhaps not written. */
+	pages = view->written ? gw_set_count(view->written) : view->dirty_pages;
+	return (double)pages * GW_PAGE_BYTES * SECOND / (double)view->round_ns;
 }

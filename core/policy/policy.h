@@ -6,12 +6,16 @@
  * read-only view and gives one decision with its reason. It keeps what it must remember in
  * caller's memory, knows no clock (time is in the view) and sends nothing itself.
  *
+ * A policy may leave pages out of the next round. They stay owed: they count as dirty, are chosen
+ * anew before the round after it, and go in stop-and-copy or are pulled at the latest.
+ *
  * Adding a policy: one file, one row in policy.c's table, one trace test.
  */
 #ifndef GW_CORE_POLICY_POLICY_H
 #define GW_CORE_POLICY_POLICY_H
 
 #include "core/page/set.h"
+#include "core/predict/ranking.h"
 
 enum gw_decision {
 	GW_CONTINUE,	  /* send another round of dirty pages */
@@ -40,6 +44,7 @@ struct gw_view {
 	uint64_t downtime_limit_ns;	/* user's limit */
 	uint64_t deadline_ns;		/* total time the user allows; 0: none */
 	const struct gw_set *dirty;	/* borrowed: the pages themselves */
+	const struct gw_set *written;	/* borrowed: those written in round n; NULL in round 0 */
 };
 
 #define GW_REASON_BYTES 192
@@ -50,9 +55,13 @@ struct gw_verdict {
 	char reason[GW_REASON_BYTES]; /* a few words, for the trace and the user */
 };
 
-#define GW_POLICY_MEMORY 256
+/* S3, equation 7: what a page sent in this round was worth. At most 1; 0 if none was sent. */
+double gw_view_sdf(const struct gw_view *view);
 
-/* A policy's settings and memory: plain bytes, copied with the struct. */
+#define GW_POLICY_MEMORY 256
+#define GW_NO_FORECAST	 UINT64_MAX
+
+/* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
 struct gw_policy {
 	const struct gw_policy_kind *kind;
 	_Alignas(16) unsigned char memory[GW_POLICY_MEMORY];
@@ -62,6 +71,7 @@ struct gw_policy_kind {
 	const char *name;
 	const char *summary; /* one line for --help */
 	const char *settings; /* "key=default ..." for --help; "" if none */
+	const char *order;    /* the push order that goes with it; NULL: linear */
 	bool pulls;	      /* may answer GW_POST_COPY: the destination must serve faults */
 	void (*init)(struct gw_policy *policy);
 	/* 0, -ENOENT for an unknown key, -EINVAL for a bad value. */
@@ -70,6 +80,19 @@ struct gw_policy_kind {
 	bool (*peeks)(const struct gw_policy *policy);
 	void (*decide)(struct gw_policy *policy, const struct gw_view *view,
 		       struct gw_verdict *verdict);
+	/* What it remembers of single pages, in caller's memory, aligned as words. NULL: nothing. */
+	size_t (*bytes)(const struct gw_policy *policy, uint64_t ram_pages);
+	void (*start)(struct gw_policy *policy, void *memory, uint64_t ram_pages);
+	/*
+	 * After GW_CONTINUE in rounds 1 and later: adds to `defer`, which is empty, the pages of
+	 * view->dirty that the next round leaves out. Returns how many pages it expects to be dirty
+	 * after that round, or GW_NO_FORECAST. NULL: leaves out none.
+	 */
+	uint64_t (*choose)(struct gw_policy *policy, const struct gw_view *view,
+			   struct gw_set *defer);
+	/* After GW_POST_COPY: `left`, likeliest to be needed first, as far as it has a score. */
+	void (*rank)(struct gw_policy *policy, const struct gw_set *left,
+		     struct gw_ranking *ranking);
 };
 
 /* The table, ended by NULL. */
@@ -78,8 +101,18 @@ extern const struct gw_policy_kind *const gw_policies[];
 /* 0, or -ENOENT: no such policy. */
 int gw_policy_init(struct gw_policy *policy, const char *name);
 int gw_policy_set(struct gw_policy *policy, const char *key, const char *value);
+/* The push order to take where the user names none. */
+const char *gw_policy_order(const struct gw_policy *policy);
+/* Once all is set and before the first question: bytes of memory, and that memory. */
+size_t gw_policy_bytes(const struct gw_policy *policy, uint64_t ram_pages);
+void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages);
 bool gw_policy_peeks(const struct gw_policy *policy);
 void gw_policy_decide(struct gw_policy *policy, const struct gw_view *view,
 		      struct gw_verdict *verdict);
+/* As the callbacks above; `defer` need not be empty. */
+uint64_t gw_policy_choose(struct gw_policy *policy, const struct gw_view *view,
+			  struct gw_set *defer);
+void gw_policy_rank(struct gw_policy *policy, const struct gw_set *left,
+		    struct gw_ranking *ranking);
 
 #endif

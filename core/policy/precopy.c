@@ -98,11 +98,8 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	case CLARK: gw_stop_clark(view, verdict); break;
 	case XEN: (p->modern ? gw_stop_xen_modern : gw_stop_xen_legacy)(view, verdict); break;
 	}
-	if (verdict->decision == GW_CONTINUE && p->max_rounds && view->round >= p->max_rounds)
-		gw_verdict_say(verdict, GW_STOP_AND_COPY,
-		               "%u rounds done, max_rounds is %llu; %llu pages left", view->round,
-		               (unsigned long long)p->max_rounds,
-		               (unsigned long long)view->dirty_pages);
+	if (verdict->decision == GW_CONTINUE)
+		gw_stop_after(p->max_rounds, view, verdict);
 }
 
 const struct gw_policy_kind gw_policy_precopy = {

@@ -141,22 +141,54 @@ static bool fits(const struct gw_write_set *set, uint64_t pages)
 	       set->slots + pages <= set->limits.pages;
 }
 
-int gw_write_set_observe(struct gw_write_set *set, const struct gw_run *runs, size_t count)
+/* A window of so many pages begins. */
+static int begin_window(struct gw_write_set *set, uint64_t pages)
 {
-	uint64_t pages = pages_of(runs, count);
-	uint32_t at;
-
 	while (!fits(set, pages) && set->windows)
 		forget(set, set->windows / 2);
 	if (!fits(set, pages))
 		return -E2BIG;
-	at = set->start[set->windows];
-	for (size_t i = 0; i < count; i++)
-		for (uint64_t page = runs[i].first; page < runs[i].first + runs[i].count; page++)
-			set->entry[at++] = slot_for(set, page);
-	set->start[++set->windows] = at;
+	set->start[set->windows + 1] = set->start[set->windows];
+	return 0;
+}
+
+static void add_run(struct gw_write_set *set, const struct gw_run *run)
+{
+	uint32_t *end = &set->start[set->windows + 1];
+
+	for (uint64_t page = run->first; page < run->first + run->count; page++)
+		set->entry[(*end)++] = slot_for(set, page);
+}
+
+static void end_window(struct gw_write_set *set)
+{
+	set->windows++;
 	if (set->windows > 1)
 		count_followers(set, set->windows - 2);
+}
+
+int gw_write_set_observe(struct gw_write_set *set, const struct gw_run *runs, size_t count)
+{
+	int err = begin_window(set, pages_of(runs, count));
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count; i++)
+		add_run(set, &runs[i]);
+	end_window(set);
+	return 0;
+}
+
+int gw_write_set_observe_set(struct gw_write_set *set, const struct gw_set *written)
+{
+	struct gw_run run = {0};
+	int err = begin_window(set, gw_set_count(written));
+
+	if (err)
+		return err;
+	while (gw_set_next_run(written, run.first + run.count, UINT64_MAX, &run))
+		add_run(set, &run);
+	end_window(set);
 	return 0;
 }
 

@@ -42,6 +42,7 @@ struct gw_write_set *gw_write_set_init(void *memory, const struct gw_write_set_l
  * allow by itself; it is left out, and what follows begins anew.
  */
 int gw_write_set_observe(struct gw_write_set *set, const struct gw_run *runs, size_t count);
+int gw_write_set_observe_set(struct gw_write_set *set, const struct gw_set *written);
 uint32_t gw_write_set_windows(const struct gw_write_set *set);
 
 /* Scores every known page for these dirty pages; then ask for each. */

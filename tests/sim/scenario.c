@@ -52,7 +52,7 @@ static void a_small_one_has_defaults(void **state)
 	assert_int_equal(s.vms[0].vcpus, 1);
 	assert_int_equal(s.vms[0].workload.set_pages, 4096);
 	assert_string_equal(s.vms[0].move.policy, "precopy");
-	assert_string_equal(s.vms[0].move.order, "linear");
+	assert_string_equal(s.vms[0].move.order, "");
 	assert_int_equal(s.vms[0].move.downtime_limit_ns, 300000000);
 	assert_int_equal(s.vms[0].path_count, 1);
 	assert_int_equal(s.link_count, 1);

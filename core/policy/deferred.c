@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deferred: pre-copy that leaves out what is about to be written again (S1).
+ *
+ * Before every round but the first, each dirty page's probability to be modified in that round is
+ * forecast from its own rounds so far. It is left out if that exceeds PT and the share of rounds in
+ * which it was modified exceeds RT. QEMU's rule says when to stop; what was left out is dirty to
+ * it, so it counts in the downtime.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/policy/kinds.h"
+#include "core/predict/gilbert_elliott.h"
+#include "core/predict/history.h"
+#include "core/predict/markov.h"
+#include "core/setting.h"
+
+/* Pages whose rounds are remembered: a working set of 4 GiB. The others are never left out. */
+#define PAGES_MAX ((uint64_t)1 << 20)
+/* A round that would send less than this share of what is dirty leaves out nothing. */
+#define LEAST_SHARE 8
+
+enum predictor { MARKOV, GILBERT_ELLIOTT };
+enum threshold { FIXED, AUTO };
+
+struct deferred {
+	unsigned predictor, threshold;
+	uint64_t pt, rt; /* thousandths */
+	uint64_t max_rounds;
+	struct gw_history *history;
+};
+
+_Static_assert(sizeof(struct deferred) <= GW_POLICY_MEMORY, "fits");
+
+static void init(struct gw_policy *policy)
+{
+	*(struct deferred *)policy->memory = (struct deferred){.pt = 500, .rt = 500};
+}
+
+static int set(struct gw_policy *policy, const char *key, const char *value)
+{
+	static const char *const predictors[] = {"markov", "gilbert-elliott", NULL};
+	static const char *const thresholds[] = {"fixed", "auto", NULL};
+	struct deferred *d = (struct deferred *)policy->memory;
+
+	if (!strcmp(key, "predictor"))
+		return gw_setting_choice(value, predictors, &d->predictor);
+	if (!strcmp(key, "threshold"))
+		return gw_setting_choice(value, thresholds, &d->threshold);
+	if (!strcmp(key, "pt"))
+		return gw_setting_share(value, &d->pt);
+	if (!strcmp(key, "rt"))
+		return gw_setting_share(value, &d->rt);
+	if (!strcmp(key, "max_rounds"))
+		return gw_setting_number(value, 0, 1000000, &d->max_rounds);
+	return -ENOENT;
+}
+
+static uint32_t pages_for(uint64_t ram_pages)
+{
+	return (uint32_t)(ram_pages < PAGES_MAX ? ram_pages : PAGES_MAX);
+}
+
+static size_t bytes(const struct gw_policy *policy, uint64_t ram_pages)
+{
+	(void)policy;
+	return gw_history_bytes(pages_for(ram_pages));
+}
+
+static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages)
+{
+	((struct deferred *)policy->memory)->history =
+	        gw_history_init(memory, pages_for(ram_pages));
+}
+
+static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	struct deferred *d = (struct deferred *)policy->memory;
+
+	if (!view->round) {
+		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages",
+		               (unsigned long long)view->populated_pages);
+		return;
+	}
+	gw_history_add(d->history, view->written);
+	gw_stop_qemu(view, verdict);
+	if (verdict->decision == GW_CONTINUE)
+		gw_stop_after(d->max_rounds, view, verdict);
+}
+
+/* That the page is modified in the next round; *rate: the share of the rounds in which it was. */
+static double forecast(const struct deferred *d, uint64_t bits, double *rate)
+{
+	struct gw_transitions t = gw_transitions_of(bits, gw_history_rounds(d->history));
+	struct gw_markov markov;
+	struct gw_gilbert gilbert;
+
+	*rate = gw_modification_rate(&t);
+	if (d->predictor == GILBERT_ELLIOTT) {
+		gilbert = gw_gilbert_of(&t);
+		return gw_gilbert_expected(&gilbert);
+	}
+	markov = gw_markov_of(&t);
+	return gw_markov_forecast(&markov, t.last, 1);
+}
+
+/*
+ * threshold=auto. To send a page is in vain with probability p; to leave it out adds, with
+ * probability 1 - p, a page to the stop that sending it would have spared. Below p = 1/2 a transfer
+ * is likelier to last than not. Above, what leaving out may add to the stop is taken as long as it
+ * fits into the downtime that the user allows, the likeliest pages first: PT is the p where that is
+ * used up.
+ */
+#define STEPS 500u /* of a thousandth each, from 1/2 on */
+
+static unsigned step_of(double p)
+{
+	unsigned step = (unsigned)(p * 1000 - 500);
+
+	return step < STEPS ? step : STEPS - 1;
+}
+
+static uint64_t auto_threshold(const struct deferred *d, const struct gw_view *view)
+{
+	uint64_t room = gw_rate_carries(view->bandwidth_bytes_per_s, view->downtime_limit_ns);
+	double left = (double)(room / GW_PAGE_BYTES), spared[STEPS] = {0}, rate;
+	uint64_t page, bits;
+	uint32_t cursor = 0;
+	unsigned step = STEPS;
+
+	while (gw_history_next(d->history, &cursor, &page, &bits)) {
+		double p = forecast(d, bits, &rate);
+
+		if (p > 0.5 && gw_set_has(view->dirty, page))
+			spared[step_of(p)] += 1 - p;
+	}
+	while (step && spared[step - 1] <= left)
+		left -= spared[--step];
+	return 500 + step;
+}
+
+static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
+{
+	const struct deferred *d = (const struct deferred *)policy->memory;
+	uint64_t pt = d->threshold == AUTO ? auto_threshold(d, view) : d->pt, page, bits;
+	double dirty = 0, kept = 0, p, rate;
+	uint32_t cursor = 0;
+
+	while (gw_history_next(d->history, &cursor, &page, &bits)) {
+		p = forecast(d, bits, &rate);
+		dirty += p;
+		if (p * 1000 <= (double)pt || rate * 1000 <= (double)d->rt ||
+		    !gw_set_has(view->dirty, page))
+			continue;
+		kept += 1 - p; /* it is dirty after the round even if nobody writes it */
+		gw_set_add(defer, page);
+	}
+	if (LEAST_SHARE * (view->dirty_pages - gw_set_count(defer)) < view->dirty_pages) {
+		gw_set_clear(defer);
+		kept = 0;
+	}
+	return (uint64_t)(dirty + kept + 0.5);
+}
+
+const struct gw_policy_kind gw_policy_deferred = {
+        .name = "deferred",
+        .summary = "pre-copy that leaves out pages about to be written again (S1)",
+        .settings = "predictor=markov (markov|gilbert-elliott) threshold=fixed (fixed|auto) "
+                    "pt=0.5 rt=0.5 (0 to 1) max_rounds=0 (none)",
+        .init = init,
+        .set = set,
+        .decide = decide,
+        .bytes = bytes,
+        .start = start,
+        .choose = choose,
+};

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sdf-hybrid: pre-copy as long as a page sent pays, then post-copy (S3).
+ *
+ * Each round after the first sends the half of the dirty pages that are least likely to be written
+ * meanwhile, by the forecast of core/predict/write_set.h; the pages written in a round are one of
+ * its windows. A round has paid if
+ *
+ *     SDF(n) = (V2(n-1) - V2(n)) / S(n) > alpha
+ *
+ * (section 3.2 and the derivation; algorithm 1 prints the comparison the other way round). After
+ * the switch the likeliest pages are pushed first.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/policy/kinds.h"
+#include "core/predict/write_set.h"
+#include "core/setting.h"
+
+/* Pages whose windows are remembered: a working set of 4 GiB. Beyond, old windows go. */
+#define PAGES_MAX  ((uint64_t)1 << 20)
+#define WINDOWS    64
+#define PAGE_SHARE 4 /* windows that hold all of it */
+
+struct sdf {
+	uint64_t alpha; /* thousandths */
+	uint64_t dirty_threshold;
+	struct gw_write_set *windows;
+	struct gw_ranked *ranked, *spare;
+};
+
+_Static_assert(sizeof(struct sdf) <= GW_POLICY_MEMORY, "fits");
+
+static void init(struct gw_policy *policy)
+{
+	*(struct sdf *)policy->memory = (struct sdf){.alpha = 500, .dirty_threshold = 50};
+}
+
+static int set(struct gw_policy *policy, const char *key, const char *value)
+{
+	struct sdf *s = (struct sdf *)policy->memory;
+
+	if (!strcmp(key, "alpha"))
+		return gw_setting_share(value, &s->alpha);
+	if (!strcmp(key, "dirty_threshold"))
+		return gw_setting_number(value, 0, (uint64_t)1 << 40, &s->dirty_threshold);
+	return -ENOENT;
+}
+
+static struct gw_write_set_limits limits_for(uint64_t ram_pages)
+{
+	uint32_t pages = (uint32_t)(ram_pages < PAGES_MAX ? ram_pages : PAGES_MAX);
+
+	/* Twice, because a window must fit beside all of its pages. */
+	return (struct gw_write_set_limits){
+	        .windows = WINDOWS, .entries = PAGE_SHARE * pages, .pages = 2 * pages};
+}
+
+/* What follows them is aligned as words are. */
+static size_t windows_bytes(const struct gw_write_set_limits *limits)
+{
+	return (gw_write_set_bytes(limits) + 7) / 8 * 8;
+}
+
+static size_t bytes(const struct gw_policy *policy, uint64_t ram_pages)
+{
+	struct gw_write_set_limits limits = limits_for(ram_pages);
+
+	(void)policy;
+	return windows_bytes(&limits) + 2 * (size_t)limits.pages * sizeof(struct gw_ranked);
+}
+
+static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages)
+{
+	struct gw_write_set_limits limits = limits_for(ram_pages);
+	struct sdf *s = (struct sdf *)policy->memory;
+
+	s->windows = gw_write_set_init(memory, &limits);
+	s->ranked = (struct gw_ranked *)(void *)((char *)memory + windows_bytes(&limits));
+	s->spare = s->ranked + limits.pages;
+}
+
+static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	struct sdf *s = (struct sdf *)policy->memory;
+	uint64_t before = view->previous_dirty_pages, now = view->dirty_pages;
+	double alpha = (double)s->alpha / 1000;
+
+	if (!view->round) {
+		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages",
+		               (unsigned long long)view->populated_pages);
+		return;
+	}
+	/* A window that is too large to be remembered is no window: those before it stay. */
+	(void)gw_write_set_observe_set(s->windows, view->written);
+	if (now <= s->dirty_threshold)
+		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages dirty, %llu may be pulled",
+		               (unsigned long long)now, (unsigned long long)s->dirty_threshold);
+	else if (view->deadline_ns && view->now_ns >= view->deadline_ns)
+		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages dirty, the deadline has come",
+		               (unsigned long long)now);
+	else if (before > now && 1000 * (before - now) > s->alpha * view->sent_pages)
+		gw_verdict_say(verdict, GW_CONTINUE,
+		               "SDF %.3f, more than alpha %.3f: %llu of %llu"
+		               " pages dirty",
+		               gw_view_sdf(view), alpha, (unsigned long long)now,
+		               (unsigned long long)before);
+	else
+		gw_verdict_say(verdict, GW_POST_COPY,
+		               "SDF %.3f, not more than alpha %.3f: %llu pages left to pull",
+		               gw_view_sdf(view), alpha, (unsigned long long)now);
+}
+
+static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_ranking *ranking)
+{
+	struct sdf *s = (struct sdf *)policy->memory;
+	uint64_t page;
+	double score;
+	size_t count = 0;
+
+	gw_write_set_score(s->windows, left);
+	for (uint32_t i = 0; gw_write_set_known(s->windows, i, &page, &score); i++)
+		if (score > 0 && gw_set_has(left, page))
+			s->ranked[count++] = (struct gw_ranked){page, (float)score};
+	gw_rank(s->ranked, s->spare, count);
+	*ranking = (struct gw_ranking){s->ranked, count};
+}
+
+/* Pages without a score are all alike; those at the end of memory then have the later turn. */
+static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
+{
+	uint64_t half = view->dirty_pages / 2, at = view->dirty->pages;
+	struct gw_ranking likely;
+
+	rank(policy, view->dirty, &likely);
+	for (size_t i = 0; i < likely.count && half; i++, half--)
+		gw_set_add(defer, likely.pages[i].page);
+	while (half) {
+		at = gw_set_previous(view->dirty, at - 1);
+		if (gw_set_has(defer, at))
+			continue;
+		gw_set_add(defer, at);
+		half--;
+	}
+	return GW_NO_FORECAST;
+}
+
+const struct gw_policy_kind gw_policy_sdf_hybrid = {
+        .name = "sdf-hybrid",
+        .summary = "pre-copy of what is least likely written while that pays, then post-copy (S3)",
+        .settings = "alpha=0.5 (0 to 1) dirty_threshold=50",
+        .order = "forecast",
+        .pulls = true,
+        .init = init,
+        .set = set,
+        .decide = decide,
+        .bytes = bytes,
+        .start = start,
+        .choose = choose,
+        .rank = rank,
+};
