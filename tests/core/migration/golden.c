@@ -15,7 +15,7 @@
 #define HOUR 3600000000000ull
 #define MS   1000000ull
 
-enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK };
+enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK, SLOW_LINK };
 
 struct golden {
 	const char *name, *policy, *key, *value;
@@ -32,6 +32,9 @@ static const struct golden goldens[] = {
         {.name = "precopy-xen", .policy = "precopy", .key = "stop", .value = "xen"},
         {.name = "postcopy", .policy = "postcopy"},
         {.name = "hybrid", .policy = "hybrid"},
+        {.name = "deferred", .policy = "deferred", .key = "max_rounds", .value = "8",
+         .special = SLOW_LINK},
+        {.name = "sdf-hybrid", .policy = "sdf-hybrid", .key = "dirty_threshold", .value = "2"},
         {.name = "postcopy-hot", .policy = "postcopy", .special = HOT},
         {.name = "hybrid-fast-link", .policy = "hybrid", .special = FAST_LINK},
         {.name = "hybrid-verified", .policy = "hybrid", .special = VERIFY},
@@ -87,7 +90,9 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	        .pages = 120,
 	        .vcpus = 1,
 	        .latency_ns = 200000,
-	        .bytes_per_s = g->special == FAST_LINK ? 500000000 : 50000000,
+	        .bytes_per_s = g->special == FAST_LINK   ? 500000000
+	                       : g->special == SLOW_LINK ? 4000000
+	                                                 : 50000000,
 	        .write_ns = g->special == FAST_LINK ? 10000 : 1000000,
 	        .hot = g->special == HOT ? SIM_HOT_MAX : 0,
 	        .touch_ns = 1000000,

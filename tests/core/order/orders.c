@@ -141,6 +141,30 @@ static void demand(void **state)
 	assert_int_equal(take(1000000000, 8, 8, NULL), 5);
 }
 
+static void forecast(void **state)
+{
+	static const struct gw_ranked likely[] = {{6, 3}, {2, 2}, {3, 2}, {0, 1}};
+
+	(void)state;
+	with("forecast", NULL, NULL, 8); /* nothing is known: linear */
+	EXPECT(0, 1);
+	fault(5, 0);
+	EXPECT(6, 7, 2, 3, 4);
+	with("forecast", NULL, NULL, 8);
+	order.likely = (struct gw_ranking){likely, 4};
+	EXPECT(6);
+	fault(3, 0);
+	EXPECT(2, 0, 4, 5, 7, 1);
+	with("forecast", NULL, NULL, 8);
+	order.likely = (struct gw_ranking){likely, 4};
+	assert_int_equal(take(0, 3, 3, NULL), 3); /* 6, and 2 and 3 as one run */
+	/* What a lost link swallowed comes first again. */
+	gw_set_fill(&left);
+	order.kind->start(&order, 0);
+	EXPECT(6, 2, 3, 0, 1, 4, 5, 7);
+	assert_int_equal(gw_order_set(&order, "restart", "on"), -ENOENT);
+}
+
 static void settings(void **state)
 {
 	static const char *const bad[][3] = {
@@ -169,19 +193,40 @@ static uint64_t roll(uint64_t *seed)
 	return *seed >> 33;
 }
 
+/* Some of the pages, each once. */
+static void rank_any(struct gw_ranked *ranked, uint64_t pages, uint64_t *seed)
+{
+	uint64_t step = 1 + roll(seed) % 6, count = 0;
+
+	for (uint64_t page = roll(seed) % pages; page < pages; page += step)
+		ranked[count++] = (struct gw_ranked){page, 1};
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t other = roll(seed) % count;
+		struct gw_ranked kept = ranked[i];
+
+		ranked[i] = ranked[other];
+		ranked[other] = kept;
+	}
+	order.likely = (struct gw_ranking){ranked, count};
+}
+
 static void every_page_once(void **state)
 {
+	static struct gw_ranked ranked[150];
 	static const char *const pivots[] = {"1", "2", "5", "64"};
 
 	(void)state;
-	for (uint64_t seed = 1, run = 0; run < 6000; run++) {
+	for (uint64_t seed = 1, run = 0; run < 7000; run++) {
 		uint64_t pages = 1 + roll(&seed) % 150, now = 0;
-		unsigned which = (unsigned)(run % 6);
+		unsigned which = (unsigned)(run % 7);
 
 		with(which == 0   ? "linear"
 		     : which == 1 ? "demand"
+		     : which == 2 ? "forecast"
 		                  : "bubble",
-		     which < 2 ? NULL : "pivots", which < 2 ? NULL : pivots[which - 2], pages);
+		     which < 3 ? NULL : "pivots", which < 3 ? NULL : pivots[which - 3], pages);
+		if (which == 2)
+			rank_any(ranked, pages, &seed);
 		for (uint64_t i = roll(&seed) % 2 * pages; i-- > 0;)
 			if (roll(&seed) % 2)
 				gw_set_remove(&left, i);
@@ -203,9 +248,10 @@ static void every_page_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(linear),     cmocka_unit_test(bubble_one),
-	        cmocka_unit_test(bubble_two), cmocka_unit_test(demand),
-	        cmocka_unit_test(settings),   cmocka_unit_test(every_page_once),
+	        cmocka_unit_test(linear),          cmocka_unit_test(bubble_one),
+	        cmocka_unit_test(bubble_two),      cmocka_unit_test(demand),
+	        cmocka_unit_test(settings),        cmocka_unit_test(forecast),
+	        cmocka_unit_test(every_page_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

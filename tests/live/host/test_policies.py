@@ -10,6 +10,9 @@ PRECOPY = {"max_rounds": 4}
 DEMAND = {"idle": "20ms", "limit": "200ms"}
 POLICIES = [("stop-copy", None, {})]
 POLICIES += [("precopy", None, {"stop": stop, **PRECOPY}) for stop in ("qemu", "clark", "xen")]
+POLICIES += [("deferred", None, {"predictor": predictor, "threshold": threshold, "max_rounds": 6})
+             for predictor, threshold in (("markov", "fixed"), ("gilbert-elliott", "auto"))]
+POLICIES += [("sdf-hybrid", "forecast", {"alpha": alpha}) for alpha in (0, 0.3)]
 POLICIES += [(policy, order, DEMAND if order == "demand" else {})
              for policy in ("postcopy", "hybrid") for order in ("demand", "linear", "bubble")]
 PAGES = 2048
@@ -68,8 +71,8 @@ class Policies(unittest.TestCase):
         rounds = result["rounds"]
         self.assertEqual([row["round"] for row in rounds], list(range(1, len(rounds) + 1)))
         self.assertLessEqual(sum(row["sent_pages"] for row in rounds), result["pages_sent"])
-        pulls = policy in ("postcopy", "hybrid")
-        tracks = policy in ("precopy", "hybrid")
+        pulls = policy in ("postcopy", "hybrid", "sdf-hybrid")
+        tracks = policy not in ("stop-copy", "postcopy")
         self.assertEqual("faults" in result, pulls)
         self.assertEqual(result.get("order"), order)
         self.assertEqual(result.get("tracker"), tracker if tracks else None)
@@ -82,6 +85,21 @@ class Policies(unittest.TestCase):
                              "post-copy" if pulls else "stop-and-copy")
             self.assertTrue(all(row["decision"] == "continue" for row in rounds[:-1]))
             self.assertTrue(all(row["reason"] for row in rounds))
+        self.leaves_out(rounds, policy)
+
+    def leaves_out(self, rounds, policy):
+        pairs = list(zip(rounds, rounds[1:]))
+        if policy == "sdf-hybrid":
+            self.assertTrue(all(after["deferred_pages"] == before["dirty_pages"] // 2
+                                for before, after in pairs))
+        elif policy == "deferred":
+            self.assertTrue(all("predicted_dirty_pages" in after for _, after in pairs))
+        else:
+            self.assertFalse(any(row["deferred_pages"] for row in rounds))
+        for before, after in pairs:
+            self.assertLessEqual(after["deferred_pages"] + after["sent_pages"],
+                                 before["dirty_pages"])
+            self.assertLessEqual(after["sdf"], 1)
 
     def test_a_calm_guest(self):
         self.every(writes=0, reads=2000)
@@ -97,7 +115,8 @@ class Bytes(unittest.TestCase):
     """What the result says went over the link is what the link carried."""
 
     def test_counted_by_a_relay(self):
-        for policy in ("stop-copy", "precopy", "postcopy", "hybrid"):
+        for policy in ("stop-copy", "precopy", "postcopy", "hybrid", "deferred",
+                       "sdf-hybrid"):
             with self.subTest(policy=policy):
                 rig = Rig(self)
                 rig.b.serve()

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* The policies of the papers; the figures are worked out by hand. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/policy/policy.h"
+
+#define PAGES 64
+
+static struct gw_policy policy;
+static struct gw_verdict verdict;
+static struct gw_view view;
+static uint64_t words[3][GW_SET_WORDS(PAGES)];
+static struct gw_set dirty, written, defer;
+static void *memory;
+
+static void with(const char *name)
+{
+	assert_int_equal(gw_policy_init(&policy, name), 0);
+	gw_set_init(&dirty, words[0], PAGES);
+	gw_set_init(&written, words[1], PAGES);
+	gw_set_init(&defer, words[2], PAGES);
+	view = (struct gw_view){.ram_pages = PAGES, .dirty = &dirty, .written = &written};
+}
+
+static void let(const char *key, const char *value)
+{
+	assert_int_equal(gw_policy_set(&policy, key, value), 0);
+}
+
+/* The memory is exactly what was asked for, and not clean. */
+static void begin(void)
+{
+	size_t bytes = gw_policy_bytes(&policy, PAGES);
+
+	free(memory);
+	memory = malloc(bytes);
+	assert_non_null(memory);
+	memset(memory, 0xa5, bytes);
+	gw_policy_start(&policy, memory, PAGES);
+}
+
+static enum gw_decision ask(void)
+{
+	gw_policy_decide(&policy, &view, &verdict);
+	assert_true(verdict.reason[0]);
+	return verdict.decision;
+}
+
+static void fill(struct gw_set *set, const char *pages)
+{
+	gw_set_clear(set);
+	while (*pages) {
+		char *end;
+
+		gw_set_add(set, strtoul(pages, &end, 10));
+		pages = end;
+	}
+}
+
+/* A round ends in which these pages were written; those are dirty then. */
+static void round_of(const char *wrote, const char *dirties)
+{
+	view.round++;
+	fill(&written, wrote);
+	fill(&dirty, dirties);
+	view.previous_dirty_pages = view.dirty_pages;
+	view.dirty_pages = gw_set_count(&dirty);
+	(void)ask();
+}
+
+static void leaves_out(const char *pages)
+{
+	static uint64_t more[GW_SET_WORDS(PAGES)];
+	struct gw_set wanted;
+
+	gw_set_init(&wanted, more, PAGES);
+	fill(&wanted, pages);
+	gw_set_fill(&defer); /* what was in it does not matter */
+	(void)gw_policy_choose(&policy, &view, &defer);
+	assert_true(gw_set_equal(&defer, &wanted));
+}
+
+static void shares(void **state)
+{
+	static const char *const bad[] = {"",       ".",   ".5",  "0.",   "1.001", "2", "-1",
+	                                  "0.1234", "0.x", "1e0", "0.5 ", "auto",  NULL};
+	size_t i;
+
+	(void)state;
+	with("sdf-hybrid");
+	for (i = 0; bad[i]; i++)
+		assert_int_equal(gw_policy_set(&policy, "alpha", bad[i]), -EINVAL);
+	let("alpha", "0");
+	let("alpha", "1");
+	let("alpha", "1.000");
+	let("alpha", "0.007");
+	assert_int_equal(gw_policy_set(&policy, "pt", "0.5"), -ENOENT);
+	with("deferred");
+	assert_int_equal(gw_policy_set(&policy, "pt", "1.1"), -EINVAL);
+	assert_int_equal(gw_policy_set(&policy, "rt", "-0.1"), -EINVAL);
+	assert_int_equal(gw_policy_set(&policy, "predictor", "none"), -EINVAL);
+	assert_int_equal(gw_policy_set(&policy, "threshold", "0.5"), -EINVAL);
+	assert_int_equal(gw_policy_set(&policy, "alpha", "0.5"), -ENOENT);
+}
+
+static enum gw_decision after(uint64_t before, uint64_t now, uint64_t sent)
+{
+	view.round = 1;
+	view.previous_dirty_pages = before;
+	view.dirty_pages = now;
+	view.sent_pages = sent;
+	return ask();
+}
+
+/* SDF = (1000 - now) / 800 against 0.3: 240 pages fewer are just not enough. */
+static void sdf(void **state)
+{
+	(void)state;
+	with("sdf-hybrid");
+	let("alpha", "0.3");
+	begin();
+	assert_int_equal(ask(), GW_CONTINUE);
+	assert_int_equal(after(1000, 759, 800), GW_CONTINUE);
+	assert_int_equal(after(1000, 760, 800), GW_POST_COPY);
+	assert_non_null(strstr(verdict.reason, "SDF 0.300, not more than alpha 0.300"));
+	assert_int_equal(after(1000, 1100, 800), GW_POST_COPY);
+	assert_non_null(strstr(verdict.reason, "SDF -0.125"));
+	assert_int_equal(after(1000, 1000, 0), GW_POST_COPY);
+	view.deadline_ns = view.now_ns = 1;
+	assert_int_equal(after(1000, 759, 800), GW_POST_COPY);
+	view.now_ns = 0;
+	assert_int_equal(after(1000, 759, 800), GW_CONTINUE);
+	assert_int_equal(after(1000, 51, 1000), GW_CONTINUE);
+	assert_int_equal(after(1000, 50, 1000), GW_POST_COPY);
+	let("dirty_threshold", "0");
+	let("alpha", "1"); /* exactly one pass */
+	assert_int_equal(after(1000, 1, 999), GW_POST_COPY);
+	assert_int_equal(after(1000, 0, 1000), GW_POST_COPY);
+	let("alpha", "0"); /* as long as it shrinks */
+	assert_int_equal(after(1000, 999, 1000), GW_CONTINUE);
+	assert_int_equal(after(1000, 1000, 1000), GW_POST_COPY);
+}
+
+/*
+ * S3's windows {1,2} {2,3,4} {1,4,5}. N1 = 4, N2 = 4 + 5, N3 = 5; for D = {1,2,3,7}
+ * s1 = 1/9 + 1/9 + 1/5, s2 = 1/4 + (1/4 + 1/9) + 1/5, s3 = (1/4 + 1/9) + 1/9, s7 = 0.
+ */
+static void least_likely_half(void **state)
+{
+	struct gw_ranking likely;
+
+	(void)state;
+	with("sdf-hybrid");
+	begin();
+	round_of("1 2", "1 2 3 7 8");
+	leaves_out("7 8"); /* one window forecasts nothing: the end of memory */
+	round_of("2 3 4", "1 2 3 7");
+	round_of("1 4 5", "1 2 3 7");
+	leaves_out("2 3");
+	gw_policy_rank(&policy, &dirty, &likely);
+	assert_int_equal(likely.count, 3);
+	assert_int_equal(likely.pages[0].page, 2);
+	assert_int_equal(likely.pages[1].page, 3);
+	assert_int_equal(likely.pages[2].page, 1);
+	fill(&dirty, "1 2 3 7 8 9 10 11 12");
+	view.dirty_pages = 9;
+	leaves_out("1 2 3 12"); /* the three that have a score, and one of those that have none */
+	fill(&dirty, "2");
+	view.dirty_pages = 1;
+	leaves_out("");
+}
+
+/* 1 was written in both rounds, 2 in the second, 3 in the first: 3 is clean. 9 was never sent. */
+static void two_rounds(const char *predictor)
+{
+	with("deferred");
+	let("predictor", predictor);
+	begin();
+	assert_int_equal(ask(), GW_CONTINUE);
+	round_of("1 3", "1 3 9");
+	leaves_out(""); /* one round says nothing about the next */
+	round_of("1 2", "1 2 9");
+}
+
+/* P(1) = 1 at rate 1; P(2) = 1/2 at rate 1/2, as nothing has left 1 yet; P(3) = 1/2. */
+static void markov(void **state)
+{
+	(void)state;
+	two_rounds("markov");
+	leaves_out("1");
+	assert_int_equal(gw_policy_choose(&policy, &view, &defer), 2);
+	let("pt", "0.499");
+	leaves_out("1");
+	let("rt", "0.499");
+	leaves_out("1 2");
+	let("pt", "0.5");
+	leaves_out("1");
+	let("pt", "1");
+	leaves_out("");
+	let("pt", "0");
+	let("rt", "0");
+	leaves_out("1 2"); /* 3 is clean, 9 has no history */
+	fill(&dirty, "1 2");
+	view.dirty_pages = 2;
+	leaves_out(""); /* a round that sends nothing is none */
+	assert_int_equal(gw_policy_choose(&policy, &view, &defer), 2);
+}
+
+/* P(1): b = 1/2, g = 0: 0.9. P(2): b = 1, g = 1/2: (0.1 + 2 * 0.9) / 3 = 0.6333. */
+static void gilbert_elliott(void **state)
+{
+	(void)state;
+	two_rounds("gilbert-elliott");
+	let("rt", "0");
+	leaves_out("1 2");
+	let("pt", "0.633");
+	leaves_out("1 2");
+	let("pt", "0.634");
+	leaves_out("1");
+	let("pt", "0.9");
+	leaves_out("");
+	let("pt", "0.899");
+	let("rt", "0.5");
+	leaves_out("1");
+}
+
+/* Rounds 11101: P11 = 2/3. To leave out such a page may cost a third of a page of downtime. */
+static void thresholds(void **state)
+{
+	(void)state;
+	with("deferred");
+	let("threshold", "auto");
+	begin();
+	for (int i = 0; i < 5; i++)
+		round_of(i == 3 ? "20" : "1 2 3 4 20", "1 2 3 4 9 20");
+	view.bandwidth_bytes_per_s = GW_PAGE_BYTES;
+	view.downtime_limit_ns = 999999999;
+	leaves_out("20"); /* 20 costs nothing */
+	view.downtime_limit_ns = 1000000000;
+	leaves_out("20"); /* the four may cost 4/3 */
+	view.downtime_limit_ns = 2000000000;
+	leaves_out("1 2 3 4 20");
+	view.downtime_limit_ns = 1000000000;
+	fill(&dirty, "1 2 9 20");
+	view.dirty_pages = 4;
+	leaves_out("1 2 20"); /* two of them may cost 2/3 */
+	let("rt", "0.8");
+	leaves_out("20");
+}
+
+/* What was left out is dirty, and counts in the stop. */
+static void stops(void **state)
+{
+	(void)state;
+	with("deferred");
+	let("max_rounds", "3");
+	begin();
+	view.bandwidth_bytes_per_s = 10 * GW_PAGE_BYTES;
+	view.downtime_limit_ns = 300000000;
+	round_of("1", "1 2 3 4");
+	assert_int_equal(verdict.decision, GW_CONTINUE);
+	round_of("", "1 2 3");
+	assert_int_equal(verdict.decision, GW_STOP_AND_COPY);
+	view.state_bytes = 1;
+	round_of("", "1 2 3");
+	assert_int_equal(verdict.decision, GW_STOP_AND_COPY);
+	assert_non_null(strstr(verdict.reason, "max_rounds"));
+	let("max_rounds", "0");
+	round_of("", "1 2 3");
+	assert_int_equal(verdict.decision, GW_CONTINUE);
+}
+
+/* A policy that leaves out nothing; what the others cost for a VM of 1 TiB. */
+static void the_others(void **state)
+{
+	(void)state;
+	with("precopy");
+	assert_int_equal(gw_policy_bytes(&policy, PAGES), 0);
+	view.round = 1;
+	leaves_out("");
+	assert_true(gw_policy_choose(&policy, &view, &defer) == GW_NO_FORECAST);
+	assert_string_equal(gw_policy_order(&policy), "linear");
+	with("deferred");
+	assert_true(gw_policy_bytes(&policy, (uint64_t)1 << 28) < 64 << 20);
+	with("sdf-hybrid");
+	assert_true(gw_policy_bytes(&policy, (uint64_t)1 << 28) < 256 << 20);
+	assert_string_equal(gw_policy_order(&policy), "forecast");
+}
+
+static int end(void **state)
+{
+	(void)state;
+	free(memory);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(shares),     cmocka_unit_test(sdf),
+	        cmocka_unit_test(markov),     cmocka_unit_test(least_likely_half),
+	        cmocka_unit_test(thresholds), cmocka_unit_test(gilbert_elliott),
+	        cmocka_unit_test(stops),      cmocka_unit_test(the_others)};
+
+	return cmocka_run_group_tests(tests, NULL, end);
+}
