@@ -28,6 +28,7 @@ struct deferred {
 	unsigned predictor, threshold;
 	uint64_t pt, rt; /* thousandths */
 	uint64_t max_rounds;
+	struct gw_settle settle;
 	struct gw_history *history;
 };
 
@@ -35,7 +36,8 @@ _Static_assert(sizeof(struct deferred) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct deferred *)policy->memory = (struct deferred){.pt = 500, .rt = 500};
+	*(struct deferred *)policy->memory =
+	        (struct deferred){.pt = 500, .rt = 500, .settle.rounds = GW_SETTLE_ROUNDS};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -52,6 +54,8 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 		return gw_setting_share(value, &d->pt);
 	if (!strcmp(key, "rt"))
 		return gw_setting_share(value, &d->rt);
+	if (!strcmp(key, "settle"))
+		return gw_setting_number(value, 0, 1000, &d->settle.rounds);
 	if (!strcmp(key, "max_rounds"))
 		return gw_setting_number(value, 0, 1000000, &d->max_rounds);
 	return -ENOENT;
@@ -85,6 +89,7 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	}
 	gw_history_add(d->history, view->written);
 	gw_stop_qemu(view, verdict);
+	gw_settle(&d->settle, view, verdict);
 	if (verdict->decision == GW_CONTINUE)
 		gw_stop_after(d->max_rounds, view, verdict);
 }
@@ -167,7 +172,7 @@ const struct gw_policy_kind gw_policy_deferred = {
         .name = "deferred",
         .summary = "pre-copy that leaves out pages about to be written again (S1)",
         .settings = "predictor=markov (markov|gilbert-elliott) threshold=fixed (fixed|auto) "
-                    "pt=0.5 rt=0.5 (0 to 1) max_rounds=0 (none)",
+                    "pt=0.5 rt=0.5 (0 to 1) settle=3 max_rounds=0 (none)",
         .init = init,
         .set = set,
         .decide = decide,

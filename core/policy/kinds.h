@@ -18,6 +18,12 @@ double gw_view_dirty_rate(const struct gw_view *view);
 
 /* The stop rules of precopy; asked after every round, from the first on. */
 void gw_stop_qemu(const struct gw_view *view, struct gw_verdict *verdict);
+/* After QEMU's stop: how often a round more may shorten the downtime below its limit. */
+struct gw_settle {
+	uint64_t rounds, done;
+};
+#define GW_SETTLE_ROUNDS 3
+void gw_settle(struct gw_settle *settle, const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_xen_legacy(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_xen_modern(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_clark(const struct gw_view *view, struct gw_verdict *verdict);

@@ -12,13 +12,8 @@ struct precopy {
 	enum rule rule;
 	bool modern;         /* which of Xen's two */
 	uint64_t max_rounds; /* 0: none beyond the rule's own */
-	uint64_t settle;     /* rounds more that may shorten the downtime below its limit */
-	uint64_t settled;    /* of them done */
+	struct gw_settle settle;
 };
-
-#define SETTLE_ROUNDS 3
-/* What the link carries in so short a time is not worth another round. */
-#define SETTLE_WORTH_NS 5000000u
 
 _Static_assert(sizeof(struct precopy) <= GW_POLICY_MEMORY, "fits");
 
@@ -30,7 +25,7 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 	unsigned n;
 
 	if (!strcmp(key, "settle"))
-		return gw_setting_number(value, 0, 1000, &p->settle);
+		return gw_setting_number(value, 0, 1000, &p->settle.rounds);
 	if (!strcmp(key, "max_rounds"))
 		return gw_setting_number(value, 0, 1000000, &p->max_rounds);
 	if (!strcmp(key, "stop")) {
@@ -57,26 +52,7 @@ static bool peeks(const struct gw_policy *policy)
 
 static void init(struct gw_policy *policy)
 {
-	((struct precopy *)policy->memory)->settle = SETTLE_ROUNDS;
-}
-
-/*
- * QEMU stops as soon as the limit can be kept. As long as a round still halves what is dirty, one
- * more costs little time and halves the downtime too.
- */
-static void settle(struct precopy *p, const struct gw_view *view, struct gw_verdict *verdict)
-{
-	uint64_t pending = view->dirty_pages * GW_PAGE_BYTES;
-
-	if (p->settled >= p->settle || 2 * view->dirty_pages > view->previous_dirty_pages ||
-	    pending <= gw_rate_carries(view->bandwidth_bytes_per_s, SETTLE_WORTH_NS) ||
-	    (view->deadline_ns && view->now_ns >= view->deadline_ns))
-		return;
-	p->settled++;
-	gw_verdict_say(verdict, GW_CONTINUE,
-	               "the limit could be kept now; %.1f MB dirty, halved by the last round: once "
-	               "more",
-	               (double)pending / 1e6);
+	((struct precopy *)policy->memory)->settle.rounds = GW_SETTLE_ROUNDS;
 }
 
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
@@ -92,8 +68,7 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	switch (p->rule) {
 	case QEMU:
 		gw_stop_qemu(view, verdict);
-		if (verdict->decision == GW_STOP_AND_COPY)
-			settle(p, view, verdict);
+		gw_settle(&p->settle, view, verdict);
 		break;
 	case CLARK: gw_stop_clark(view, verdict); break;
 	case XEN: (p->modern ? gw_stop_xen_modern : gw_stop_xen_legacy)(view, verdict); break;

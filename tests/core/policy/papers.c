@@ -262,6 +262,7 @@ static void stops(void **state)
 	(void)state;
 	with("deferred");
 	let("max_rounds", "3");
+	let("settle", "0");
 	begin();
 	view.bandwidth_bytes_per_s = 10 * GW_PAGE_BYTES;
 	view.downtime_limit_ns = 300000000;
