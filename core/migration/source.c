@@ -382,14 +382,25 @@ static void begin_round(struct gw_source *s, const struct gw_event *ev, uint64_t
 	begin_sending(s, ev);
 }
 
+/* While the VM still runs here: afterwards somebody waits for every page. */
+static void rank(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	struct gw_ranking *likely = &s->config.order.likely;
+
+	gw_policy_rank(&s->config.policy, &s->owed, likely);
+	if (likely->count)
+		gw_trace(out, ev->now_ns, WHO, "%zu pages have a score, page %llu has the highest",
+		         likely->count, (unsigned long long)likely->pages[0].page);
+}
+
 static void begin_switch(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
                          bool pulls, const char *why)
 {
 	s->pulls = pulls;
 	s->sending = false;
 	enter(s, ev, out, GW_STATE_STOP_AND_COPY, why);
-	if (pulls) /* now: afterwards somebody waits for every page */
-		gw_policy_rank(&s->config.policy, &s->owed, &s->config.order.likely);
+	if (pulls)
+		rank(s, ev, out);
 	/* What is stale already can be punched out there while the VM still runs here. */
 	s->punching = pulls && s->round;
 	if (s->punching)

@@ -150,8 +150,8 @@ static void sdf(void **state)
 }
 
 /*
- * S3's windows {1,2} {2,3,4} {1,4,5}. N1 = 4, N2 = 4 + 5, N3 = 5; for D = {1,2,3,7}
- * s1 = 1/9 + 1/9 + 1/5, s2 = 1/4 + (1/4 + 1/9) + 1/5, s3 = (1/4 + 1/9) + 1/9, s7 = 0.
+ * S3's windows {1,2} {2,3,4} {1,4,5}, 40 pages up. N1 = 4, N2 = 4 + 5, N3 = 5; for D = {1,2,3} and
+ * page 7 s1 = 1/9 + 1/9 + 1/5, s2 = 1/4 + (1/4 + 1/9) + 1/5, s3 = (1/4 + 1/9) + 1/9, none for 7.
  */
 static void least_likely_half(void **state)
 {
@@ -160,22 +160,41 @@ static void least_likely_half(void **state)
 	(void)state;
 	with("sdf-hybrid");
 	begin();
-	round_of("1 2", "1 2 3 7 8");
-	leaves_out("7 8"); /* one window forecasts nothing: the end of memory */
-	round_of("2 3 4", "1 2 3 7");
-	round_of("1 4 5", "1 2 3 7");
-	leaves_out("2 3");
+	round_of("41 42", "7 8 41 42 43");
+	leaves_out("42 43"); /* one window forecasts nothing: the end of memory */
+	round_of("42 43 44", "7 41 42 43");
+	round_of("41 44 45", "7 41 42 43");
+	leaves_out("42 43");
 	gw_policy_rank(&policy, &dirty, &likely);
 	assert_int_equal(likely.count, 3);
-	assert_int_equal(likely.pages[0].page, 2);
-	assert_int_equal(likely.pages[1].page, 3);
-	assert_int_equal(likely.pages[2].page, 1);
-	fill(&dirty, "1 2 3 7 8 9 10 11 12");
+	assert_int_equal(likely.pages[0].page, 42);
+	assert_int_equal(likely.pages[1].page, 43);
+	assert_int_equal(likely.pages[2].page, 41);
+	fill(&dirty, "1 2 3 4 5 6 41 42 43");
 	view.dirty_pages = 9;
-	leaves_out("1 2 3 12"); /* the three that have a score, and one of those that have none */
+	leaves_out("6 41 42 43"); /* the three that have a score, and one of those that have none */
 	fill(&dirty, "2");
 	view.dirty_pages = 1;
 	leaves_out("");
+}
+
+/* Windows that hold all of memory push each other out only when there are too many. */
+static void whole_windows(void **state)
+{
+	struct gw_ranking likely;
+
+	(void)state;
+	with("sdf-hybrid");
+	begin();
+	for (int i = 0; i < 10; i++) {
+		view.round++;
+		gw_set_fill(&written);
+		gw_set_fill(&dirty);
+		view.dirty_pages = PAGES;
+		(void)ask();
+		gw_policy_rank(&policy, &dirty, &likely);
+		assert_int_equal(likely.count, i ? PAGES : 0);
+	}
 }
 
 /* 1 was written in both rounds, 2 in the second, 3 in the first: 3 is clean. 9 was never sent. */
@@ -309,7 +328,8 @@ int main(void)
 	        cmocka_unit_test(shares),     cmocka_unit_test(sdf),
 	        cmocka_unit_test(markov),     cmocka_unit_test(least_likely_half),
 	        cmocka_unit_test(thresholds), cmocka_unit_test(gilbert_elliott),
-	        cmocka_unit_test(stops),      cmocka_unit_test(the_others)};
+	        cmocka_unit_test(stops),      cmocka_unit_test(whole_windows),
+	        cmocka_unit_test(the_others)};
 
 	return cmocka_run_group_tests(tests, NULL, end);
 }
