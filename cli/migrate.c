@@ -58,16 +58,6 @@ static void note(void *arg, const char *sentence)
 
 /* --- settings ------------------------------------------------------------------------------- */
 
-static json_t *setting_value(const char *text)
-{
-	char *end;
-	double value = strtod(text, &end);
-
-	if (end == text || *end)
-		return json_string(text);
-	return strchr(text, '.') ? json_real(value) : json_integer((json_int_t)value);
-}
-
 static int unknown_setting(const struct asked *asked, const struct gw_migrate_options *o,
                            const char *key, struct gw_error *error)
 {
@@ -98,7 +88,7 @@ static int apply(const struct asked *asked, struct gw_migrate_options *o, const 
 		return unknown_setting(asked, o, key, error);
 	if (err)
 		return gw_fail(error, EINVAL, "--set %s: %s is no value for %s", text, value, key);
-	(void)json_object_set_new(settings, key, setting_value(value));
+	(void)json_object_set_new(settings, key, gw_result_setting(value));
 	return 0;
 }
 
@@ -144,9 +134,33 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 
 /* --- telling -------------------------------------------------------------------------------- */
 
+static struct gw_result result_of(const struct gw_migrate_result *r)
+{
+	return (struct gw_result){
+	        .world = "live",
+	        .name = r->name,
+	        .policy = r->policy,
+	        .order = r->order,
+	        .tracker = r->tracker,
+	        .shaping = r->shaping,
+	        .reason = r->reason,
+	        .outcome = r->outcome,
+	        .ram_bytes = r->ram_bytes,
+	        .vcpus = r->vcpus,
+	        .bandwidth_bytes_per_s = r->bandwidth_bytes_per_s,
+	        .latency_ns = r->latency_ns,
+	        .zero_pages = r->zero_pages,
+	        .state_bytes = r->state_bytes,
+	        .metrics = &r->metrics,
+	        .rounds = r->rounds,
+	        .round_count = r->round_count,
+	};
+}
+
 static int tell(const struct gw_migrate_result *result, const struct asked *asked, json_t *settings,
                 struct gw_error *error)
 {
+	const struct gw_result told = result_of(result);
 	int err = 0;
 
 	if (asked->recovers && result->outcome == GW_STAYED) {
@@ -154,11 +168,11 @@ static int tell(const struct gw_migrate_result *result, const struct asked *aske
 		return 0;
 	}
 	if (asked->json)
-		err = gw_output_json(gw_result_json(result, settings), asked->json, error);
+		err = gw_output_json(gw_result_json(&told, settings), asked->json, error);
 	if (err)
 		return err;
 	if (!asked->json || strcmp(asked->json, "-"))
-		gw_result_print(result, stdout);
+		gw_result_print(&told, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
 	if (result->metrics.pages_different)
@@ -207,34 +221,6 @@ static int bad_words(const char *name, const char *to, struct gw_error *error)
 	return !err && to ? gw_address_parse(&address, to, error) : err;
 }
 
-/* An earlier migration of a VM that is not settled comes first, and so does one under way. */
-static int is_open(const struct gw_question *question, struct gw_error *error)
-{
-	const char *name = question->journal.name;
-
-	if (question->agent)
-		return gw_fail(error, EBUSY,
-		               "another migration of %s is under way: `godwit status %s` shows how "
-		               "far it is",
-		               name, name);
-	return gw_fail(error, EBUSY,
-	               "an earlier migration of %s is not finished: `godwit recover %s` first",
-	               name, name);
-}
-
-/* A VM that is given by its pid may be known here by another name: it came from elsewhere. */
-static int nothing_open(const char *dir, const char *name, pid_t pid, struct gw_error *error)
-{
-	struct gw_question question;
-
-	if (pid && gw_question_find_process(dir, pid, &question) &&
-	    gw_question_holds_name(&question))
-		return is_open(&question, error);
-	if (gw_question_find(dir, name, &question) && gw_question_holds_name(&question))
-		return is_open(&question, error);
-	return 0;
-}
-
 /* --- moving --------------------------------------------------------------------------------- */
 
 static int move(const char *name, const struct asked *asked, struct gw_migrate_options *o,
@@ -247,7 +233,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	int err;
 
 	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
-	err = nothing_open(o->dir, name ? name : pid_name, where.pid, error);
+	err = gw_question_none(o->dir, name ? name : pid_name, where.pid, error);
 	if (err)
 		return err;
 	err = gw_guest_open(&guest, &where, error);
@@ -279,9 +265,10 @@ static int follow(const char *name, const struct asked *asked, struct gw_migrate
 	return gw_migrate_recover(&journal, o, result, error);
 }
 
-static int act(const char *name, const struct asked *asked, struct gw_migrate_options *o,
+static int act(const char *name, const struct asked *asked, const struct gw_migrate_options *chosen,
                json_t *settings, struct gw_error *error)
 {
+	struct gw_migrate_options o = *chosen;
 	struct gw_migrate_result result = {0};
 	struct gw_progress bar;
 	char dir[200];
@@ -290,22 +277,22 @@ static int act(const char *name, const struct asked *asked, struct gw_migrate_op
 
 	err = gw_registry_dir(dir, sizeof(dir), error);
 	if (!err)
-		err = open_trace(asked->trace, &o->trace, error);
+		err = open_trace(asked->trace, &o.trace, error);
 	if (err)
 		return err;
-	options_of(asked, o);
-	o->dir = dir;
-	o->stop_fd = stop;
+	options_of(asked, &o);
+	o.dir = dir;
+	o.stop_fd = stop;
 	gw_progress_init(&bar, stderr);
-	o->arg = &bar;
-	o->progress = asked->quiet ? NULL : progress;
-	o->note = asked->quiet ? NULL : note;
-	err = (asked->recovers ? follow : move)(name, asked, o, &result, error);
+	o.arg = &bar;
+	o.progress = asked->quiet ? NULL : progress;
+	o.note = asked->quiet ? NULL : note;
+	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
 	gw_progress_end(&bar);
 	if (!err)
 		err = tell(&result, asked, settings, error);
 	gw_migrate_result_clear(&result);
-	close_trace(o->trace);
+	close_trace(o.trace);
 	return err;
 }
 

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/values.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "base/values.h"
 #include "cli/verb.h"
 
 static const char *const kinds[] = {[GW_MODEL_PRECOPY] = "precopy",

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/values.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "base/values.h"
 #include "cli/verb.h"
 #include "core/predict/gilbert_elliott.h"
 #include "core/predict/grey.h"

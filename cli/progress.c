@@ -7,6 +7,7 @@
 
 #include "base/values.h"
 
+#define NS_PER_S        UINT64_C(1000000000)
 #define REDRAW_NS       UINT64_C(100000000)
 #define PLAIN_NS        UINT64_C(5000000000)
 #define BAR_MAX         30
@@ -86,30 +87,68 @@ static void draw_bar(struct gw_progress *progress, uint64_t done, uint64_t all, 
 	progress->drawn = true;
 }
 
+/* Takes the label; whether it is a new one. */
+static bool relabel(struct gw_progress *progress, const char *label)
+{
+	if (!strncmp(label, progress->label, sizeof(progress->label) - 1))
+		return false;
+	(void)snprintf(progress->label, sizeof(progress->label), "%s", label);
+	progress->count = 0;
+	return true;
+}
+
+static bool is_due(struct gw_progress *progress, bool fresh, uint64_t now_ns)
+{
+	uint64_t pause = progress->terminal ? REDRAW_NS : PLAIN_NS;
+
+	if (!fresh && now_ns - progress->shown_ns < pause)
+		return false;
+	progress->shown_ns = now_ns;
+	return true;
+}
+
+static void show(struct gw_progress *progress, uint64_t done, uint64_t all, const char *text)
+{
+	if (progress->terminal)
+		draw_bar(progress, done, all, text);
+	else
+		(void)fprintf(progress->out, "%s  %s\n", progress->label, text);
+}
+
 void gw_progress_update(struct gw_progress *progress, const char *label, uint64_t done_bytes,
                         uint64_t all_bytes, uint64_t now_ns)
 {
-	bool fresh = strncmp(label, progress->label, sizeof(progress->label) - 1) != 0;
-	uint64_t pause = progress->terminal ? REDRAW_NS : PLAIN_NS;
+	bool fresh = relabel(progress, label);
 	char text[96];
 
 	if (all_bytes && done_bytes > all_bytes)
 		done_bytes = all_bytes;
-	if (fresh) {
-		(void)snprintf(progress->label, sizeof(progress->label), "%s", label);
-		progress->count = 0;
-	}
 	/* Sampled at the pace of redrawing, so that the ring spans a second or more. */
 	if (!progress->count || now_ns - progress->when_ns[progress->at] >= REDRAW_NS)
 		sample(progress, done_bytes, now_ns);
-	if (!fresh && now_ns - progress->shown_ns < pause)
+	if (!is_due(progress, fresh, now_ns))
 		return;
-	progress->shown_ns = now_ns;
 	figures(progress, done_bytes, all_bytes, text, sizeof(text));
-	if (progress->terminal)
-		draw_bar(progress, done_bytes, all_bytes, text);
+	show(progress, done_bytes, all_bytes, text);
+}
+
+void gw_progress_time(struct gw_progress *progress, const char *label, uint64_t done_ns,
+                      uint64_t all_ns, const char *more, uint64_t now_ns)
+{
+	char text[160], clock[24];
+
+	if (!is_due(progress, relabel(progress, label), now_ns))
+		return;
+	if (all_ns && done_ns > all_ns)
+		done_ns = all_ns;
+	(void)gw_show_clock(clock, sizeof(clock),
+	                    ((all_ns ? all_ns - done_ns : done_ns) + NS_PER_S / 2) / NS_PER_S);
+	if (all_ns)
+		(void)snprintf(text, sizeof(text), "%3u%%  %s  %s left",
+		               (unsigned)(100.0 * (double)done_ns / (double)all_ns), more, clock);
 	else
-		(void)fprintf(progress->out, "%s  %s\n", progress->label, text);
+		(void)snprintf(text, sizeof(text), "%s  %s", clock, more);
+	show(progress, done_ns, all_ns, text);
 }
 
 void gw_progress_end(struct gw_progress *progress)

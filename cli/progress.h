@@ -32,6 +32,12 @@ void gw_progress_init(struct gw_progress *progress, FILE *out);
 /* `label` may change; done_bytes may begin anew with it. all_bytes 0: not known. */
 void gw_progress_update(struct gw_progress *progress, const char *label, uint64_t done_bytes,
                         uint64_t all_bytes, uint64_t now_ns);
+/*
+ * The same for work that takes its time: all_ns 0: until somebody ends it. `more` says what came of
+ * it so far.
+ */
+void gw_progress_time(struct gw_progress *progress, const char *label, uint64_t done_ns,
+                      uint64_t all_ns, const char *more, uint64_t now_ns);
 /* Ends the line, so that other text can follow; updates may go on after it. */
 void gw_progress_end(struct gw_progress *progress);
 

@@ -2,6 +2,7 @@
 #include "cli/result.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/values.h"
@@ -11,7 +12,7 @@ static json_t *number(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
-static json_t *rounds_json(const struct gw_migrate_result *r)
+static json_t *rounds_json(const struct gw_result *r)
 {
 	json_t *list = json_array();
 	size_t i;
@@ -38,7 +39,7 @@ static json_t *rounds_json(const struct gw_migrate_result *r)
 	return list;
 }
 
-static void add_link(json_t *json, const struct gw_migrate_result *r)
+static void add_link(json_t *json, const struct gw_result *r)
 {
 	json_t *link = json_object();
 
@@ -53,9 +54,9 @@ static void add_link(json_t *json, const struct gw_migrate_result *r)
 		json_decref(link);
 }
 
-static void add_costs(json_t *json, const struct gw_migrate_result *r)
+static void add_costs(json_t *json, const struct gw_result *r)
 {
-	const struct gw_metrics *m = &r->metrics;
+	const struct gw_metrics *m = r->metrics;
 
 	(void)json_object_set_new(json, "total_time_ns", number(m->total_time_ns));
 	if (m->downtime_known) {
@@ -78,11 +79,23 @@ static void add_costs(json_t *json, const struct gw_migrate_result *r)
 		                  (json_int_t)m->fault_p99_ns, "max", (json_int_t)m->fault_max_ns));
 }
 
-json_t *gw_result_json(const struct gw_migrate_result *r, json_t *settings)
+json_t *gw_result_setting(const char *text)
 {
-	const struct gw_metrics *m = &r->metrics;
+	char *end;
+	double value = strtod(text, &end);
+	json_t *number = NULL;
+
+	/* Neither "inf" nor anything else that JSON has no number for. */
+	if (end != text && !*end)
+		number = strpbrk(text, ".eE") ? json_real(value) : json_integer((json_int_t)value);
+	return number ? number : json_string(text);
+}
+
+json_t *gw_result_json(const struct gw_result *r, json_t *settings)
+{
+	const struct gw_metrics *m = r->metrics;
 	json_t *json = json_pack("{s:s, s:s, s:s, s:O}", "schema", "godwit.result/1", "world",
-	                         "live", "policy", r->policy, "settings", settings);
+	                         r->world, "policy", r->policy, "settings", settings);
 
 	if (!json)
 		return NULL;
@@ -115,9 +128,9 @@ static void line(FILE *out, const char *what, const char *value, const char *not
 	(void)fprintf(out, "  %-16s %s%s%s\n", what, value, note[0] ? "  " : "", note);
 }
 
-static void print_faults(const struct gw_migrate_result *r, FILE *out)
+static void print_faults(const struct gw_result *r, FILE *out)
 {
-	const struct gw_metrics *m = &r->metrics;
+	const struct gw_metrics *m = r->metrics;
 	char stall[32], p50[32], p99[32], longest[32], text[160];
 
 	if (!r->order[0])
@@ -133,9 +146,9 @@ static void print_faults(const struct gw_migrate_result *r, FILE *out)
 	line(out, "network faults", text, "");
 }
 
-void gw_result_print(const struct gw_migrate_result *r, FILE *out)
+void gw_result_print(const struct gw_result *r, FILE *out)
 {
-	const struct gw_metrics *m = &r->metrics;
+	const struct gw_metrics *m = r->metrics;
 	char a[64], b[64], text[200];
 
 	if (r->outcome != GW_COMPLETED)

@@ -42,7 +42,7 @@ void gw_guest_close(struct gw_guest *guest)
 void gw_guest_remove(struct gw_guest *guest)
 {
 	char name[sizeof(guest->vm->name)], ram[sizeof(guest->vm->ram_path)];
-	_cleanup_close_ int lock = guest->lock;
+	int lock = guest->lock;
 
 	if (!guest->vm)
 		return;
@@ -55,6 +55,8 @@ void gw_guest_remove(struct gw_guest *guest)
 	gw_guest_close(guest);
 	(void)unlink(ram);
 	gw_registry_remove(name);
+	if (lock >= 0)
+		close(lock);
 }
 
 /* --- at the source -------------------------------------------------------------------------- */

@@ -146,7 +146,7 @@ static int make_identity(const char *dir, const char *path, struct gw_error *err
 
 int gw_host_identity(struct gw_id *host, const char *dir, struct gw_error *error)
 {
-	char path[560], text[ID_TEXT + 1];
+	char path[560], text[ID_TEXT + 1] = "";
 	_cleanup_close_ int fd = -1;
 	int err = make_folder(dir, error);
 
@@ -397,7 +397,7 @@ int gw_journal_open(struct gw_journal *journal, const char *dir, const struct gw
                     enum gw_side side, struct gw_error *error)
 {
 	struct stat status;
-	off_t whole;
+	off_t whole = 0;
 	int err;
 
 	memset(journal, 0, sizeof(*journal));

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +28,7 @@
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
+#include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
 #include "live/net/pacing.h"
@@ -623,9 +623,9 @@ static void runs(struct agent *a)
 		if (a->tracking)
 			queue(a, GW_EV_TRACKING, NULL);
 	} else {
-		a->runs = true;
 		queue(a, GW_EV_RUNNING, NULL);
 	}
+	a->runs = true;
 	a->draining = a->resuming = false;
 	a->resume_at_ns = UINT64_MAX;
 }
@@ -1099,16 +1099,6 @@ static void turn(struct agent *a)
 
 /* --- setting up ---------------------------------------------------------------------------- */
 
-/* By whatever name, pid or journal the VM was found: one migration of it at a time. */
-static int hold_memory(const struct agent *a, const char *name, struct gw_error *error)
-{
-	if (flock(a->ram.fd, LOCK_EX | LOCK_NB))
-		return gw_fail(error, EBUSY,
-		               "another migration of %s is under way: `godwit status` shows it",
-		               name);
-	return 0;
-}
-
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
 	size_t words = gw_set_words(pages);
@@ -1248,7 +1238,7 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 	a.guest = guest;
 	err = gw_ram_open(&a.ram, guest->vm->ram_path, guest->vm->pid, error);
 	if (!err)
-		err = hold_memory(&a, guest->vm->name, error);
+		err = gw_ram_hold(&a.ram, guest->vm->name, error);
 	if (!err)
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
@@ -1323,10 +1313,11 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 	                     journal->ram, journal->paused, error)) {
 		a.guest = &guest;
 		a.runs = guest.runs;
+		gw_attach_tidy(guest.vm->pid);
 	}
 	err = gw_ram_open(&a.ram, journal->ram, 0, error);
 	if (!err)
-		err = hold_memory(&a, journal->name, error);
+		err = gw_ram_hold(&a.ram, journal->name, error);
 	if (!err)
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err) {

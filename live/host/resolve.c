@@ -130,6 +130,32 @@ bool gw_question_find_process(const char *dir, pid_t pid, struct gw_question *qu
 	return first.any;
 }
 
+static int is_open(const struct gw_question *question, struct gw_error *error)
+{
+	const char *name = question->journal.name;
+
+	if (question->agent)
+		return gw_fail(error, EBUSY,
+		               "another migration of %s is under way: `godwit status %s` shows how "
+		               "far it is",
+		               name, name);
+	return gw_fail(error, EBUSY,
+	               "an earlier migration of %s is not finished: `godwit recover %s` first",
+	               name, name);
+}
+
+int gw_question_none(const char *dir, const char *name, pid_t pid, struct gw_error *error)
+{
+	struct gw_question question;
+
+	if (pid && gw_question_find_process(dir, pid, &question) &&
+	    gw_question_holds_name(&question))
+		return is_open(&question, error);
+	if (gw_question_find(dir, name, &question) && gw_question_holds_name(&question))
+		return is_open(&question, error);
+	return 0;
+}
+
 const char *gw_question_owner(const struct gw_question *q)
 {
 	switch (q->journal.record) {

@@ -30,6 +30,12 @@ bool gw_question_find(const char *dir, const char *name, struct gw_question *que
 bool gw_question_find_process(const char *dir, pid_t pid, struct gw_question *question);
 /* True while the VM's memory here may still be needed, so that its name is not free. */
 bool gw_question_holds_name(const struct gw_question *question);
+/*
+ * 0, or -EBUSY: an earlier migration of this VM that is not settled comes first, and so does one
+ * under way. A VM given by its pid (else 0) may be known here by another name: it came from
+ * elsewhere.
+ */
+int gw_question_none(const char *dir, const char *name, pid_t pid, struct gw_error *error);
 /* Who may run the VM, in a few words: "this host", "in doubt: ...". */
 const char *gw_question_owner(const struct gw_question *question);
 /* What a person can do about it, as a verb to type; "" if nothing needs to be done. */

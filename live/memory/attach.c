@@ -16,12 +16,15 @@
  */
 #include "live/memory/attach.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -256,10 +259,24 @@ int gw_attach_call(pid_t pid, long number, const unsigned long *args, unsigned c
 	return job.ret;
 }
 
+int gw_attach_unmap_pages(pid_t pid, uint64_t address, uint64_t bytes, int timeout_ms,
+                          struct gw_error *error)
+{
+	unsigned long args[] = {address, bytes, MADV_DONTNEED};
+	long result;
+	int ret = gw_attach_call(pid, SYS_madvise, args, 3, timeout_ms, &result, error);
+
+	if (ret < 0 || result == 0)
+		return ret;
+	return gw_fail(error, (int)-result, "process %d cannot drop its page-table entries: %s",
+	               (int)pid,
+	               result == -EINVAL ? "its memory is locked" : strerror((int)-result));
+}
+
 int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error)
 {
 	unsigned long flags = O_CLOEXEC | O_NONBLOCK;
-	long result;
+	long result = 0;
 	int ret, fd;
 
 	ret = gw_attach_call(pid, SYS_userfaultfd, &flags, 1, CALL_TIMEOUT_MS, &result, error);
@@ -299,7 +316,7 @@ int gw_attach_take_fd(pid_t pid, int remote, struct gw_error *error)
 int gw_attach_close_fd(pid_t pid, int remote, struct gw_error *error)
 {
 	unsigned long fd = (unsigned long)remote;
-	long result;
+	long result = 0;
 	int ret = gw_attach_call(pid, SYS_close, &fd, 1, CALL_TIMEOUT_MS, &result, error);
 
 	if (ret < 0)
@@ -308,4 +325,61 @@ int gw_attach_close_fd(pid_t pid, int remote, struct gw_error *error)
 		return gw_fail(error, (int)-result, "cannot close descriptor %d of process %d: %s",
 		               remote, (int)pid, strerror((int)-result));
 	return 0;
+}
+
+/* The features that were agreed on for a userfaultfd; -1: it is none. */
+static int64_t features_of(pid_t pid, int fd)
+{
+	_cleanup_fclose_ FILE *info = NULL;
+	char name[64], line[256], link[64] = "";
+	unsigned version, features = 0;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, fd);
+	if (readlink(name, link, sizeof(link) - 1) < 0 ||
+	    strcmp(link, "anon_inode:[userfaultfd]") != 0)
+		return -1;
+	(void)snprintf(name, sizeof(name), "/proc/%d/fdinfo/%d", (int)pid, fd);
+	info = fopen(name, "re");
+	while (info && fgets(line, sizeof(line), info))
+		if (sscanf(line, "API: %x:%x:", &version, &features) == 2)
+			return features;
+	return -1;
+}
+
+/* The kernel adds bits of its own above, once something is agreed on. */
+static bool has_features(pid_t pid, int fd, unsigned wanted)
+{
+	int64_t features = features_of(pid, fd);
+
+	return features >= 0 && (wanted ? (features & 0xffff) == wanted : !features);
+}
+
+int gw_attach_find_userfaultfd(pid_t pid, unsigned features, int from)
+{
+	char name[64];
+	struct dirent *entry;
+	int found = -ENOENT;
+	DIR *fds;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/fd", (int)pid);
+	fds = opendir(name);
+	if (!fds)
+		return -errno;
+	while ((entry = readdir(fds))) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] != '.' && fd >= from && (found < 0 || fd < found) &&
+		    has_features(pid, fd, features))
+			found = fd;
+	}
+	closedir(fds);
+	return found;
+}
+
+void gw_attach_tidy(pid_t pid)
+{
+	int remote = -1;
+
+	while ((remote = gw_attach_find_userfaultfd(pid, 0, remote + 1)) >= 0)
+		(void)gw_attach_close_fd(pid, remote, NULL);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "live/memory/faults.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -49,31 +47,6 @@ int gw_faults_open(struct gw_faults *faults, const struct gw_ram *ram, struct gw
 	               "possible here");
 }
 
-/* The features that were agreed on for a userfaultfd; 0: none yet, or no userfaultfd. */
-static uint64_t features_of(pid_t pid, int fd)
-{
-	_cleanup_fclose_ FILE *info = NULL;
-	char name[64], line[256], link[64] = "";
-	unsigned version, features = 0;
-
-	(void)snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, fd);
-	if (readlink(name, link, sizeof(link) - 1) < 0 ||
-	    strcmp(link, "anon_inode:[userfaultfd]") != 0)
-		return 0;
-	(void)snprintf(name, sizeof(name), "/proc/%d/fdinfo/%d", (int)pid, fd);
-	info = fopen(name, "re");
-	while (info && fgets(line, sizeof(line), info))
-		if (sscanf(line, "API: %x:%x:", &version, &features) == 2)
-			break;
-	return features;
-}
-
-static bool is_ours(pid_t pid, int fd)
-{
-	/* The kernel adds bits of its own above. */
-	return (features_of(pid, fd) & 0xffff) == FEATURES;
-}
-
 /* Only the descriptor that holds the registration may register again. */
 static bool holds_range(const struct gw_faults *faults)
 {
@@ -90,15 +63,11 @@ static int wake(struct gw_faults *faults, struct uffdio_range range, struct gw_e
 	               (int)faults->ram->pid, strerror(errno));
 }
 
-static int find_ours(struct gw_faults *faults, DIR *fds)
+static int find_ours(struct gw_faults *faults)
 {
-	struct dirent *entry;
+	int remote = -1;
 
-	while ((entry = readdir(fds))) {
-		int remote = atoi(entry->d_name);
-
-		if (entry->d_name[0] == '.' || !is_ours(faults->ram->pid, remote))
-			continue;
+	while ((remote = gw_attach_find_userfaultfd(faults->ram->pid, FEATURES, remote + 1)) >= 0) {
 		faults->fd = gw_attach_take_fd(faults->ram->pid, remote, NULL);
 		if (faults->fd >= 0 && holds_range(faults)) {
 			faults->remote_fd = remote;
@@ -106,27 +75,22 @@ static int find_ours(struct gw_faults *faults, DIR *fds)
 		}
 		gw_faults_close(faults);
 	}
-	return -ENOENT;
+	return remote;
 }
 
 int gw_faults_reopen(struct gw_faults *faults, const struct gw_ram *ram, struct gw_error *error)
 {
-	char name[64];
-	DIR *fds;
 	int ret;
 
 	*faults = (struct gw_faults){.fd = -1, .remote_fd = -1, .ram = ram};
-	(void)snprintf(name, sizeof(name), "/proc/%d/fd", (int)ram->pid);
-	fds = opendir(name);
-	if (!fds)
-		return gw_fail(error, errno, "cannot look into process %d: %s", (int)ram->pid,
-		               strerror(errno));
-	ret = find_ours(faults, fds);
-	closedir(fds);
-	if (ret < 0)
-		return gw_fail(error, -ret,
+	ret = find_ours(faults);
+	if (ret == -ENOENT)
+		return gw_fail(error, ENOENT,
 		               "process %d holds no descriptor of an interrupted post-copy",
 		               (int)ram->pid);
+	if (ret < 0)
+		return gw_fail(error, -ret, "cannot look into process %d: %s", (int)ram->pid,
+		               strerror(-ret));
 	/* A fault that the dead agent had read is not reported again, unless it is taken anew. */
 	ret = wake(faults, whole(faults), error);
 	if (ret < 0)

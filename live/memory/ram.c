@@ -7,6 +7,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -147,6 +148,16 @@ void gw_ram_close(struct gw_ram *ram)
 	if (ram->fd >= 0)
 		close(ram->fd);
 	*ram = (struct gw_ram){.fd = -1};
+}
+
+int gw_ram_hold(const struct gw_ram *ram, const char *name, struct gw_error *error)
+{
+	if (flock(ram->fd, LOCK_EX | LOCK_NB))
+		return gw_fail(error, EBUSY,
+		               "another migration of %s is under way, or a recording: `godwit "
+		               "status` shows migrations",
+		               name);
+	return 0;
 }
 
 static int64_t seek_page(const struct gw_ram *ram, uint64_t page, int whence)

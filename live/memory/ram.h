@@ -23,6 +23,11 @@ struct gw_ram {
 /* Opens and maps the file. pid 0: do not look for the hypervisor's mapping. */
 int gw_ram_open(struct gw_ram *ram, const char *path, pid_t pid, struct gw_error *error);
 void gw_ram_close(struct gw_ram *ram);
+/*
+ * Until it is closed: by whatever name, pid or journal the VM was found, it is migrated or recorded
+ * once at a time. -EBUSY.
+ */
+int gw_ram_hold(const struct gw_ram *ram, const char *name, struct gw_error *error);
 
 /*
  * Adds the pages that hold data (SEEK_DATA); holes are zero and must not be read. Pages that are in

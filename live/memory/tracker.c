@@ -108,6 +108,19 @@ void gw_tracker_sending(struct gw_tracker *tracker, struct gw_run run, const voi
 		tracker->kind->sending(tracker, run, contents);
 }
 
+int gw_tracker_forget(struct gw_tracker *tracker, int timeout_ms, struct gw_error *error)
+{
+	if (!tracker->kind->forget)
+		return gw_fail(error, ENOTSUP, "the tracker %s sees writes only",
+		               tracker->kind->name);
+	return tracker->kind->forget(tracker, timeout_ms, error);
+}
+
+int gw_tracker_accessed(struct gw_tracker *tracker, struct gw_set *pages, struct gw_error *error)
+{
+	return tracker->kind->accessed(tracker, pages, error);
+}
+
 void gw_tracker_close(struct gw_tracker *tracker)
 {
 	if (!tracker->kind)

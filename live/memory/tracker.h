@@ -53,6 +53,9 @@ struct gw_tracker_kind {
 	/* The sender is about to send these bytes, zero pages included, holes not. */
 	void (*sending)(struct gw_tracker *tracker, struct gw_run run, const void *contents);
 	void (*stop)(struct gw_tracker *tracker);
+	/* Both NULL where it cannot tell which pages are accessed; see gw_tracker_forget(). */
+	int (*forget)(struct gw_tracker *tracker, int timeout_ms, struct gw_error *error);
+	int (*accessed)(struct gw_tracker *tracker, struct gw_set *pages, struct gw_error *error);
 	/*
 	 * Of a kind that looks at all memory in each round and once more while the VM stands: how
 	 * long that takes for these pages, measured on a few of them. NULL: it does not.
@@ -81,6 +84,15 @@ int gw_tracker_scan(struct gw_tracker *tracker, struct gw_set *dirty, bool final
                     struct gw_error *error);
 int gw_tracker_peek(struct gw_tracker *tracker, struct gw_set *dirty, struct gw_error *error);
 void gw_tracker_sending(struct gw_tracker *tracker, struct gw_run run, const void *contents);
+/*
+ * Which pages are read. forget() empties the hypervisor's page tables, accessed() adds the pages
+ * that came back since: those that were read or written, by the guest or by the hypervisor. The
+ * guest pays a minor fault for each, so this is for now and then. What was written is found as
+ * ever: scan() after accessed(), and what is in the second alone was read. timeout_ms: for the
+ * hypervisor to come to its poll. -ENOTSUP: this tracker cannot.
+ */
+int gw_tracker_forget(struct gw_tracker *tracker, int timeout_ms, struct gw_error *error);
+int gw_tracker_accessed(struct gw_tracker *tracker, struct gw_set *pages, struct gw_error *error);
 /* Ends tracking; nothing is left in the hypervisor. */
 void gw_tracker_close(struct gw_tracker *tracker);
 

@@ -123,8 +123,8 @@ static int scan_error(const struct gw_ram *ram, int err, struct gw_error *error)
 	               strerror(err));
 }
 
-/* Adds the pages of a run that were written; with WP_MATCHING in flags, protects them again. */
-static int collect(struct gw_tracker *tracker, struct gw_run run, uint64_t flags,
+/* Adds the pages of a run in that category; with WP_MATCHING in flags, protects them again. */
+static int collect(struct gw_tracker *tracker, struct gw_run run, uint64_t category, uint64_t flags,
                    struct gw_set *into, struct gw_error *error)
 {
 	struct pagemap *p = tracker->own;
@@ -135,8 +135,8 @@ static int collect(struct gw_tracker *tracker, struct gw_run run, uint64_t flags
 	                             .end = base + (run.first + run.count) * GW_PAGE_BYTES,
 	                             .vec = (uintptr_t)p->regions,
 	                             .vec_len = REGIONS,
-	                             .category_mask = GW_PAGE_IS_WRITTEN,
-	                             .return_mask = GW_PAGE_IS_WRITTEN};
+	                             .category_mask = category,
+	                             .return_mask = category};
 
 	while (arg.start < arg.end) {
 		int n = ioctl(p->pagemap, GW_PAGEMAP_SCAN, &arg);
@@ -178,7 +178,9 @@ static int pagemap_peek(struct gw_tracker *tracker, struct gw_set *dirty, struct
 {
 	int ret = check_alive(tracker, error);
 
-	return ret < 0 ? ret : collect(tracker, all_of(tracker->ram), 0, dirty, error);
+	if (ret < 0)
+		return ret;
+	return collect(tracker, all_of(tracker->ram), GW_PAGE_IS_WRITTEN, 0, dirty, error);
 }
 
 static int pagemap_open(struct gw_tracker *tracker, struct gw_error *error)
@@ -261,7 +263,8 @@ static int protect(struct gw_tracker *tracker, struct gw_set *found, struct gw_e
 			from = next.first + next.count;
 			run.count = from - run.first;
 		}
-		ret = collect(tracker, run, GW_PM_SCAN_WP_MATCHING, found, error);
+		ret = collect(tracker, run, GW_PAGE_IS_WRITTEN, GW_PM_SCAN_WP_MATCHING, found,
+		              error);
 		if (ret < 0)
 			return ret;
 	}
@@ -343,6 +346,20 @@ static void pagemap_sending(struct gw_tracker *tracker, struct gw_run run, const
 			p->digests[run.first + i] = gw_page_digest(bytes + i * GW_PAGE_BYTES);
 }
 
+static int pagemap_forget(struct gw_tracker *tracker, int timeout_ms, struct gw_error *error)
+{
+	const struct gw_ram *ram = tracker->ram;
+
+	return gw_attach_unmap_pages(ram->pid, ram->address, ram->bytes, timeout_ms, error);
+}
+
+/* Where writes are tracked a fault brings its own page and no neighbours: the grain is a page. */
+static int pagemap_accessed(struct gw_tracker *tracker, struct gw_set *pages,
+                            struct gw_error *error)
+{
+	return collect(tracker, all_of(tracker->ram), GW_PAGE_IS_PRESENT, 0, pages, error);
+}
+
 static void pagemap_stop(struct gw_tracker *tracker)
 {
 	release(tracker->own);
@@ -358,4 +375,6 @@ const struct gw_tracker_kind gw_tracker_pagemap = {
         .peek = pagemap_peek,
         .sending = pagemap_sending,
         .stop = pagemap_stop,
+        .forget = pagemap_forget,
+        .accessed = pagemap_accessed,
 };

@@ -43,9 +43,7 @@ int gw_net_keep_queue_short(int fd, struct gw_error *error);
 /* What the peer's kernel has acknowledged, in bytes, since the connection began. */
 uint64_t gw_net_acked_bytes(int fd);
 uint64_t gw_net_rtt_ns(int fd);
-/* The kernel's latest estimate of the rate at which the peer receives, in bytes/s. */
-uint64_t gw_net_delivery_rate(int fd);
-/* That of so much payload together with its headers, which traffic control counts as well. */
+/* The rate of so much payload together with its headers, which traffic control counts as well. */
 uint64_t gw_net_with_headers(int fd, uint64_t payload_bytes_per_s);
 
 /*

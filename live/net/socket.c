@@ -102,15 +102,6 @@ uint64_t gw_net_rtt_ns(int fd)
 	return (uint64_t)info.tcpi_rtt * 1000;
 }
 
-uint64_t gw_net_delivery_rate(int fd)
-{
-	struct tcp_info info;
-
-	if (!read_info(fd, &info, offsetof(struct tcp_info, tcpi_busy_time)))
-		return 0;
-	return info.tcpi_delivery_rate;
-}
-
 uint64_t gw_net_with_headers(int fd, uint64_t payload_bytes_per_s)
 {
 	struct tcp_info info;
@@ -122,5 +113,5 @@ uint64_t gw_net_with_headers(int fd, uint64_t payload_bytes_per_s)
 		return payload_bytes_per_s;
 	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &have);
 	headers = family == AF_INET6 ? HEADERS_IPV6 : HEADERS_IPV4;
-	return payload_bytes_per_s / info.tcpi_snd_mss * (info.tcpi_snd_mss + headers);
+	return payload_bytes_per_s + payload_bytes_per_s * headers / info.tcpi_snd_mss;
 }

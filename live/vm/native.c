@@ -412,7 +412,7 @@ int gw_native_command(struct gw_vm *vm, const char *request, char *answer, size_
                       struct gw_error *error)
 {
 	struct native *native = native_of(vm);
-	char line[INPUT_BYTES];
+	char line[INPUT_BYTES] = "";
 	const char *refused;
 	int result = send_request(native, request, -1, error);
 

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/cleanup.h"
-
 void gw_options_clear(struct gw_options *options)
 {
 	for (unsigned i = 0; i < options->count; i++) {
@@ -111,10 +109,10 @@ static int flatten(struct gw_options *options, json_t *object, const char *prefi
 
 	json_object_foreach(object, key, value)
 	{
-		if ((size_t)snprintf(name, sizeof(name), "%s%s", prefix, key) >= sizeof(name) - 1)
+		if ((size_t)snprintf(name, sizeof(name), "%s%s%s", prefix, key,
+		                     json_is_object(value) ? "." : "") >= sizeof(name))
 			return gw_fail(error, EINVAL, "An option has a key that is too long.");
 		if (json_is_object(value)) {
-			strcat(name, ".");
 			rc = flatten(options, value, name, error);
 		} else if (scalar(value, text, sizeof(text))) {
 			rc = add(options, name, text, error);
@@ -141,7 +139,7 @@ static const char *cut(const char *from, char *to)
 static int parse_pairs(struct gw_options *options, const char *text, const char *implied,
                        struct gw_error *error)
 {
-	_cleanup_free_ char *piece = malloc(strlen(text) + 1);
+	char *piece = malloc(strlen(text) + 1);
 	bool first = true;
 	int rc = 0;
 
@@ -160,6 +158,7 @@ static int parse_pairs(struct gw_options *options, const char *text, const char 
 			rc = add(options, piece, equals ? equals + 1 : "on", error);
 		first = false;
 	}
+	free(piece);
 	return rc;
 }
 

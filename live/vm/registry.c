@@ -141,7 +141,8 @@ int gw_registry_lock(const char *name, int *fd, struct gw_error *error)
 	if (rc != -EAGAIN)
 		return rc;
 	return gw_fail(error, EBUSY,
-	               "%s is being started or migrated by someone else: wait for it to end.",
+	               "%s is being started, migrated or recorded by someone else: wait for it to "
+	               "end.",
 	               name);
 }
 

@@ -41,7 +41,7 @@ int gw_registry_path(const char *name, const char *file, char *path, size_t room
 /* A fresh name for a RAM file; the file is not made. */
 int gw_registry_ram_path(const char *name, char *path, size_t room, struct gw_error *error);
 /*
- * Holds the VM for one migration (or one run). Waits up to five seconds for another's end, then
+ * Holds the VM for one migration, recording or run. Waits up to five seconds for another's end, then
  * -EBUSY. Close the fd to let go; whoever removes the VM does so before.
  */
 int gw_registry_lock(const char *name, int *fd, struct gw_error *error);

@@ -103,6 +103,18 @@ static void test_a_stall_promises_nothing(void **state)
 	expect("a   50%\na   50%\n");
 }
 
+static void test_work_that_takes_its_time(void **state)
+{
+	(void)state;
+	gw_progress_time(&progress, "recording", 2 * SECOND, 10 * SECOND, "5 pages/s", SECOND);
+	gw_progress_time(&progress, "recording", 4 * SECOND, 10 * SECOND, "6 pages/s", 3 * SECOND);
+	gw_progress_time(&progress, "recording", 11 * SECOND, 10 * SECOND, "", 7 * SECOND);
+	gw_progress_time(&progress, "without end", 70 * SECOND, 0, "7 pages/s", 8 * SECOND);
+	expect("recording   20%  5 pages/s  0:08 left\n"
+	       "recording  100%    0:00 left\n"
+	       "without end  1:10  7 pages/s\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +124,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_narrow_terminal_has_no_bar, begin, end),
 	        cmocka_unit_test_setup_teardown(test_unknown_end_and_overshoot, begin, end),
 	        cmocka_unit_test_setup_teardown(test_a_stall_promises_nothing, begin, end),
+	        cmocka_unit_test_setup_teardown(test_work_that_takes_its_time, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,7 +185,7 @@ class Lasting(Case):
         there = self.b.guests()
         self.assertEqual(len(there), 1)
         self.assertEqual(userfaultfds(there[0]), 1)
-        self.assertEqual(state_of(there[0]), "S")
+        self.assertTrue(eventually(lambda: state_of(there[0]) == "S"))
         self.b.serve()
         self.a.recover("vm", self.b).completes()
         self.assertEqual(self.rig.settle(self, "vm").name, "b")

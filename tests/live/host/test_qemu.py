@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A real Linux under a real QEMU moves there and back, whatever it does meanwhile."""
 
+import json
 import os
 import signal
 import subprocess
+import time
 import unittest
 
-from rig import (ENDED, Rig, alive, eventually, kill, main, state_of, tracer, userfaultfds,
+from rig import (ENDED, GODWIT, Rig, alive, eventually, kill, main, state_of, tracer, userfaultfds,
                  why_not)
 from lab import guest
 from lab.client import wait_for_guest
@@ -269,6 +271,38 @@ class Others(Case):
         self.swap()
         self.connect()
         self.is_well()
+
+    def test_it_is_recorded(self):
+        """By name and by pid, to its end and killed: what it writes is seen, and it never notices."""
+        self.prepare()
+        self.boot(rate=4000)
+        pid, = self.here.guests()
+        trace = os.path.join(self.rig.dir, "vm.trace")
+        for whom in (["vm"], ["--pid", str(pid), "--qmp", self.control()]):
+            with self.subTest(whom=whom):
+                done = self.here.run("record", *whom, "-o", trace, "--for", "4s", "--reads", "3",
+                                     "--json", "-")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                shown = json.loads(done.stdout)
+                self.assertEqual(shown["tracker"], "pagemap")
+                self.assertGreater(shown["written_pages"]["set"], 1800)  # of 2048, at random
+                self.assertGreater(shown["read_pages"]["median"], 0)
+                self.assertGreater(shown["cpu_share"], 0)
+                self.untracked(pid)
+        for number in range(5):
+            os.unlink(trace)
+            process = self.here.popen([GODWIT, "record", "vm", "-o", trace, "--reads", "1",
+                                       "--window", "5ms", "--quiet"])
+            self.assertTrue(eventually(lambda: os.path.exists(trace) and os.path.getsize(trace)))
+            time.sleep(number * 0.01)
+            kill(process.pid)
+            process.wait()
+        self.untracked(pid)
+        self.arrives(*self.move(policy="precopy"))
+
+    def untracked(self, pid):
+        self.assertEqual(userfaultfds(pid), 0)
+        self.assertEqual(tracer(pid), 0)
 
     def test_kill_of_each_process(self):
         """The kinds of mishap, once each, with QEMU; the native guest goes through all of them."""

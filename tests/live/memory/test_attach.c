@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,15 +81,51 @@ static void descriptors_are_taken_and_closed(void **state)
 	stand_in_end(&s);
 }
 
+static void map_ram(struct stand_in *s, struct gw_ram *ram)
+{
+	struct gw_error error;
+
+	if (gw_ram_open(ram, s->path, s->pid, &error))
+		fail_msg("%s", error.text);
+}
+
+static void unmapped_pages_are_as_before(void **state)
+{
+	struct gw_error error;
+	struct stand_in s;
+	struct gw_ram ram;
+	uint64_t sum;
+
+	(void)state;
+	stand_in_start(&s, 256, 0);
+	map_ram(&s, &ram);
+	stand_in_do(&s, JOB_SUM, 0, 256, 0);
+	sum = s.control->value;
+	assert_true(sum != 0);
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(gw_attach_unmap_pages(s.pid, ram.address, ram.bytes, 1000, &error),
+		                 0);
+		stand_in_do(&s, JOB_SUM, 0, 256, 0);
+		assert_int_equal(s.control->value, sum);
+	}
+	assert_int_equal(gw_attach_unmap_pages(s.pid, ram.address + 1, ram.bytes, 1000, &error),
+	                 -EINVAL);
+	gw_ram_close(&ram);
+	stand_in_end(&s);
+}
+
 /* Returns whether the tracer died as planned. */
-static bool die_while_attaching(const struct stand_in *s, int stage)
+static bool die_while_attaching(const struct stand_in *s, const struct gw_ram *ram, int stage)
 {
 	pid_t tracer = fork();
 	int status, remote;
 
 	if (tracer == 0) {
 		die_at = stage;
-		(void)gw_attach_userfaultfd(s->pid, &remote, NULL);
+		if (ram)
+			(void)gw_attach_unmap_pages(s->pid, ram->address, ram->bytes, 1000, NULL);
+		else
+			(void)gw_attach_userfaultfd(s->pid, &remote, NULL);
 		_exit(0);
 	}
 	waitpid(tracer, &status, 0);
@@ -98,12 +136,15 @@ static void process_outlives_a_dead_tracer(void **state)
 {
 	struct gw_error error;
 	struct stand_in s;
+	struct gw_ram ram;
 	long result;
 
 	(void)state;
 	stand_in_start(&s, 256, 0);
-	for (unsigned i = 0; i < 20 * GW_ATTACH_STAGES; i++) {
-		assert_true(die_while_attaching(&s, (int)(i % GW_ATTACH_STAGES)));
+	map_ram(&s, &ram);
+	for (unsigned i = 0; i < 40 * GW_ATTACH_STAGES; i++) {
+		assert_true(die_while_attaching(&s, i < 20 * GW_ATTACH_STAGES ? &ram : NULL,
+		                                (int)(i % GW_ATTACH_STAGES)));
 		assert_true(stand_in_alive(&s));
 		/* Its threads work, nothing holds it, and it can be attached to again. */
 		stand_in_do(&s, JOB_TOUCH, 0, 256, i);
@@ -111,6 +152,34 @@ static void process_outlives_a_dead_tracer(void **state)
 		                 0);
 		assert_int_equal(result, s.pid);
 	}
+	gw_ram_close(&ram);
+	stand_in_end(&s);
+}
+
+/* What was made and not used is closed; what works for somebody stays. */
+static void leftovers_are_tidied(void **state)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_MISSING_SHMEM};
+	struct gw_error error;
+	struct stand_in s;
+	unsigned fds;
+	int remote, used, fd;
+
+	(void)state;
+	stand_in_start(&s, 16, 0);
+	fds = count_fds(s.pid);
+	fd = gw_attach_userfaultfd(s.pid, &used, &error);
+	assert_true(fd >= 0);
+	assert_int_equal(ioctl(fd, UFFDIO_API, &api), 0);
+	close(fd);
+	for (unsigned i = 0; i < 2; i++)
+		close(gw_attach_userfaultfd(s.pid, &remote, &error));
+	assert_int_equal(count_fds(s.pid), fds + 3);
+	gw_attach_tidy(s.pid);
+	assert_int_equal(count_fds(s.pid), fds + 1);
+	assert_int_equal(gw_attach_find_userfaultfd(s.pid, UFFD_FEATURE_MISSING_SHMEM, 0), used);
+	assert_int_equal(gw_attach_find_userfaultfd(s.pid, UFFD_FEATURE_MISSING_SHMEM, used + 1),
+	                 -ENOENT);
 	stand_in_end(&s);
 }
 
@@ -172,7 +241,9 @@ int main(void)
 	        cmocka_unit_test(calls_run_under_ppoll),
 	        cmocka_unit_test(calls_run_under_poll),
 	        cmocka_unit_test(descriptors_are_taken_and_closed),
+	        cmocka_unit_test(unmapped_pages_are_as_before),
 	        cmocka_unit_test(process_outlives_a_dead_tracer),
+	        cmocka_unit_test(leftovers_are_tidied),
 	        cmocka_unit_test(refusals_say_why),
 	        cmocka_unit_test(probe_agrees),
 	};

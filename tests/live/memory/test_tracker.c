@@ -334,6 +334,38 @@ static void death_is_no_clean_memory(void **state)
 	tear_down(b);
 }
 
+/* What is read is told from what is written, page by page, and no write is lost by looking. */
+static void accessed_pages_are_exact(void **state)
+{
+	struct bench bench, *b = &bench;
+
+	(void)state;
+	set_up(b, "pagemap", 0, false);
+	send_dirty(b);
+	(void)scan(b, false);
+	for (unsigned round = 0; round < 20; round++) {
+		stand_in_do(&b->s, JOB_TOUCH, 100, 2, round);
+		OK(gw_tracker_forget(&b->tracker, 1000, &b->error));
+		stand_in_do(&b->s, JOB_READ, 10 + round, 5, 0);
+		stand_in_do(&b->s, JOB_TOUCH, 12 + round, 1, round);
+		stand_in_do(&b->s, JOB_TOUCH, 200, 1, round);
+		gw_set_clear(&b->dirty);
+		OK(gw_tracker_accessed(&b->tracker, &b->dirty, &b->error));
+		assert_int_equal(gw_set_count(&b->dirty), 6);
+		assert_int_equal(gw_set_count_run(&b->dirty, (struct gw_run){10 + round, 5}), 5);
+		assert_true(gw_set_has(&b->dirty, 200));
+		assert_int_equal(scan(b, false), 4);
+		assert_true(gw_set_has(&b->dirty, 100) && gw_set_has(&b->dirty, 101));
+		assert_true(gw_set_has(&b->dirty, 12 + round) && gw_set_has(&b->dirty, 200));
+		send_dirty(b);
+		assert_int_equal(pages_different(b), 0);
+	}
+	tear_down(b);
+	set_up(b, "digest", 0, false);
+	assert_int_equal(gw_tracker_forget(&b->tracker, 1000, &b->error), -ENOTSUP);
+	tear_down(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest digest[] = {
@@ -346,6 +378,7 @@ int main(void)
 	const struct CMUnitTest pagemap[] = {
 	        cmocka_unit_test(pagemap_loses_no_write),
 	        cmocka_unit_test(pagemap_reports_exactly),
+	        cmocka_unit_test(accessed_pages_are_exact),
 	        cmocka_unit_test(pagemap_reports_holes),
 	        cmocka_unit_test(pagemap_sees_first_writes),
 	        cmocka_unit_test(direct_reads_are_found),

@@ -28,12 +28,11 @@
 
 static inline uint16_t port_of(int fd)
 {
-	struct sockaddr_storage at;
+	struct sockaddr_in6 at = {0}; /* an IPv4 address has its port in the same place */
 	socklen_t bytes = sizeof(at);
 
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
-	return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-	                                      : ((struct sockaddr_in *)&at)->sin_port);
+	return ntohs(at.sin6_port);
 }
 
 /* False: nothing happened within patience. */

@@ -133,8 +133,11 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	void *rig = NULL;
 
-	if (!f || rig_setup(&rig))
+	if (!f || rig_setup(&rig)) {
+		free(f);
 		return -1;
+	}
+	*state = f;
 	f->rig = rig;
 	(void)snprintf(f->dir, sizeof(f->dir), "%s/images", f->rig->dir);
 	(void)snprintf(f->image, sizeof(f->image), "%s/disk", f->dir);
@@ -154,7 +157,6 @@ static int setup(void **state)
 	                                .qmp_path = "/run/ours.sock",
 	                                .maps = f->maps,
 	                                .image_dirs = f->dirs};
-	*state = f;
 	return 0;
 }
 
