@@ -319,6 +319,28 @@ static void verification_compares_every_page(void **state)
 	sim_outcome_clear(&outcome);
 }
 
+/* A guest that writes faster than the link carries: pre-copy alone never stops it. */
+static void an_endless_move_is_told(void **state)
+{
+	struct sim_outcome outcome;
+	struct gw_error error = {{0}};
+	struct sim_run_options options = {.limit_ns = 60 * SECOND};
+	struct world w;
+
+	(void)state;
+	set_up(&w, "precopy");
+	w.vms[0].workload.write_pages_per_s = 100000;
+	w.vms[0].workload.set_pages = w.vms[0].ram_pages;
+	assert_int_equal(sim_run(&w.scenario, &options, &outcome, &error), 0);
+	assert_string_equal(outcome.violation, "");
+	assert_int_equal(outcome.unfinished, 1);
+	assert_int_equal(outcome.vms[0].outcome, GW_UNFINISHED);
+	assert_true(outcome.end_ns <= 60 * SECOND);
+	assert_true(outcome.vms[0].round_count > 10);
+	assert_non_null(strstr(outcome.vms[0].reason, "virtual time"));
+	sim_outcome_clear(&outcome);
+}
+
 static bool stop_at_once(void *arg, const struct sim_progress *progress)
 {
 	unsigned *asked = arg;
@@ -360,6 +382,7 @@ int main(void)
 	        cmocka_unit_test(a_vm_that_is_zero_sends_no_contents),
 	        cmocka_unit_test(shares_of_memory_are_kept),
 	        cmocka_unit_test(verification_compares_every_page),
+	        cmocka_unit_test(an_endless_move_is_told),
 	        cmocka_unit_test(a_user_can_stop_it),
 	};
 
