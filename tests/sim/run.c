@@ -117,6 +117,25 @@ static void a_seed_gives_the_same_bytes(void **state)
 	}
 }
 
+static void a_trace_of_many_says_which(void **state)
+{
+	struct world w;
+	size_t size;
+	char *text;
+
+	(void)state;
+	set_up(&w, "precopy");
+	text = trace_of(&w, &size);
+	assert_null(strstr(text, "vm0"));
+	assert_non_null(strstr(text, " source      Pre-Migration -> Reservation"));
+	free(text);
+	w.scenario.vm_count = 2;
+	text = trace_of(&w, &size);
+	assert_non_null(strstr(text, " source      vm0: Pre-Migration -> Reservation"));
+	assert_non_null(strstr(text, " destination vm1: every page is in"));
+	free(text);
+}
+
 /* With versions and without: the same story, as nothing but the check differs. */
 static void versions_only_check(void **state)
 {
@@ -371,6 +390,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_seed_gives_the_same_bytes),
+	        cmocka_unit_test(a_trace_of_many_says_which),
 	        cmocka_unit_test(versions_only_check),
 	        cmocka_unit_test(bytes_counted_are_bytes_carried),
 	        cmocka_unit_test(two_vms_share_a_link),
