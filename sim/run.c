@@ -8,7 +8,7 @@
 #include "sim/inside.h"
 
 #define LIMIT_NS       (UINT64_C(48) * 3600 * SIM_BILLION)
-#define PROGRESS_TURNS 65536u
+#define PROGRESS_TURNS 256u
 
 /* --- what came of a move ------------------------------------------------------------------- */
 
