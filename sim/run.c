@@ -7,10 +7,8 @@
 
 #include "sim/inside.h"
 
-#define TIME_MAX_NS                                                                                \
-	(UINT64_C(1000) * 3600 * SIM_BILLION) /* a move that takes longer never ends               \
-	                                       */
-#define PROGRESS_TURNS 65536u
+#define LIMIT_NS       (UINT64_C(48) * 3600 * SIM_BILLION)
+#define PROGRESS_TURNS 256u
 
 /* --- what came of a move ------------------------------------------------------------------- */
 
@@ -127,7 +125,6 @@ static struct sim_world *world_of(const struct sim_scenario *scenario, struct si
 	w->costs = scenario->costs;
 	w->versions = scenario->versions;
 	w->at_once = scenario->at_once;
-	w->limit_ns = TIME_MAX_NS;
 	for (i = 0; i < scenario->link_count; i++)
 		(void)sim_network_add_link(w->network, &scenario->links[i]);
 	add_moves(w, scenario, outcome);
@@ -188,6 +185,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 		return gw_fail(error, ENOMEM, "no memory for %zu outcomes", scenario->vm_count);
 	w = world_of(scenario, outcome);
 	w->trace = options ? options->trace : NULL;
+	w->limit_ns = options && options->limit_ns ? options->limit_ns : LIMIT_NS;
 	sim_world_begin(w);
 	while (goes_on && sim_world_turn(w))
 		if (++turns % PROGRESS_TURNS == 0)
