@@ -13,7 +13,6 @@
 #include "base/values.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "sim/torture.h"
@@ -27,12 +26,17 @@ struct options {
 	const char *json, *trace;
 };
 
-static uint64_t now_ns(void)
+static uint64_t read_ns(clockid_t which)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(which, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+	return read_ns(CLOCK_MONOTONIC);
 }
 
 /* --- progress ------------------------------------------------------------------------------ */
@@ -57,6 +61,16 @@ static void show(void *arg, uint64_t done, uint64_t all)
 	                            (uint64_t)((double)spent * (double)(all - done) / (double)done /
 	                                       1e9)),
 	              clock->terminal ? "\033[K" : "\n");
+}
+
+/* By the time of the cores: other work on the machine does not count. */
+static void print_speed(const struct clock *clock, uint64_t runs)
+{
+	double cpu_s = (double)read_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
+
+	(void)fprintf(stderr, "%s%.1f s, %.1f s of a core: %.0f runs a second and core%s\n",
+	              clock->terminal ? "\r" : "", (double)(now_ns() - clock->begun_ns) / 1e9,
+	              cpu_s, (double)runs / cpu_s, clock->terminal ? "\033[K" : "");
 }
 
 /* --- the result ---------------------------------------------------------------------------- */
@@ -142,9 +156,11 @@ static void print_failures(const struct options *o, const struct sim_tally *tall
 
 	for (i = 0; i < tally->failures; i++)
 		(void)printf("run %" PRIu64 ": %s\n"
+		             "  needs: %s\n"
 		             "  again: godwit torture%s --seed %" PRIu64 " --runs 1 --trace -\n",
 		             tally->failure[i].number, tally->failure[i].why,
-		             o->systematic ? " --systematic" : "", tally->failure[i].number);
+		             tally->failure[i].needs, o->systematic ? " --systematic" : "",
+		             tally->failure[i].number);
 }
 
 static int print(const struct options *o, const struct sim_tally *tally)
@@ -154,8 +170,9 @@ static int print(const struct options *o, const struct sim_tally *tally)
 
 	for (side = 0; side < SIM_SIDES; side++)
 		met[side] = pairs(tally, side, &of[side]);
-	(void)printf("%" PRIu64 " runs, %" PRIu64 " lines, %" PRIu64 " faults\n\n", tally->runs,
-	             tally->lines, all_faults(tally));
+	(void)printf("%" PRIu64 " runs, %" PRIu64 " of them with faults, %" PRIu64
+	             " faults, %" PRIu64 " lines\n\n",
+	             tally->runs, tally->faulted, all_faults(tally), tally->lines);
 	err = print_faults(tally);
 	(void)printf("\n");
 	print_ends(tally);
@@ -218,11 +235,12 @@ static json_t *json_result(const struct options *o, const struct sim_tally *tall
 			(void)json_object_set_new(ended,
 			                          gw_journal_record_name((enum gw_journal_record)i),
 			                          json_integer((json_int_t)tally->ended[i]));
-	return json_pack("{s:b,s:I,s:I,s:I,s:o,s:o,s:{s:o,s:o},s:I,s:o}", "systematic",
+	return json_pack("{s:b,s:I,s:I,s:I,s:I,s:o,s:o,s:{s:o,s:o},s:I,s:o}", "systematic",
 	                 o->systematic, "seed", (json_int_t)o->seed, "runs",
-	                 (json_int_t)tally->runs, "lines", (json_int_t)tally->lines, "faults",
-	                 faults, "ended", ended, "states", "source", json_states(tally, SIM_SOURCE),
-	                 "destination", json_states(tally, SIM_DESTINATION), "violations",
+	                 (json_int_t)tally->runs, "faulted", (json_int_t)tally->faulted, "lines",
+	                 (json_int_t)tally->lines, "faults", faults, "ended", ended, "states",
+	                 "source", json_states(tally, SIM_SOURCE), "destination",
+	                 json_states(tally, SIM_DESTINATION), "violations",
 	                 (json_int_t)tally->violations, "failures", json_failures(tally));
 }
 
@@ -275,15 +293,12 @@ static enum gw_exit torture(const struct options *o, struct gw_error *error)
 	                        .arg = &clock};
 	static struct sim_tally tally;
 	int err = sim_torture(&t, &tally);
-	double spent = (double)(now_ns() - clock.begun_ns) / 1e9;
 
 	if (err) {
 		(void)gw_fail(error, -err, "torture: %s", strerror(-err));
 		return GW_EXIT_FAILED;
 	}
-	(void)fprintf(stderr, "%s%.1f s on %" PRIu64 " threads: %.0f runs a second and thread%s\n",
-	              clock.terminal ? "\r" : "", spent, o->jobs,
-	              (double)tally.runs / spent / (double)o->jobs, clock.terminal ? "\033[K" : "");
+	print_speed(&clock, tally.runs);
 	if (o->json && gw_output_json(json_result(o, &tally), o->json, error))
 		return GW_EXIT_FAILED;
 	if ((!o->json || strcmp(o->json, "-")) && print(o, &tally)) {

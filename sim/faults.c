@@ -75,7 +75,7 @@ static void recover(struct migration *m)
 	int side;
 
 	for (side = 0; side < SIM_SIDES; side++)
-		sim_restart(m, side);
+		(void)sim_will(m, RESTART, side, sim_now(m) + 1);
 }
 
 /* Only who has seen that it never ran there may say so. */

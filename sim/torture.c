@@ -81,7 +81,9 @@ static void plan_at_random(struct sim_planned *planned, struct sim_chance *chanc
 static void invent(struct sim_world_config *config, uint64_t seed)
 {
 	struct sim_chance chance = sim_chance_of(seed, 1);
-	size_t faults = sim_chance_below(&chance, SIM_PLANNED_MAX + 1), i;
+	size_t faults =
+	        sim_chance_below(&chance, 16) ? 1 + sim_chance_below(&chance, SIM_PLANNED_MAX) : 0;
+	size_t i;
 
 	*config = (struct sim_world_config){
 	        .seed = seed,
@@ -92,7 +94,7 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 	        .bytes_per_s = 20000000 + any_size(&chance, 28),
 	        .write_ns = 200000 + any_size(&chance, 22),
 	        .touch_ns = 50000 + any_size(&chance, 20),
-	        .touches = any_size(&chance, 7),
+	        .touches = 1 + any_size(&chance, 8),
 	        .wakes = any_size(&chance, 6),
 	        .jitter = (unsigned)sim_chance_below(&chance, 6),
 	        .verify = sim_chance_below(&chance, 2),
@@ -242,6 +244,7 @@ static void add_up(struct sim_tally *tally, const struct sim_world *w)
 	int side, state;
 
 	tally->runs++;
+	tally->faulted += count != 0;
 	tally->lines += sim_world_lines(w);
 	tally->ended[sim_world_record(w, SIM_SOURCE)]++;
 	for (side = 0; side < SIM_SIDES; side++) {
@@ -281,6 +284,59 @@ static void judge(struct sim_tally *tally, const struct sim_world *w, uint64_t n
 	add_failure(tally, &failure);
 }
 
+static bool fails(const struct sim_world_config *config)
+{
+	struct sim_world *w = sim_world_new(config);
+	bool failed;
+
+	sim_world_run(w);
+	failed = sim_world_violation(w);
+	sim_world_free(w);
+	return failed;
+}
+
+static void append(struct sim_failure *failure, const struct sim_planned *planned)
+{
+	size_t used = strlen(failure->needs);
+	char where[64];
+
+	if (planned->moment >= SIM_MOMENT_ENTERS)
+		(void)snprintf(where, sizeof(where), "`%s`",
+		               gw_state_name(planned->moment - SIM_MOMENT_ENTERS));
+	else if (planned->moment >= SIM_MOMENT_RECORDS)
+		(void)snprintf(where, sizeof(where), "`journal: %s`",
+		               gw_journal_record_name(planned->moment - SIM_MOMENT_RECORDS));
+	else if (planned->moment)
+		(void)snprintf(where, sizeof(where), "`says %s`",
+		               gw_message_name(planned->moment - SIM_MOMENT_SAYS));
+	else
+		(void)snprintf(where, sizeof(where), "line %llu",
+		               (unsigned long long)planned->line);
+	(void)snprintf(failure->needs + used, sizeof(failure->needs) - used, "%s%s at %s",
+	               used ? "; " : "", sim_fault_name(planned->fault), where);
+}
+
+/* Leaves out one fault after the other, as long as it still fails. */
+static void shrink(bool systematic, struct sim_failure *failure)
+{
+	struct sim_world_config config;
+	struct sim_planned kept;
+	int i;
+
+	plan(systematic, failure->number, &config);
+	failure->needs[0] = '\0';
+	for (i = 0; i < SIM_PLANNED_MAX; i++) {
+		kept = config.planned[i];
+		if (!kept.fault)
+			continue;
+		config.planned[i].fault = SIM_FAULT_NONE;
+		if (fails(&config))
+			continue;
+		config.planned[i] = kept;
+		append(failure, &kept);
+	}
+}
+
 bool sim_torture_one(bool systematic, uint64_t number, FILE *trace, struct sim_failure *failure)
 {
 	struct sim_world_config config;
@@ -294,8 +350,10 @@ bool sim_torture_one(bool systematic, uint64_t number, FILE *trace, struct sim_f
 	sim_world_run(w);
 	judge(&tally, w, number);
 	sim_world_free(w);
-	if (tally.violations)
+	if (tally.violations) {
 		*failure = tally.failure[0];
+		shrink(systematic, failure);
+	}
 	return !tally.violations;
 }
 
@@ -352,6 +410,7 @@ static void merge(struct sim_tally *into, const struct sim_tally *tally)
 	size_t i;
 
 	into->runs += tally->runs;
+	into->faulted += tally->faulted;
 	into->lines += tally->lines;
 	into->violations += tally->violations;
 	for (fault = 0; fault < SIM_FAULTS; fault++)
@@ -404,6 +463,8 @@ int sim_torture(const struct sim_torture *torture, struct sim_tally *tally)
 		(void)pthread_join(workers[i].thread, NULL);
 		merge(tally, &workers[i].tally);
 	}
+	for (i = 0; i < tally->failures; i++)
+		shrink(torture->systematic, &tally->failure[i]);
 	free(workers);
 	return err;
 }

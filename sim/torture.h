@@ -29,10 +29,12 @@ struct sim_torture {
 struct sim_failure {
 	uint64_t number;
 	char why[256];
+	char needs[512]; /* the faults that it does not fail without */
 };
 
 struct sim_tally {
 	uint64_t runs, lines, violations;
+	uint64_t faulted; /* runs in which a fault struck */
 	uint64_t faults[SIM_FAULTS];
 	uint64_t met[SIM_SIDES][GW_STATES + 1][SIM_FAULTS]; /* as in struct sim_strike */
 	uint64_t reached[SIM_SIDES][GW_STATES + 1];         /* runs that came there */

@@ -709,8 +709,9 @@ static void link_up(struct gw_destination *d, const struct gw_event *ev)
 		return;
 	/* What the old link's END and map said holds no longer; `placed` counts from here. */
 	d->map_awaited = d->pulls;
-	d->end_marked = GW_PLANT == 12 && d->end_marked; /* the END of a link that is gone */
-	gw_set_clear(&d->placed);
+	d->end_marked = false;
+	if (GW_PLANT != 11) /* 11: what was placed, and punched since, counts as there */
+		gw_set_clear(&d->placed);
 }
 
 static void link_lost(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)

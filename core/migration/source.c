@@ -882,8 +882,10 @@ static int map_of_what_is_there(struct gw_source *s, const struct gw_event *ev,
 /* The image is frozen: what it holds and the destination lacks is owed. */
 static void take_up_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
-	gw_set_copy(&s->owed, ev->set);
-	gw_set_subtract(&s->owed, &s->skip);
+	if (GW_PLANT != 12) { /* 12: what was on its way counts as there */
+		gw_set_copy(&s->owed, ev->set);
+		gw_set_subtract(&s->owed, &s->skip);
+	}
 	s->image_pages = gw_set_count(&s->owed);
 	s->digests_sent = s->asked = false;
 	announce_switch(s, out);
@@ -1010,8 +1012,7 @@ static int round_acked(struct gw_source *s, const struct gw_event *ev, struct gw
 		return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
 	if (!s->marked || ev->message->round_ack.round != s->round)
 		return -EPROTO;
-	if (GW_PLANT != 11)
-		s->marked = false; /* a second one would scan twice, and be taken for the last scan */
+	s->marked = false; /* a second one would scan twice, and be taken for the last scan */
 	measure(s, ev);
 	gw_act(out, GW_ACT_SCAN)->final = false;
 	return 0;

@@ -279,6 +279,31 @@ static void a_vm_that_is_zero_sends_no_contents(void **state)
 	sim_outcome_clear(&outcome);
 }
 
+/* To the page, whatever the stretches are. */
+static void shares_of_memory_are_kept(void **state)
+{
+	static const uint64_t sizes[] = {GIBIBYTE_PAGES / 4, GIBIBYTE_PAGES, 9 * GIBIBYTE_PAGES};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct sim_outcome outcome;
+		struct world w;
+		uint64_t populated = sizes[i] * 3 / 5;
+
+		set_up(&w, "stop-copy");
+		w.vms[0].ram_pages = sizes[i];
+		w.vms[0].populated_share = 0.6;
+		w.vms[0].zero_share = 0.3;
+		w.vms[0].workload.write_pages_per_s = 0;
+		w.scenario.versions = i < 2;
+		run(&w, &outcome, NULL);
+		assert_in_range(outcome.vms[0].metrics.pages_sent, populated - 1, populated + 1);
+		assert_in_range(outcome.vms[0].zero_pages, populated * 3 / 10 - 2,
+		                populated * 3 / 10 + 2);
+		sim_outcome_clear(&outcome);
+	}
+}
+
 static void verification_compares_every_page(void **state)
 {
 	struct sim_outcome outcome;
@@ -333,6 +358,7 @@ int main(void)
 	        cmocka_unit_test(a_first_write_slows_the_guest),
 	        cmocka_unit_test(what_the_guest_writes_is_sent_again),
 	        cmocka_unit_test(a_vm_that_is_zero_sends_no_contents),
+	        cmocka_unit_test(shares_of_memory_are_kept),
 	        cmocka_unit_test(verification_compares_every_page),
 	        cmocka_unit_test(a_user_can_stop_it),
 	};

@@ -36,8 +36,9 @@ static bool run(bool systematic, uint64_t first, uint64_t runs, unsigned jobs,
 	if (sim_torture(&torture, tally))
 		return false;
 	for (i = 0; i < tally->failures; i++)
-		(void)printf("run %" PRIu64 "%s: %s\n", tally->failure[i].number,
-		             systematic ? " of the systematic ones" : "", tally->failure[i].why);
+		(void)printf("run %" PRIu64 "%s: %s (%s)\n", tally->failure[i].number,
+		             systematic ? " of the systematic ones" : "", tally->failure[i].why,
+		             tally->failure[i].needs);
 	return true;
 }
 

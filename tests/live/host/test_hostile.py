@@ -168,7 +168,7 @@ class HostilePeers(Case):
         kind, _ = peer.hear()
         self.assertEqual(kind, ACCEPT, self.rig.story())
         peer.say(SWITCH, bytes(9))
-        peer.socks[BULK].sendall(SWITCH_MARK)
+        peer.socks[BULK].sendall(SWITCH_MARK + seal(SWITCH_MARK, 0))
         peer.say(STATE, b"GWNATIV1")
         peer.say(STATE_END)
         peer.socks[CONTROL].settimeout(20)  # a silent source is given up after 30 s
