@@ -4,13 +4,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "sim/inside.h"
 
 #define TIME_MAX_NS                                                                                \
 	(UINT64_C(1000) * 3600 * SIM_BILLION) /* a move that takes longer never ends               \
 	                                       */
-#define PROGRESS_TURNS 65536u
+/* A turn takes from some nanoseconds to some milliseconds: the real clock says when to tell, and
+ * nothing else goes by it. */
+#define PROGRESS_TURNS 64u
+#define PROGRESS_NS    50000000u
 
 /* --- what came of a move ------------------------------------------------------------------- */
 
@@ -136,6 +140,19 @@ static struct sim_world *world_of(const struct sim_scenario *scenario, struct si
 
 /* --- the run ------------------------------------------------------------------------------- */
 
+static bool is_time(uint64_t *told_ns)
+{
+	struct timespec now;
+	uint64_t now_ns;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (now_ns - *told_ns < PROGRESS_NS)
+		return false;
+	*told_ns = now_ns;
+	return true;
+}
+
 static bool tell_progress(const struct sim_world *w, const struct sim_run_options *options)
 {
 	struct sim_progress progress = {
@@ -179,6 +196,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 {
 	struct sim_world *w;
 	bool goes_on = true;
+	uint64_t told_ns = 0;
 	unsigned turns = 0;
 
 	memset(outcome, 0, sizeof(*outcome));
@@ -190,7 +208,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 	w->trace = options ? options->trace : NULL;
 	sim_world_begin(w);
 	while (goes_on && sim_world_turn(w))
-		if (++turns % PROGRESS_TURNS == 0)
+		if (++turns % PROGRESS_TURNS == 0 && is_time(&told_ns))
 			goes_on = tell_progress(w, options);
 	finish(w, scenario, outcome);
 	sim_world_free(w);
