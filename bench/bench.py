@@ -35,6 +35,7 @@ COLUMNS = (
     ("total_time_ns", "total s", 1e9, 2),
     ("downtime_ns", "downtime ms", 1e6, 0),
     ("bytes_on_link", "link MB", 1e6, 0),
+    ("link_bytes_per_s", "MB/s", 1e6, 1),
     ("guest_gap_ns", "guest gap ms", 1e6, 0),
     ("longest_silence_ns", "silence ms", 1e6, 0),
     ("guest_rate_share", "guest rate %", 0.01, 0),
@@ -127,7 +128,7 @@ def print_side_by_side(rows, out):
         for row in rows:
             if row["workload"] == workload:
                 cells.append([f"{row['engine']} {row['mode']}", show_outcomes(row["outcomes"]),
-                              *(table.show(row[field], scale, digits)
+                              *(table.show(row.get(field), scale, digits)
                                 for field, _, scale, digits in COLUMNS)])
         print("\n".join(table.render(cells)), file=out)
 

@@ -125,6 +125,7 @@ class _Engine:
             bytes_before = self.lab.link_bytes(self.destination)
             result = self._move(mode)
             result["bytes_on_link"] = self.lab.link_bytes(self.destination) - bytes_before
+            result["link_bytes_per_s"] = result["bytes_on_link"] * 1e9 / result["total_time_ns"]
             self._observe(client, result, before, baseline)
         result["workload"] = workload.name
         if result["outcome"] == "completed":

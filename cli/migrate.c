@@ -3,10 +3,8 @@
  * cli/migrate.c - `godwit migrate NAME --to HOST` and `godwit recover NAME`.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 #include "base/cleanup.h"
 #include "base/values.h"
@@ -31,19 +29,6 @@ struct asked {
 };
 
 enum { MIGRATES = 1, RECOVERS = 2 };
-
-/* Ctrl-C and SIGTERM become a descriptor, so that the VM is never left half-way. */
-static int stop_signals(void)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 static void progress(void *arg, const char *label, uint64_t done, uint64_t all, uint64_t now)
 {
@@ -272,7 +257,7 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	struct gw_migrate_result result = {0};
 	struct gw_progress bar;
 	char dir[200];
-	_cleanup_close_ int stop = stop_signals();
+	_cleanup_close_ int stop = gw_verb_stop_signals();
 	int err;
 
 	err = gw_registry_dir(dir, sizeof(dir), error);

@@ -51,7 +51,7 @@ static void figures(const struct gw_progress *progress, uint64_t done, uint64_t 
 	double per_s = rate(progress);
 	char speed[32] = "", left[24] = "", size[32];
 
-	if (per_s > 0)
+	if (per_s > 0 && !progress->bare)
 		(void)gw_show_rate(speed, sizeof(speed), per_s);
 	if (per_s > 0 && all > done && (double)(all - done) / per_s < 1e6)
 		(void)gw_show_clock(left, sizeof(left),

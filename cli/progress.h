@@ -17,6 +17,7 @@
 struct gw_progress {
 	FILE *out; /* borrowed */
 	bool terminal;
+	bool bare;  /* what is counted are no bytes: no rate is shown */
 	bool drawn; /* a line stands there without its end */
 	unsigned columns;
 	char label[64];

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verb.h"
 
+#include <signal.h>
+#include <sys/signalfd.h>
+
 #include "cli/options.h"
 
 bool gw_verb_options(const struct gw_verb *verb, const struct gw_cli_option *options, int argc,
@@ -18,4 +21,16 @@ bool gw_verb_options(const struct gw_verb *verb, const struct gw_cli_option *opt
 	}
 	*status = GW_EXIT_USAGE;
 	return r == 0;
+}
+
+int gw_verb_stop_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }

@@ -36,6 +36,7 @@ extern const struct gw_verb gw_verb_recover;
 extern const struct gw_verb gw_verb_resolve;
 extern const struct gw_verb gw_verb_run;
 extern const struct gw_verb gw_verb_serve;
+extern const struct gw_verb gw_verb_sim;
 extern const struct gw_verb gw_verb_status;
 extern const struct gw_verb gw_verb_torture;
 
@@ -49,5 +50,9 @@ struct gw_cli_operands;
 bool gw_verb_options(const struct gw_verb *verb, const struct gw_cli_option *options, int argc,
                      char **argv, int min, int max, struct gw_cli_operands *operands,
                      enum gw_exit *status, struct gw_error *error);
+
+/* Ctrl-C, SIGTERM and SIGHUP become a descriptor: nothing is left half-way. The caller closes it.
+ */
+int gw_verb_stop_signals(void);
 
 #endif

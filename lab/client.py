@@ -76,7 +76,7 @@ class Client:
 
     # -- for the user --
 
-    def command(self, line, timeout=10.0):
+    def command(self, line, timeout=60.0):
         """Sends a command in place of a ping; the guest's answer, or None if it did not come."""
         done = threading.Event()
         box = {}
@@ -86,7 +86,7 @@ class Client:
             pass
         return box.get("answer")
 
-    def mark(self, timeout=10.0):
+    def mark(self, timeout=60.0):
         """Ends the window and begins the next one; the ended window's report.
 
         The guest's own longest gap is counted anew from here, too; guest.gap_us is of the window.

@@ -132,22 +132,6 @@ static void *give_memory(struct agent *a, size_t bytes)
 	return a->memory;
 }
 
-static void choose(struct gw_source_config *config, const struct sim_move *move)
-{
-	const char *order = move->order[0] ? move->order : "linear";
-	unsigned i;
-
-	if (gw_policy_init(&config->policy, move->policy) || gw_order_init(&config->order, order))
-		abort(); /* the scenario was checked */
-	for (i = 0; i < move->setting_count; i++) {
-		const struct sim_setting *s = &move->settings[i];
-
-		if (gw_policy_set(&config->policy, s->key, s->value) == -ENOENT &&
-		    gw_order_set(&config->order, s->key, s->value))
-			abort();
-	}
-}
-
 void sim_start_source(struct migration *m)
 {
 	const struct sim_vm *vm = &m->spec;
@@ -169,7 +153,8 @@ void sim_start_source(struct migration *m)
 	};
 	struct agent *a = &m->agent[SIM_SOURCE];
 
-	choose(&config, &vm->move);
+	if (sim_move_init(&vm->move, &config.policy, &config.order, NULL))
+		abort(); /* the scenario was checked */
 	(void)gw_source_init(give_memory(a, gw_source_bytes(vm->ram_pages)), &config);
 }
 

@@ -11,8 +11,11 @@
 
 #include <string.h>
 
-#define LARGE_PAGES 65536u /* from here on memory is populated in stretches ... */
-#define STRETCH     512u   /* ... of 2 MiB, as huge pages and large buffers do */
+#include "sim/trace.h"
+
+#define LARGE_PAGES (UINT64_C(1) << 16) /* memory is populated in stretches of ... */
+#define STRETCH     512u                /* ... 2 MiB, as huge pages and large buffers do ... */
+#define GIANT_PAGES (UINT64_C(1) << 20) /* ... and from here on in whole chunks of a page set */
 
 static void new_set(struct migration *m, struct gw_set *set)
 {
@@ -50,24 +53,108 @@ static void give_versions(struct migration *m, struct gw_run run)
 		m->source.content[run.first] = (uint32_t)++m->version;
 }
 
-static void populate(struct migration *m)
+/* Spreads a share evenly over stretches, to the page. */
+struct spread {
+	uint64_t share; /* as threshold() */
+	uint64_t due;   /* pages, 2^32 of them each */
+};
+
+/* Is this stretch one of them? */
+static bool falls_to(struct spread *spread, uint64_t pages)
 {
-	uint64_t pages = m->spec.ram_pages, step = pages < LARGE_PAGES ? 1 : STRETCH;
-	uint64_t populated = threshold(m->spec.populated_share);
-	uint64_t zero = threshold(m->spec.zero_share);
-	struct gw_run run = {0, step};
+	spread->due += pages * spread->share;
+	if (spread->due < pages << 32)
+		return false;
+	spread->due -= pages << 32;
+	return true;
+}
+
+static void fill(struct migration *m, struct gw_run run)
+{
+	gw_set_add_run(&m->source.full, run);
+	give_versions(m, run);
+}
+
+static void clear_first(struct migration *m, uint64_t pages)
+{
+	struct gw_run run;
+
+	while (pages && gw_set_next_run(&m->source.full, 0, pages, &run)) {
+		gw_set_remove_run(&m->source.full, run);
+		if (m->source.content)
+			memset(m->source.content + run.first, 0, run.count * sizeof(uint32_t));
+		pages -= run.count;
+	}
+}
+
+/* All that is populated but the zero share: what fell to no whole stretch of it comes first. */
+static void fill_evenly(struct migration *m, struct spread zero, uint64_t step)
+{
+	struct gw_run run = {0, 0};
+
+	while (gw_set_next_run(&m->source.populated, run.first + run.count, step, &run))
+		if (!falls_to(&zero, run.count))
+			fill(m, run);
+	clear_first(m, zero.due >> 32);
+}
+
+static void populate_evenly(struct migration *m, uint64_t step)
+{
+	uint64_t pages = m->spec.ram_pages;
+	struct spread populated = {threshold(m->spec.populated_share), 0};
+	struct gw_run run = {0, step}, part = {0, 0};
 
 	for (; run.first < pages; run.first += step) {
 		if (pages - run.first < step)
 			run.count = pages - run.first;
+		if (falls_to(&populated, run.count))
+			gw_set_add_run(&m->source.populated, run);
+		else if (!part.count)
+			part = run;
+	}
+	part.count = populated.due >> 32 < part.count ? populated.due >> 32 : part.count;
+	gw_set_add_run(&m->source.populated, part);
+	fill_evenly(m, (struct spread){threshold(m->spec.zero_share), 0}, step);
+}
+
+static void populate_by_chance(struct migration *m)
+{
+	uint64_t populated = threshold(m->spec.populated_share);
+	uint64_t zero = threshold(m->spec.zero_share);
+	struct gw_run run = {0, 1};
+
+	for (; run.first < m->spec.ram_pages; run.first++) {
 		if (!falls_below(m, populated))
 			continue;
-		gw_set_add_run(&m->source.populated, run);
-		if (falls_below(m, zero))
-			continue;
-		gw_set_add_run(&m->source.full, run);
-		give_versions(m, run);
+		gw_set_add(&m->source.populated, run.first);
+		if (!falls_below(m, zero))
+			fill(m, run);
 	}
+}
+
+/* A trace knows which pages held data; of those that were zero it knows how many. */
+static void populate_as_recorded(struct migration *m)
+{
+	const struct sim_trace *trace = m->spec.workload.trace;
+	const struct sim_trace_head *head = sim_trace_head(trace);
+	double zero = head->populated_pages
+	                      ? (double)head->zero_pages / (double)head->populated_pages
+	                      : 0;
+
+	gw_set_copy(&m->source.populated, sim_trace_populated(trace));
+	fill_evenly(m, (struct spread){threshold(zero), 0}, 1);
+}
+
+static void populate(struct migration *m)
+{
+	uint64_t pages = m->spec.ram_pages;
+
+	if (m->spec.workload.trace)
+		populate_as_recorded(m);
+	else if (pages < LARGE_PAGES)
+		populate_by_chance(m);
+	else
+		populate_evenly(m, pages < GIANT_PAGES ? STRETCH : GW_CHUNK_PAGES);
 }
 
 /* What the device state points at: a few pages, which live names to the source. */

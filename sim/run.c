@@ -66,8 +66,7 @@ void sim_take_result(struct migration *m)
 	r->state_bytes = m->spec.state_bytes;
 	r->latency_ns = m->wire.back_ns;
 	if (m->dest.staged)
-		(void)snprintf(r->order, sizeof(r->order), "%s",
-		               m->spec.move.order[0] ? m->spec.move.order : "linear");
+		(void)snprintf(r->order, sizeof(r->order), "%s", m->spec.move.order);
 	take_guests_view(m, r);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/cleanup.h"
 #include "sim/scenario_keys.h"
@@ -786,6 +787,7 @@ int sim_scenario_parse(struct sim_scenario *scenario, const char *text, size_t s
 	if (!top)
 		return gw_fail(error, EINVAL, "%s:%d: %s", name, problem.line, problem.text);
 	b.top = top;
+	scenario->digest = XXH64(text, size, 0);
 	err = build(&b);
 	for (size_t i = 0; i < scenario->trace_count; i++)
 		free(b.trace_names[i]);

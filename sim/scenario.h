@@ -86,6 +86,7 @@ struct sim_vm {
 struct sim_scenario {
 	char name[SIM_NAME_BYTES]; /* the file's, without folder and ending */
 	char look[256];            /* one sentence: what to look at */
+	uint64_t digest;           /* XXH64 of its text */
 	uint64_t seed;
 	struct sim_link_config *links; /* owned, with names */
 	size_t link_count;

@@ -318,7 +318,7 @@ static void specify(struct sim_vm *vm, const struct sim_world_config *c)
 	vm->start_ns = 1000000;
 	name(vm->name, sizeof(vm->name), "small");
 	name(vm->move.policy, sizeof(vm->move.policy), c->policy);
-	name(vm->move.order, sizeof(vm->move.order), c->order ? c->order : "");
+	name(vm->move.order, sizeof(vm->move.order), c->order ? c->order : "linear");
 	for (i = 0; i < 2 && c->settings[i][0]; i++) {
 		struct sim_setting *s = &vm->move.settings[vm->move.setting_count++];
 

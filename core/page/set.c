@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/page/set.c - sets of pages: whole chunks by their counts, mixed ones a word at a time.
+ * core/page/set.c - sets of pages: chunks that are one run as such, mixed ones a word at a time.
  */
 #include "core/page/set.h"
 
 #include <string.h>
 
-#define WORD_BITS   64u
-#define ALL_ONES    (~UINT64_C(0))
-#define CHUNK_WORDS (GW_CHUNK_PAGES / WORD_BITS)
+#define WORD_BITS 64u
+#define ALL_ONES  (~UINT64_C(0))
 
 static inline size_t word_of(uint64_t page)
 {
@@ -56,12 +55,18 @@ static inline uint64_t lowest(uint64_t word)
 	return (uint64_t)__builtin_ctzll(word);
 }
 
-/* A chunk of a set; none, all or some of its pages are members. */
+/*
+ * What is known of a chunk: how many members it has and, if they are one run, where in the chunk
+ * that begins. Without members it is 0.
+ */
+#define MIXED       (UINT64_C(1) << 63)
+#define FIRST_SHIFT 16
+#define COUNT_MASK  UINT64_C(0xffff)
+
 struct chunk {
-	uint64_t *words; /* of the bitmap; good only if the chunk is mixed */
-	size_t size;     /* in words */
-	uint64_t pages;
-	uint64_t *count;
+	uint64_t *bitmap; /* of the set; good only where the chunk is mixed */
+	uint64_t first, pages;
+	uint64_t *known;
 };
 
 static inline uint64_t *sum_of(const struct gw_set *set)
@@ -74,256 +79,79 @@ static inline size_t chunks_of(const struct gw_set *set)
 	return (size_t)((set->pages + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES);
 }
 
-static inline uint64_t *counts_of(const struct gw_set *set)
+static inline uint64_t *known_of(const struct gw_set *set)
 {
 	return set->words + (set->pages + WORD_BITS - 1) / WORD_BITS;
 }
 
-static inline uint64_t pages_in(const struct gw_set *set, size_t i)
-{
-	uint64_t left = set->pages - i * (uint64_t)GW_CHUNK_PAGES;
-
-	return left < GW_CHUNK_PAGES ? left : GW_CHUNK_PAGES;
-}
-
 static inline struct chunk chunk_of(const struct gw_set *set, size_t i)
 {
-	uint64_t pages = pages_in(set, i);
+	uint64_t first = i * (uint64_t)GW_CHUNK_PAGES, left = set->pages - first;
 
 	return (struct chunk){
-	        .words = set->words + i * CHUNK_WORDS,
-	        .size = (size_t)((pages + WORD_BITS - 1) / WORD_BITS),
-	        .pages = pages,
-	        .count = counts_of(set) + i,
+	        .bitmap = set->words,
+	        .first = first,
+	        .pages = left < GW_CHUNK_PAGES ? left : GW_CHUNK_PAGES,
+	        .known = known_of(set) + i,
 	};
+}
+
+static inline uint64_t *words_of(struct chunk chunk)
+{
+	return chunk.bitmap + word_of(chunk.first);
+}
+
+static inline size_t size_of(struct chunk chunk)
+{
+	return (size_t)((chunk.pages + WORD_BITS - 1) / WORD_BITS);
+}
+
+static inline uint64_t count_of(struct chunk chunk)
+{
+	return *chunk.known & COUNT_MASK;
+}
+
+static inline bool mixed(struct chunk chunk)
+{
+	return *chunk.known & MIXED;
 }
 
 static inline bool none(struct chunk chunk)
 {
-	return *chunk.count == 0;
+	return *chunk.known == 0;
 }
 
 static inline bool all(struct chunk chunk)
 {
-	return *chunk.count == chunk.pages;
+	return count_of(chunk) == chunk.pages;
 }
 
-/* The chunk is about to be written in: makes its words good. */
-static inline void open_chunk(struct chunk chunk)
+/* The run's first page, and the one behind its last, of a chunk that has members and is not mixed.
+ */
+static inline uint64_t low_of(struct chunk chunk)
 {
-	if (none(chunk)) {
-		memset(chunk.words, 0, chunk.size * sizeof *chunk.words);
-	} else if (all(chunk)) {
-		memset(chunk.words, 0xff, chunk.size * sizeof *chunk.words);
-		chunk.words[chunk.size - 1] = mask_through(chunk.pages - 1);
-	}
+	return chunk.first + (*chunk.known >> FIRST_SHIFT);
 }
 
-static void add_up(struct gw_set *set)
+static inline uint64_t high_of(struct chunk chunk)
 {
-	uint64_t sum = 0;
-
-	for (size_t i = 0, n = chunks_of(set); i < n; i++)
-		sum += counts_of(set)[i];
-	*sum_of(set) = sum;
+	return low_of(chunk) + count_of(chunk);
 }
 
-static void copy_chunk(struct chunk to, struct chunk from)
+static inline void know_run(struct chunk chunk, uint64_t low, uint64_t high)
 {
-	*to.count = *from.count;
-	if (!none(from) && !all(from))
-		memmove(to.words, from.words, to.size * sizeof *to.words);
+	*chunk.known = low < high ? (low - chunk.first) << FIRST_SHIFT | (high - low) : 0;
 }
 
-/* The part of a run that lies in the universe, as first and last page; false if there is none. */
-static bool clip(const struct gw_set *set, struct gw_run run, uint64_t *first, uint64_t *last)
+/* Of a chunk that was mixed. */
+static inline void know_count(struct chunk chunk, uint64_t count)
 {
-	if (run.count == 0 || run.first >= set->pages)
-		return false;
-	uint64_t room = set->pages - run.first;
-	*first = run.first;
-	*last = run.first + (run.count < room ? run.count : room) - 1;
-	return true;
+	*chunk.known = count && count < chunk.pages ? MIXED | count : count;
 }
 
-/* The last page of the chunk that `page` is in, but no later than `last`. */
-static inline uint64_t end_in_chunk(uint64_t page, uint64_t last)
+static inline uint64_t least(uint64_t a, uint64_t b)
 {
-	uint64_t end = page | (GW_CHUNK_PAGES - 1);
-
-	return end < last ? end : last;
-}
-
-void gw_set_init(struct gw_set *set, uint64_t *words, uint64_t pages)
-{
-	set->words = words;
-	set->pages = pages;
-	gw_set_clear(set);
-}
-
-void gw_set_clear(struct gw_set *set)
-{
-	for (size_t i = 0, n = chunks_of(set); i < n; i++)
-		counts_of(set)[i] = 0;
-	*sum_of(set) = 0;
-}
-
-void gw_set_fill(struct gw_set *set)
-{
-	for (size_t i = 0, n = chunks_of(set); i < n; i++)
-		counts_of(set)[i] = pages_in(set, i);
-	*sum_of(set) = set->pages;
-}
-
-void gw_set_copy(struct gw_set *to, const struct gw_set *from)
-{
-	for (size_t i = 0, n = chunks_of(to); i < n; i++)
-		copy_chunk(chunk_of(to, i), chunk_of(from, i));
-	*sum_of(to) = *sum_of(from);
-}
-
-void gw_set_union(struct gw_set *into, const struct gw_set *other)
-{
-	for (size_t i = 0, n = chunks_of(into); i < n; i++) {
-		struct chunk a = chunk_of(into, i), b = chunk_of(other, i);
-
-		if (none(b) || all(a))
-			continue;
-		if (none(a) || all(b)) {
-			copy_chunk(a, b);
-			continue;
-		}
-		uint64_t count = 0;
-		for (size_t k = 0; k < a.size; k++)
-			count += count_bits(a.words[k] |= b.words[k]);
-		*a.count = count;
-	}
-	add_up(into);
-}
-
-void gw_set_subtract(struct gw_set *from, const struct gw_set *other)
-{
-	for (size_t i = 0, n = chunks_of(from); i < n; i++) {
-		struct chunk a = chunk_of(from, i), b = chunk_of(other, i);
-
-		if (none(b) || none(a))
-			continue;
-		if (all(b)) {
-			*a.count = 0;
-			continue;
-		}
-		open_chunk(a);
-		uint64_t count = 0;
-		for (size_t k = 0; k < a.size; k++)
-			count += count_bits(a.words[k] &= ~b.words[k]);
-		*a.count = count;
-	}
-	add_up(from);
-}
-
-void gw_set_intersect(struct gw_set *into, const struct gw_set *other)
-{
-	for (size_t i = 0, n = chunks_of(into); i < n; i++) {
-		struct chunk a = chunk_of(into, i), b = chunk_of(other, i);
-
-		if (all(b) || none(a))
-			continue;
-		if (none(b) || all(a)) {
-			copy_chunk(a, b);
-			continue;
-		}
-		uint64_t count = 0;
-		for (size_t k = 0; k < a.size; k++)
-			count += count_bits(a.words[k] &= b.words[k]);
-		*a.count = count;
-	}
-	add_up(into);
-}
-
-static void invert_chunk(struct chunk chunk)
-{
-	if (!none(chunk) && !all(chunk)) {
-		for (size_t k = 0; k < chunk.size; k++)
-			chunk.words[k] = ~chunk.words[k];
-		chunk.words[chunk.size - 1] &= mask_through(chunk.pages - 1);
-	}
-	*chunk.count = chunk.pages - *chunk.count;
-}
-
-void gw_set_differ(struct gw_set *into, const struct gw_set *other)
-{
-	for (size_t i = 0, n = chunks_of(into); i < n; i++) {
-		struct chunk a = chunk_of(into, i), b = chunk_of(other, i);
-
-		if (none(b))
-			continue;
-		if (none(a)) {
-			copy_chunk(a, b);
-			continue;
-		}
-		if (all(b)) {
-			invert_chunk(a);
-			continue;
-		}
-		open_chunk(a);
-		uint64_t count = 0;
-		for (size_t k = 0; k < a.size; k++)
-			count += count_bits(a.words[k] ^= b.words[k]);
-		*a.count = count;
-	}
-	add_up(into);
-}
-
-void gw_set_invert(struct gw_set *set)
-{
-	for (size_t i = 0, n = chunks_of(set); i < n; i++)
-		invert_chunk(chunk_of(set, i));
-	*sum_of(set) = set->pages - *sum_of(set);
-}
-
-bool gw_set_equal(const struct gw_set *a, const struct gw_set *b)
-{
-	if (a->pages != b->pages || *sum_of(a) != *sum_of(b))
-		return false;
-	for (size_t i = 0, n = chunks_of(a); i < n; i++) {
-		struct chunk x = chunk_of(a, i), y = chunk_of(b, i);
-
-		if (*x.count != *y.count)
-			return false;
-		if (!none(x) && !all(x) && memcmp(x.words, y.words, x.size * sizeof *x.words))
-			return false;
-	}
-	return true;
-}
-
-void gw_set_add(struct gw_set *set, uint64_t page)
-{
-	if (page >= set->pages)
-		return;
-	struct chunk chunk = chunk_of(set, page / GW_CHUNK_PAGES);
-	if (all(chunk))
-		return;
-	if (none(chunk))
-		open_chunk(chunk);
-	bool added = !(set->words[word_of(page)] & bit_of(page));
-	*chunk.count += added;
-	*sum_of(set) += added;
-	set->words[word_of(page)] |= bit_of(page);
-}
-
-void gw_set_remove(struct gw_set *set, uint64_t page)
-{
-	if (page >= set->pages)
-		return;
-	struct chunk chunk = chunk_of(set, page / GW_CHUNK_PAGES);
-	if (none(chunk))
-		return;
-	if (all(chunk))
-		open_chunk(chunk);
-	bool removed = set->words[word_of(page)] & bit_of(page);
-	*chunk.count -= removed;
-	*sum_of(set) -= removed;
-	set->words[word_of(page)] &= ~bit_of(page);
+	return a < b ? a : b;
 }
 
 /* Sets the bits that are in the mask; how many of them were not set. */
@@ -368,6 +196,20 @@ static uint64_t remove_in_chunk(uint64_t *words, uint64_t first, uint64_t last)
 	return removed + clear_bits(&words[end], mask_through(last));
 }
 
+static void flip_in_chunk(uint64_t *words, uint64_t first, uint64_t last)
+{
+	size_t i = word_of(first), end = word_of(last);
+
+	if (i == end) {
+		words[i] ^= mask_from(first) & mask_through(last);
+		return;
+	}
+	words[i] ^= mask_from(first);
+	while (++i < end)
+		words[i] ^= ALL_ONES;
+	words[end] ^= mask_through(last);
+}
+
 static uint64_t count_in_chunk(const uint64_t *words, uint64_t first, uint64_t last)
 {
 	size_t i = word_of(first), end = word_of(last);
@@ -380,41 +222,346 @@ static uint64_t count_in_chunk(const uint64_t *words, uint64_t first, uint64_t l
 	return count + count_bits(words[end] & mask_through(last));
 }
 
-/* Of pages first..last, all of one chunk; how many were not members. */
-static uint64_t add_part(struct gw_set *set, uint64_t first, uint64_t last)
+/* The chunk is about to be written in word by word: makes its words good. */
+static void mix(struct chunk chunk)
 {
-	struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
-	uint64_t added;
+	uint64_t low, high;
 
-	if (all(chunk))
-		return 0;
-	if (last - first + 1 == chunk.pages) {
-		added = chunk.pages - *chunk.count;
-	} else {
-		if (none(chunk))
-			open_chunk(chunk);
-		added = add_in_chunk(set->words, first, last);
+	if (mixed(chunk))
+		return;
+	low = low_of(chunk);
+	high = high_of(chunk);
+	memset(words_of(chunk), 0, size_of(chunk) * sizeof(uint64_t));
+	if (low < high)
+		(void)add_in_chunk(chunk.bitmap, low, high - 1);
+	*chunk.known = MIXED | (high - low);
+}
+
+static void copy_chunk(struct chunk to, struct chunk from)
+{
+	*to.known = *from.known;
+	if (mixed(from))
+		memmove(words_of(to), words_of(from), size_of(to) * sizeof(uint64_t));
+}
+
+/* Of pages first..last, all of this chunk; how many were not members. */
+static inline uint64_t add_part(struct chunk chunk, uint64_t first, uint64_t last)
+{
+	uint64_t count = count_of(chunk), added;
+
+	if (!mixed(chunk)) {
+		uint64_t low = low_of(chunk), high = high_of(chunk);
+
+		if (none(chunk)) {
+			know_run(chunk, first, last + 1);
+			return last + 1 - first;
+		}
+		if (first <= high && last + 1 >= low) {
+			know_run(chunk, least(first, low), last < high ? high : last + 1);
+			return count_of(chunk) - count;
+		}
+		mix(chunk);
 	}
-	*chunk.count += added;
+	added = add_in_chunk(chunk.bitmap, first, last);
+	know_count(chunk, count + added);
 	return added;
 }
 
-static uint64_t remove_part(struct gw_set *set, uint64_t first, uint64_t last)
+/* Likewise; how many were members. */
+static inline uint64_t remove_part(struct chunk chunk, uint64_t first, uint64_t last)
 {
-	struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
-	uint64_t removed;
+	uint64_t count = count_of(chunk), removed;
 
-	if (none(chunk))
-		return 0;
-	if (last - first + 1 == chunk.pages) {
-		removed = *chunk.count;
-	} else {
-		if (all(chunk))
-			open_chunk(chunk);
-		removed = remove_in_chunk(set->words, first, last);
+	if (!mixed(chunk)) {
+		uint64_t low = low_of(chunk), high = high_of(chunk);
+
+		if (first >= high || last < low)
+			return 0;
+		if (first <= low || last + 1 >= high) {
+			if (first > low)
+				know_run(chunk, low, first);
+			else
+				know_run(chunk, last + 1, high);
+			return count - count_of(chunk);
+		}
+		mix(chunk);
 	}
-	*chunk.count -= removed;
+	removed = remove_in_chunk(chunk.bitmap, first, last);
+	know_count(chunk, count - removed);
 	return removed;
+}
+
+/* How many are members. */
+static inline uint64_t count_part(struct chunk chunk, uint64_t first, uint64_t last)
+{
+	if (mixed(chunk))
+		return count_in_chunk(chunk.bitmap, first, last);
+	uint64_t low = low_of(chunk), high = least(high_of(chunk), last + 1);
+	if (first > low)
+		low = first;
+	return low < high ? high - low : 0;
+}
+
+static void flip_chunk(struct chunk chunk)
+{
+	uint64_t *words = words_of(chunk), low = low_of(chunk), high = high_of(chunk);
+	uint64_t end = chunk.first + chunk.pages, count = count_of(chunk);
+
+	if (!mixed(chunk) && (none(chunk) || low == chunk.first)) {
+		know_run(chunk, chunk.first + count, end);
+	} else if (!mixed(chunk) && high == end) {
+		know_run(chunk, chunk.first, low);
+	} else {
+		mix(chunk);
+		for (size_t k = 0; k < size_of(chunk); k++)
+			words[k] = ~words[k];
+		words[size_of(chunk) - 1] &= mask_through(chunk.pages - 1);
+		know_count(chunk, chunk.pages - count);
+	}
+}
+
+static void add_up(struct gw_set *set)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0, n = chunks_of(set); i < n; i++)
+		sum += known_of(set)[i] & COUNT_MASK;
+	*sum_of(set) = sum;
+}
+
+/* The part of a run that lies in the universe, as first and last page; false if there is none. */
+static inline bool clip(const struct gw_set *set, struct gw_run run, uint64_t *first,
+                        uint64_t *last)
+{
+	if (run.count == 0 || run.first >= set->pages)
+		return false;
+	uint64_t room = set->pages - run.first;
+	*first = run.first;
+	*last = run.first + (run.count < room ? run.count : room) - 1;
+	return true;
+}
+
+/* The last page of the chunk that `page` is in, but no later than `last`. */
+static inline uint64_t end_in_chunk(uint64_t page, uint64_t last)
+{
+	uint64_t end = page | (GW_CHUNK_PAGES - 1);
+
+	return end < last ? end : last;
+}
+
+void gw_set_init(struct gw_set *set, uint64_t *words, uint64_t pages)
+{
+	set->words = words;
+	set->pages = pages;
+	gw_set_clear(set);
+}
+
+void gw_set_clear(struct gw_set *set)
+{
+	for (size_t i = 0, n = chunks_of(set); i < n; i++)
+		known_of(set)[i] = 0;
+	*sum_of(set) = 0;
+}
+
+void gw_set_fill(struct gw_set *set)
+{
+	for (size_t i = 0, n = chunks_of(set); i < n; i++)
+		*chunk_of(set, i).known = chunk_of(set, i).pages;
+	*sum_of(set) = set->pages;
+}
+
+void gw_set_copy(struct gw_set *to, const struct gw_set *from)
+{
+	for (size_t i = 0, n = chunks_of(to); i < n; i++)
+		copy_chunk(chunk_of(to, i), chunk_of(from, i));
+	*sum_of(to) = *sum_of(from);
+}
+
+static void unite(struct chunk a, struct chunk b)
+{
+	const uint64_t *others;
+	uint64_t *words, count = 0;
+
+	if (none(b) || all(a))
+		return;
+	if (none(a) || all(b)) {
+		copy_chunk(a, b);
+		return;
+	}
+	if (!mixed(b)) {
+		(void)add_part(a, low_of(b), high_of(b) - 1);
+		return;
+	}
+	mix(a);
+	words = words_of(a);
+	others = words_of(b);
+	for (size_t k = 0; k < size_of(a); k++)
+		count += count_bits(words[k] |= others[k]);
+	know_count(a, count);
+}
+
+static void take_away(struct chunk a, struct chunk b)
+{
+	const uint64_t *others;
+	uint64_t *words, count = 0;
+
+	if (none(a) || none(b))
+		return;
+	if (!mixed(b)) {
+		(void)remove_part(a, low_of(b), high_of(b) - 1);
+		return;
+	}
+	mix(a);
+	words = words_of(a);
+	others = words_of(b);
+	for (size_t k = 0; k < size_of(a); k++)
+		count += count_bits(words[k] &= ~others[k]);
+	know_count(a, count);
+}
+
+static void keep_common(struct chunk a, struct chunk b)
+{
+	const uint64_t *others;
+	uint64_t *words, count = 0, end = a.first + a.pages;
+
+	if (none(a) || all(b))
+		return;
+	if (none(b) || all(a)) {
+		copy_chunk(a, b);
+		return;
+	}
+	if (!mixed(b)) {
+		if (low_of(b) > a.first)
+			(void)remove_part(a, a.first, low_of(b) - 1);
+		if (high_of(b) < end)
+			(void)remove_part(a, high_of(b), end - 1);
+		return;
+	}
+	mix(a);
+	words = words_of(a);
+	others = words_of(b);
+	for (size_t k = 0; k < size_of(a); k++)
+		count += count_bits(words[k] &= others[k]);
+	know_count(a, count);
+}
+
+static void keep_different(struct chunk a, struct chunk b)
+{
+	uint64_t *words, common;
+
+	if (none(b))
+		return;
+	if (none(a)) {
+		copy_chunk(a, b);
+		return;
+	}
+	if (all(b)) {
+		flip_chunk(a);
+		return;
+	}
+	mix(a);
+	words = words_of(a);
+	if (mixed(b)) {
+		uint64_t count = 0;
+
+		for (size_t k = 0; k < size_of(a); k++)
+			count += count_bits(words[k] ^= words_of(b)[k]);
+		know_count(a, count);
+		return;
+	}
+	common = count_part(a, low_of(b), high_of(b) - 1);
+	flip_in_chunk(a.bitmap, low_of(b), high_of(b) - 1);
+	know_count(a, count_of(a) + count_of(b) - 2 * common);
+}
+
+void gw_set_union(struct gw_set *into, const struct gw_set *other)
+{
+	for (size_t i = 0, n = chunks_of(into); i < n; i++)
+		unite(chunk_of(into, i), chunk_of(other, i));
+	add_up(into);
+}
+
+void gw_set_subtract(struct gw_set *from, const struct gw_set *other)
+{
+	for (size_t i = 0, n = chunks_of(from); i < n; i++)
+		take_away(chunk_of(from, i), chunk_of(other, i));
+	add_up(from);
+}
+
+void gw_set_intersect(struct gw_set *into, const struct gw_set *other)
+{
+	for (size_t i = 0, n = chunks_of(into); i < n; i++)
+		keep_common(chunk_of(into, i), chunk_of(other, i));
+	add_up(into);
+}
+
+void gw_set_differ(struct gw_set *into, const struct gw_set *other)
+{
+	for (size_t i = 0, n = chunks_of(into); i < n; i++)
+		keep_different(chunk_of(into, i), chunk_of(other, i));
+	add_up(into);
+}
+
+void gw_set_invert(struct gw_set *set)
+{
+	for (size_t i = 0, n = chunks_of(set); i < n; i++)
+		flip_chunk(chunk_of(set, i));
+	*sum_of(set) = set->pages - *sum_of(set);
+}
+
+static bool chunks_equal(struct chunk a, struct chunk b)
+{
+	if (count_of(a) != count_of(b))
+		return false;
+	if (none(a))
+		return true;
+	if (!mixed(a))
+		return count_part(b, low_of(a), high_of(a) - 1) == count_of(a);
+	if (!mixed(b))
+		return count_part(a, low_of(b), high_of(b) - 1) == count_of(b);
+	return !memcmp(words_of(a), words_of(b), size_of(a) * sizeof(uint64_t));
+}
+
+bool gw_set_equal(const struct gw_set *a, const struct gw_set *b)
+{
+	if (a->pages != b->pages || *sum_of(a) != *sum_of(b))
+		return false;
+	for (size_t i = 0, n = chunks_of(a); i < n; i++)
+		if (!chunks_equal(chunk_of(a, i), chunk_of(b, i)))
+			return false;
+	return true;
+}
+
+void gw_set_add(struct gw_set *set, uint64_t page)
+{
+	if (page >= set->pages)
+		return;
+	struct chunk chunk = chunk_of(set, page / GW_CHUNK_PAGES);
+	if (!mixed(chunk)) {
+		*sum_of(set) += add_part(chunk, page, page);
+	} else {
+		uint64_t added = !(set->words[word_of(page)] & bit_of(page));
+
+		set->words[word_of(page)] |= bit_of(page);
+		know_count(chunk, count_of(chunk) + added);
+		*sum_of(set) += added;
+	}
+}
+
+void gw_set_remove(struct gw_set *set, uint64_t page)
+{
+	if (page >= set->pages)
+		return;
+	struct chunk chunk = chunk_of(set, page / GW_CHUNK_PAGES);
+	if (!mixed(chunk)) {
+		*sum_of(set) -= remove_part(chunk, page, page);
+	} else {
+		uint64_t removed = !!(set->words[word_of(page)] & bit_of(page));
+
+		set->words[word_of(page)] &= ~bit_of(page);
+		know_count(chunk, count_of(chunk) - removed);
+		*sum_of(set) -= removed;
+	}
 }
 
 void gw_set_add_run(struct gw_set *set, struct gw_run run)
@@ -425,7 +572,7 @@ void gw_set_add_run(struct gw_set *set, struct gw_run run)
 		return;
 	do {
 		end = end_in_chunk(first, last);
-		added += add_part(set, first, end);
+		added += add_part(chunk_of(set, first / GW_CHUNK_PAGES), first, end);
 		first = end + 1;
 	} while (end < last);
 	*sum_of(set) += added;
@@ -439,7 +586,7 @@ void gw_set_remove_run(struct gw_set *set, struct gw_run run)
 		return;
 	do {
 		end = end_in_chunk(first, last);
-		removed += remove_part(set, first, end);
+		removed += remove_part(chunk_of(set, first / GW_CHUNK_PAGES), first, end);
 		first = end + 1;
 	} while (end < last);
 	*sum_of(set) -= removed;
@@ -450,7 +597,9 @@ bool gw_set_has(const struct gw_set *set, uint64_t page)
 	if (page >= set->pages)
 		return false;
 	struct chunk chunk = chunk_of(set, page / GW_CHUNK_PAGES);
-	return !none(chunk) && (all(chunk) || (set->words[word_of(page)] & bit_of(page)));
+	if (mixed(chunk))
+		return set->words[word_of(page)] & bit_of(page);
+	return page - low_of(chunk) < count_of(chunk);
 }
 
 bool gw_set_empty(const struct gw_set *set)
@@ -470,15 +619,25 @@ uint64_t gw_set_count_run(const struct gw_set *set, struct gw_run run)
 	if (!clip(set, run, &first, &last))
 		return 0;
 	do {
-		struct chunk chunk = chunk_of(set, first / GW_CHUNK_PAGES);
-
 		end = end_in_chunk(first, last);
-		if (all(chunk))
-			count += end - first + 1;
-		else if (!none(chunk))
-			count += count_in_chunk(set->words, first, end);
+		count += count_part(chunk_of(set, first / GW_CHUNK_PAGES), first, end);
 		first = end + 1;
 	} while (end < last);
+	return count;
+}
+
+static uint64_t count_both(struct chunk a, struct chunk b)
+{
+	uint64_t count = 0;
+
+	if (none(a) || none(b))
+		return 0;
+	if (!mixed(b))
+		return count_part(a, low_of(b), high_of(b) - 1);
+	if (!mixed(a))
+		return count_part(b, low_of(a), high_of(a) - 1);
+	for (size_t k = 0; k < size_of(a); k++)
+		count += count_bits(words_of(a)[k] & words_of(b)[k]);
 	return count;
 }
 
@@ -486,22 +645,14 @@ uint64_t gw_set_count_common(const struct gw_set *a, const struct gw_set *b)
 {
 	uint64_t count = 0;
 
-	for (size_t i = 0, n = chunks_of(a); i < n; i++) {
-		struct chunk x = chunk_of(a, i), y = chunk_of(b, i);
-
-		if (none(x) || all(y))
-			count += *x.count;
-		else if (none(y) || all(x))
-			count += *y.count;
-		else
-			for (size_t k = 0; k < x.size; k++)
-				count += count_bits(x.words[k] & y.words[k]);
-	}
+	for (size_t i = 0, n = chunks_of(a); i < n; i++)
+		count += count_both(chunk_of(a, i), chunk_of(b, i));
 	return count;
 }
 
 /* In one mixed chunk: the first page of from..end-1 that is sought, or end; as find. */
-static uint64_t find_in_chunk(const uint64_t *words, uint64_t from, uint64_t end, uint64_t flip)
+static inline uint64_t find_in_chunk(const uint64_t *words, uint64_t from, uint64_t end,
+                                     uint64_t flip)
 {
 	size_t i = word_of(from), last = word_of(end - 1);
 	uint64_t word = (words[i] ^ flip) & mask_from(from);
@@ -514,30 +665,34 @@ static uint64_t find_in_chunk(const uint64_t *words, uint64_t from, uint64_t end
 	return page < end ? page : end;
 }
 
+/* In one that is not: likewise, but `end` or beyond if there is none. */
+static inline uint64_t find_around_run(struct chunk chunk, uint64_t from, uint64_t end, bool gap)
+{
+	uint64_t low = low_of(chunk), high = high_of(chunk);
+
+	if (gap)
+		return from < low || from >= high ? from : high;
+	if (from >= high)
+		return end;
+	return from < low ? low : from;
+}
+
 /*
  * The first member at or after `from`, or with a `flip` of all ones the first that is none;
  * `limit`, at most the universe, if there is none before it.
  */
-static uint64_t find(const struct gw_set *set, uint64_t from, uint64_t limit, uint64_t flip)
+static inline uint64_t find(const struct gw_set *set, uint64_t from, uint64_t limit, uint64_t flip)
 {
 	for (uint64_t end; from < limit; from = end) {
 		struct chunk chunk = chunk_of(set, from / GW_CHUNK_PAGES);
 
 		end = end_in_chunk(from, limit - 1) + 1;
-		if (flip ? all(chunk) : none(chunk))
-			continue;
-		if (flip ? none(chunk) : all(chunk))
-			return from;
-		uint64_t page = find_in_chunk(set->words, from, end, flip);
+		uint64_t page = mixed(chunk) ? find_in_chunk(set->words, from, end, flip)
+		                             : find_around_run(chunk, from, end, flip);
 		if (page < end)
 			return page;
 	}
 	return limit;
-}
-
-static inline uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 uint64_t gw_set_next(const struct gw_set *set, uint64_t from)
@@ -581,15 +736,15 @@ uint64_t gw_set_previous(const struct gw_set *set, uint64_t from)
 		from = set->pages - 1;
 	for (;;) {
 		struct chunk chunk = chunk_of(set, from / GW_CHUNK_PAGES);
-		uint64_t first = from & ~(uint64_t)(GW_CHUNK_PAGES - 1), page = UINT64_MAX;
+		uint64_t page = UINT64_MAX;
 
-		if (all(chunk))
-			return from;
-		if (!none(chunk))
-			page = previous_in_chunk(set->words, first, from);
-		if (page != UINT64_MAX || !first)
+		if (mixed(chunk))
+			page = previous_in_chunk(set->words, chunk.first, from);
+		else if (!none(chunk) && from >= low_of(chunk))
+			page = least(from, high_of(chunk) - 1);
+		if (page != UINT64_MAX || !chunk.first)
 			return page;
-		from = first - 1;
+		from = chunk.first - 1;
 	}
 }
 

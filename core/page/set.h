@@ -9,15 +9,17 @@
  * 0 in units of the guest page (4 KiB).
  *
  * Theory of operation. The words are a bitmap and behind it, for each chunk of GW_CHUNK_PAGES
- * pages, how many members the chunk has:
+ * pages, what is known of it:
  *
- *     | chunk 0: 512 words | chunk 1 | ... | last chunk | count 0 | count 1 | ... | their sum |
+ *     | chunk 0: 512 words | chunk 1 | ... | last chunk | known 0 | known 1 | ... | members in all
+ * |
  *
- * A chunk without members, or with all of them, is known by its count; its part of the bitmap then
- * means nothing, and is neither read nor written. It is made good when the chunk becomes mixed. So
- * in memory that the kernel provides at the first touch (calloc, mmap) the set of a giant costs 8
- * bytes for each 128 MiB of the guest, and a page for each mixed chunk; and whatever goes through a
- * set passes over such chunks in a step. Bits beyond `pages` in a mixed chunk are zero.
+ * A chunk whose members are one run, or that has none, is known by that run; its part of the bitmap
+ * then means nothing, and is neither read nor written. It is made good when the chunk becomes
+ * mixed. So in memory that the kernel provides at the first touch (calloc, mmap) the set of a giant
+ * costs 8 bytes for each 128 MiB of the guest, and a page for each chunk that is or was mixed; and
+ * whatever goes through a set passes over other chunks in a step. Bits beyond `pages` in a mixed
+ * chunk are zero.
  */
 #ifndef GW_CORE_PAGE_SET_H
 #define GW_CORE_PAGE_SET_H
@@ -41,9 +43,13 @@ struct gw_set {
 	uint64_t pages;  /* size of the universe */
 };
 
+/* How many words a set needs; the first where a constant is wanted. */
+#define GW_SET_WORDS(pages)                                                                        \
+	(((pages) + 63) / 64 + ((pages) + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES + 1)
+
 static inline size_t gw_set_words(uint64_t pages)
 {
-	return (size_t)((pages + 63) / 64 + (pages + GW_CHUNK_PAGES - 1) / GW_CHUNK_PAGES + 1);
+	return (size_t)GW_SET_WORDS(pages);
 }
 
 /* Makes an empty set over caller's memory of gw_set_words(pages) words, whatever is in them. */

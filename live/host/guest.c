@@ -118,8 +118,10 @@ static int open_registered(struct gw_guest *guest, const char *name, struct gw_e
 	struct gw_qemu_where where;
 	int err = gw_registry_load(name, &record, error);
 
-	if (err == -ENOENT)
+	if (err == -ENOENT) {
+		gw_registry_remove(name); /* it left while its name was waited for */
 		return no_such_vm(name, error);
+	}
 	if (err)
 		return err;
 	if (!gw_record_alive(&record)) {

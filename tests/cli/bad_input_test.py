@@ -19,7 +19,7 @@ import threading
 import time
 import unittest
 
-from hosts import Host, eventually, gone, kill
+from hosts import PATIENCE, Host, eventually, gone, kill
 
 PROGRAMS = tuple(os.path.abspath(path) for path in sys.argv[1:3])
 QEMU = "qemu-system-x86_64"
@@ -148,14 +148,14 @@ class Case(unittest.TestCase):
         if state == "running":
             with host.guest(vm) as guest:
                 self.assertTrue(eventually(
-                    lambda: int(guest.status()["writes"]) > int(after["writes"]), 10))
+                    lambda: int(guest.status()["writes"]) > int(after["writes"])))
 
     def nothing(self, host):
         folders = [name for name in os.listdir(host.folder) if name not in (".journal", "trace")]
         return host.left_behind() == ([], [], []) and not folders
 
     def assert_nothing(self, host):
-        self.assertTrue(eventually(lambda: self.nothing(host), 20),
+        self.assertTrue(eventually(lambda: self.nothing(host)),
                         (host.left_behind(), os.listdir(host.folder)))
 
     def assert_as_it_was(self, state="running"):
@@ -245,7 +245,7 @@ class Words(Case):
 
     @staticmethod
     def without_qemu(host, *words):
-        return host.run("serve", *words, timeout=20)
+        return host.run("serve", *words)
 
 
 class Peers(Case):
@@ -323,7 +323,7 @@ class Peers(Case):
         self.assertTrue(eventually(lambda: self.state() == "Reservation"))
         result = self.a.run("abort", "web")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertEqual(moving.wait(20), 1)
+        self.assertEqual(moving.wait(PATIENCE), 1)
         self.assert_sentence(moving.stderr.read(), "stopped by the user")
         self.assert_as_it_was()
 
@@ -344,7 +344,7 @@ class Places(Case):
         self.assertIn("this host", self.a.run("list").stdout)
         self.assertIn("the source", self.b.run("status").stdout)
         self.assertEqual(self.a.run("abort", "web").returncode, 0)
-        self.assertEqual(moving.wait(30), 1)
+        self.assertEqual(moving.wait(PATIENCE), 1)
         self.assert_as_it_was()
         self.assert_fails(self.a.run("abort", "web"), "no migration of web")
         self.assert_fails(self.a.run("recover", "web"), "web")
@@ -364,7 +364,7 @@ class Places(Case):
         moving = self.slow_migration()
         result = self.b.run("abort", "web")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertEqual(moving.wait(30), 1)
+        self.assertEqual(moving.wait(PATIENCE), 1)
         self.assert_sentence(moving.stderr.read(), "destination's user")
         self.assert_as_it_was()
 
@@ -416,7 +416,7 @@ class Places(Case):
             while True:
                 file.write(bytes(65536))
                 file.flush()
-        self.assertEqual(moving.wait(60), 1)
+        self.assertEqual(moving.wait(PATIENCE), 1)
         self.assert_sentence(moving.stderr.read(), "no room left")
         os.unlink(filler)
         self.assert_as_it_was()
@@ -426,7 +426,7 @@ class Places(Case):
         self.hosts()
         moving = self.slow_migration()
         kill(self.pid)
-        self.assertEqual(moving.wait(30), 1)
+        self.assertEqual(moving.wait(PATIENCE), 1)
         self.assert_sentence(moving.stderr.read(), "the VM ended at the source")
         self.assert_nothing(self.b)
         self.assertEqual(self.a.journals(), [])
@@ -436,7 +436,7 @@ class Places(Case):
         self.hosts()
         moving = self.slow_migration()
         kill(self.b.vms()["web"]["pid"])
-        self.assertEqual(moving.wait(30), 1)
+        self.assertEqual(moving.wait(PATIENCE), 1)
         self.assert_sentence(moving.stderr.read(), "destination")
         self.assert_as_it_was()
         self.assert_moves()
@@ -446,7 +446,7 @@ class Places(Case):
         for number in (signal.SIGINT, signal.SIGTERM):
             moving = self.slow_migration()
             moving.send_signal(number)
-            self.assertEqual(moving.wait(30), 1)
+            self.assertEqual(moving.wait(PATIENCE), 1)
             self.assert_sentence(moving.stderr.read(), "stopped by the user")
             self.assert_as_it_was()
 
@@ -454,7 +454,7 @@ class Places(Case):
         self.hosts()
         moving = self.slow_migration()
         moving.kill()
-        moving.wait(10)
+        moving.wait(PATIENCE)
         self.assert_nothing(self.b)
         self.assert_fails(self.a.run("abort", "web"), "recover")
         self.assert_fails(self.a.run("resolve", "web", "--run-here"), "no doubt")
@@ -479,7 +479,7 @@ class Doubt(Case):
         with open(path, encoding="ascii") as file:
             text = file.read()
         moving.kill()
-        moving.wait(10)
+        moving.wait(PATIENCE)
         self.assert_nothing(self.b)
         if os.path.exists(path + ".sock"):
             os.unlink(path + ".sock")
@@ -567,7 +567,7 @@ class Clients(Case):
         host, port = self.b.address.rsplit(":", 1)
         connection = socket.create_connection((host, int(port)), 10)
         self.addCleanup(connection.close)
-        connection.settimeout(20)
+        connection.settimeout(PATIENCE)
         with contextlib.suppress(OSError):
             connection.sendall(what)
         return connection

@@ -28,9 +28,11 @@ def eventually(condition, patience=PATIENCE):
 
 
 def gone(pid):
+    """With its last thread: that one gives its files and locks back."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] in "ZX"
+            ended = stat.read().rpartition(")")[2].split()[0] in "ZX"
+        return ended and len(os.listdir(f"/proc/{pid}/task")) <= 1
     except OSError:
         return True
 
@@ -38,7 +40,7 @@ def gone(pid):
 def kill(pid):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: gone(pid), 10)
+    eventually(lambda: gone(pid))
 
 
 class Native:
@@ -109,7 +111,7 @@ class Host:
     def end(process):
         if process.poll() is None:
             process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
         for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
@@ -132,7 +134,7 @@ class Host:
         if self.agent and self.agent.poll() is None:
             self.agent.kill()
         if self.agent:
-            self.agent.wait(10)
+            self.agent.wait(PATIENCE)
             self.agent.stdout.close()
         self.agent = None
 

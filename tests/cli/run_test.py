@@ -31,7 +31,7 @@ class Run(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def godwit(self, *words):
-        return subprocess.run([GODWIT, *words], capture_output=True, text=True, timeout=30,
+        return subprocess.run([GODWIT, *words], capture_output=True, text=True, timeout=120,
                               stdin=subprocess.DEVNULL, check=False,
                               env={**os.environ, "GODWIT_DIR": self.folder})
 

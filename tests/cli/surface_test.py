@@ -16,7 +16,7 @@ GODWIT = os.path.abspath(sys.argv.pop(1))
 
 
 def run(*words, **environment):
-    return subprocess.run([GODWIT, *words], capture_output=True, text=True, timeout=30,
+    return subprocess.run([GODWIT, *words], capture_output=True, text=True, timeout=120,
                           stdin=subprocess.DEVNULL, check=False,
                           env={**os.environ, **environment})
 
@@ -60,7 +60,7 @@ class Surface(unittest.TestCase):
     def test_full_disk_is_a_failure(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
             result = subprocess.run([GODWIT, "--help"], stdout=full, stderr=subprocess.PIPE,
-                                    text=True, timeout=30, check=False)
+                                    text=True, timeout=120, check=False)
         self.assertEqual(result.returncode, 1)
         self.assert_sentence(result, "standard output")
 

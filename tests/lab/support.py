@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, ROOT)
 
 
-def eventually(condition, patience=30.0):
+def eventually(condition, patience=60.0):
     """Waits for something that will be true; whether it became true."""
     end = time.monotonic() + patience
     while not condition():

@@ -336,7 +336,7 @@ static int make_trace(void **state)
 	        .length_ns = 50000000, .written = written, .written_count = 1};
 	struct sim_trace_writer *writer;
 	struct gw_set populated;
-	uint64_t words[1];
+	uint64_t words[GW_SET_WORDS(64)];
 	char path[64];
 
 	(void)state;

@@ -88,7 +88,7 @@ static size_t random_runs(struct sim_chance *chance, struct gw_run runs[RUNS_MAX
 
 static void random_set(struct sim_chance *chance, struct gw_set *set)
 {
-	static uint64_t words[(PAGES + 63) / 64];
+	static uint64_t words[GW_SET_WORDS(PAGES)];
 	struct gw_run runs[RUNS_MAX];
 	size_t count = random_runs(chance, runs);
 
@@ -383,13 +383,16 @@ static void contents_that_lie_are_refused(void **state)
 	} lies[] = {
 	        /* a run is: pages left out, pages more than one */
 	        {TRACE_POPULATED, 0, 1, 1, "\1", "no whole number"},
-	        {TRACE_POPULATED, 0, 2, 2, "\x80\0", "no whole number"},
+	        {TRACE_POPULATED, 0, 3, 3, "\x80\0\0", "no whole number"},
 	        {TRACE_POPULATED, 0, 11, 11, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\2\0",
 	         "no whole number"},
 	        {TRACE_POPULATED, 0, 3, 3, "\xe8\7\0", "beyond the VM's memory"},
 	        {TRACE_POPULATED, 0, 3, 3, "\0\xe8\7", "beyond the VM's memory"},
 	        {TRACE_POPULATED, 0, 12, 12, "\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0",
 	         "beyond the VM's memory"},
+	        {TRACE_POPULATED, 0, 11, 11, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0",
+	         "beyond the VM's memory"},
+	        {TRACE_POPULATED, 0, 5, 5, "\0\xe7\7\0\0", "beyond the VM's memory"},
 	        {TRACE_POPULATED, 0, 2, 2, "\0\0", "other populated pages"},
 	        {TRACE_POPULATED, 0, 2, 3, "\0\0", "has 2 bytes of contents and not 3"},
 	        {TRACE_POPULATED, 0, 2, 1, "\0\0", "cannot be decompressed"},
@@ -399,6 +402,9 @@ static void contents_that_lie_are_refused(void **state)
 	        {TRACE_WINDOWS, 1, 6, 6, "\0\1\2\0\0\0", "impossible values"},
 	        {TRACE_WINDOWS, 1, 7, 7, "\0\1\0\xe9\7\0\0", "impossible values"},
 	        {TRACE_WINDOWS, 1, 15, 15, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\1\0\0\0\0",
+	         "impossible values"},
+	        {TRACE_WINDOWS, 2, 21, 21,
+	         "\0\5\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\1\0\0\0\0",
 	         "impossible values"},
 	        {TRACE_WINDOWS, 1, 8, 8, "\0\1\0\0\0\2\0\0", "more runs than it has room for"},
 	        {TRACE_WINDOWS, 1, 15, 15, "\0\1\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1",

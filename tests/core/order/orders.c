@@ -11,7 +11,7 @@
 #include "core/order/order.h"
 
 static struct gw_order order;
-static uint64_t words[6];
+static uint64_t words[GW_SET_WORDS(256)];
 static struct gw_set left;
 
 static void with(const char *name, const char *key, const char *value, uint64_t pages)

@@ -16,7 +16,7 @@
 
 #define MANY_PAGES 5000 /* from here on fewer steps */
 #define MOST_PAGES (3 * GW_CHUNK_PAGES + 65)
-#define MOST_WORDS ((MOST_PAGES + 63) / 64 + 5)
+#define MOST_WORDS GW_SET_WORDS(MOST_PAGES)
 #define CANARY     UINT64_C(0xdeadbeefcafef00d)
 #define PROGRAMS   4
 #define STEPS      500

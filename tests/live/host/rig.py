@@ -427,15 +427,15 @@ class Host:
         return {key: value for key, value in left.items() if value}
 
     def is_clean(self):
-        return eventually(lambda: not self.left(), 20)
+        return eventually(lambda: not self.left())
 
     def no_open_question(self):
         """No agent is at work on a move, and no journal speaks of one."""
-        return eventually(lambda: not self.journals() and not self.sessions(), 20)
+        return eventually(lambda: not self.journals() and not self.sessions())
 
     def whole(self):
         """As above; but a source that fell silent may still come and ask after a whole VM."""
-        return eventually(lambda: set(self.journals().values()) <= {"whole"}, 20)
+        return eventually(lambda: set(self.journals().values()) <= {"whole"})
 
 
 class Rig:

@@ -72,7 +72,7 @@ static void knows_data_from_holes(void **state)
 	struct stand_in s;
 	struct gw_ram ram;
 	struct gw_set data;
-	uint64_t words[3];
+	uint64_t words[GW_SET_WORDS(PAGES)];
 
 	(void)state;
 	stand_in_start(&s, PAGES, STAND_IN_SPARSE);

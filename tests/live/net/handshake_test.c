@@ -111,7 +111,7 @@ static void *play(void *argument)
 }
 
 /* What connecting to such a peer yields. */
-static int meet(struct peer *peer, struct gw_error *error)
+static int meet(struct peer *peer, int limit_ms, struct gw_error *error)
 {
 	char text[64];
 	int result;
@@ -121,7 +121,7 @@ static int meet(struct peer *peer, struct gw_error *error)
 	peer->fd = -1;
 	(void)snprintf(text, sizeof(text), "127.0.0.1:%u", port_of(peer->listener));
 	assert_int_equal(pthread_create(&peer->thread, NULL, play, peer), 0);
-	result = gw_net_connect(text, GW_BULK, &some_id, LIMIT_MS, error);
+	result = gw_net_connect(text, GW_BULK, &some_id, limit_ms, error);
 	pthread_join(peer->thread, NULL);
 	close(peer->fd);
 	close(peer->listener);
@@ -131,7 +131,7 @@ static int meet(struct peer *peer, struct gw_error *error)
 }
 
 /* What greeting such a peer yields. */
-static int greet(struct peer *peer, struct gw_error *error)
+static int greet(struct peer *peer, int limit_ms, struct gw_error *error)
 {
 	enum gw_channel channel;
 	struct gw_id id;
@@ -141,7 +141,7 @@ static int greet(struct peer *peer, struct gw_error *error)
 	peer->listener = -1;
 	peer->fd = ends[0];
 	assert_int_equal(pthread_create(&peer->thread, NULL, play, peer), 0);
-	result = gw_net_greet(ends[1], &channel, &id, LIMIT_MS, error);
+	result = gw_net_greet(ends[1], &channel, &id, limit_ms, error);
 	close(ends[1]);
 	pthread_join(peer->thread, NULL);
 	close(ends[0]);
@@ -152,10 +152,11 @@ static void both_say(struct peer peer, int expected, const char *words)
 {
 	struct gw_error error;
 	struct peer again = peer;
+	int limit_ms = expected == -ETIMEDOUT ? LIMIT_MS : PATIENCE_MS;
 
-	assert_int_equal(meet(&peer, &error), expected);
+	assert_int_equal(meet(&peer, limit_ms, &error), expected);
 	assert_non_null(strstr(error.text, words));
-	assert_int_equal(greet(&again, &error), expected);
+	assert_int_equal(greet(&again, limit_ms, &error), expected);
 	assert_non_null(strstr(error.text, words));
 }
 
@@ -191,10 +192,10 @@ static void test_wrong_migration(void **state)
 
 	(void)state;
 	peer.count = make_hello(hello, GW_WIRE_VERSION, GW_BULK, 9);
-	assert_int_equal(meet(&peer, &error), -EPROTO);
+	assert_int_equal(meet(&peer, PATIENCE_MS, &error), -EPROTO);
 	assert_non_null(strstr(error.text, "another migration"));
 	peer.count = make_hello(hello, GW_WIRE_VERSION, GW_URGENT, 1);
-	assert_int_equal(meet(&peer, &error), -EPROTO);
+	assert_int_equal(meet(&peer, PATIENCE_MS, &error), -EPROTO);
 	assert_non_null(strstr(error.text, "another migration"));
 }
 
@@ -209,13 +210,14 @@ static void test_unreachable(void **state)
 	/* Nobody accepts: TCP connects, HELLO never comes. */
 	assert_int_equal(gw_net_connect(text, GW_BULK, &some_id, 100, &error), -ETIMEDOUT);
 	close(fd);
-	assert_int_equal(gw_net_connect(text, GW_BULK, &some_id, LIMIT_MS, &error), -ECONNREFUSED);
+	assert_int_equal(gw_net_connect(text, GW_BULK, &some_id, PATIENCE_MS, &error),
+	                 -ECONNREFUSED);
 	assert_non_null(strstr(error.text, "godwit serve"));
-	assert_int_equal(gw_net_connect("no such host", GW_BULK, &some_id, LIMIT_MS, &error),
+	assert_int_equal(gw_net_connect("no such host", GW_BULK, &some_id, PATIENCE_MS, &error),
 	                 -EHOSTUNREACH);
 	assert_non_null(strstr(error.text, "no such host"));
-	assert_int_equal(gw_net_connect(":4909", GW_BULK, &some_id, LIMIT_MS, &error), -EINVAL);
-	assert_int_equal(gw_net_connect("127.0.0.1:0", GW_BULK, &some_id, LIMIT_MS, &error),
+	assert_int_equal(gw_net_connect(":4909", GW_BULK, &some_id, PATIENCE_MS, &error), -EINVAL);
+	assert_int_equal(gw_net_connect("127.0.0.1:0", GW_BULK, &some_id, PATIENCE_MS, &error),
 	                 -EINVAL);
 }
 

@@ -353,7 +353,7 @@ static void test_hot_pages(void **state)
 	unsigned count = 0;
 
 	rig_start(rig, 0, false, extra);
-	for (int i = 0; i < 200 && count <= ROM_PAGES; i++) {
+	for (int i = 0; i < 1200 && count <= ROM_PAGES; i++) {
 		usleep(50000);
 		count = gw_qemu_hot_pages(rig->vm[0], runs, 16);
 	}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/* tests/sim/run.c - whole scenarios: what is shared, what is waited for, what is counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/run.h"
+
+#define MS             1000000ull
+#define SECOND         1000000000ull
+#define GIBIBYTE_PAGES (UINT64_C(1) << 18)
+
+struct world {
+	struct sim_link_config link;
+	struct sim_vm vms[3];
+	struct sim_scenario scenario;
+};
+
+/* One VM of 256 MiB, whole and without zeros, over 1 Gbit/s. */
+static void set_up(struct world *w, const char *policy)
+{
+	memset(w, 0, sizeof(*w));
+	w->link = (struct sim_link_config){"link", 125000000, 100000};
+	w->scenario = (struct sim_scenario){
+	        .seed = 1,
+	        .links = &w->link,
+	        .link_count = 1,
+	        .vms = w->vms,
+	        .vm_count = 1,
+	        .versions = true,
+	        .costs = sim_costs_default,
+	};
+	for (int i = 0; i < 3; i++) {
+		struct sim_vm *vm = &w->vms[i];
+
+		(void)snprintf(vm->name, sizeof(vm->name), "vm%d", i);
+		vm->ram_pages = GIBIBYTE_PAGES / 4;
+		vm->vcpus = 2;
+		vm->populated_share = 1;
+		vm->state_bytes = 300000;
+		vm->path_count = 1;
+		vm->move.downtime_limit_ns = 300 * MS;
+		vm->workload = sim_workload_find("random")->defaults;
+		vm->workload.write_pages_per_s = 1000;
+		vm->workload.read_pages_per_s = 1000;
+		vm->workload.set_pages = 4096;
+		(void)snprintf(vm->move.policy, sizeof(vm->move.policy), "%s", policy);
+		(void)snprintf(vm->move.order, sizeof(vm->move.order), "linear");
+	}
+}
+
+static void run(struct world *w, struct sim_outcome *outcome, FILE *trace)
+{
+	struct sim_run_options options = {.trace = trace};
+	struct gw_error error = {{0}};
+
+	assert_int_equal(sim_run(&w->scenario, &options, outcome, &error), 0);
+	assert_string_equal(outcome->violation, "");
+	assert_int_equal(outcome->unfinished, 0);
+	for (size_t i = 0; i < outcome->vm_count; i++)
+		assert_int_equal(outcome->vms[i].outcome, GW_COMPLETED);
+}
+
+static uint64_t total_time(struct world *w)
+{
+	struct sim_outcome outcome;
+	uint64_t total;
+
+	run(w, &outcome, NULL);
+	total = outcome.vms[0].metrics.total_time_ns;
+	sim_outcome_clear(&outcome);
+	return total;
+}
+
+static char *trace_of(struct world *w, size_t *size)
+{
+	struct sim_outcome outcome;
+	char *text = NULL;
+	FILE *file = open_memstream(&text, size);
+
+	assert_non_null(file);
+	run(w, &outcome, file);
+	(void)fclose(file);
+	sim_outcome_clear(&outcome);
+	return text;
+}
+
+static void a_seed_gives_the_same_bytes(void **state)
+{
+	static const char *const policies[] = {"stop-copy", "precopy", "postcopy", "hybrid"};
+	size_t a_size, b_size;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct world w;
+		char *a, *b;
+
+		set_up(&w, policies[i]);
+		w.scenario.vm_count = 3;
+		a = trace_of(&w, &a_size);
+		b = trace_of(&w, &b_size);
+		assert_int_equal(a_size, b_size);
+		assert_memory_equal(a, b, a_size);
+		free(b);
+		w.scenario.seed = 2;
+		b = trace_of(&w, &b_size);
+		assert_true(strcmp(policies[i], "stop-copy") == 0 || strcmp(a, b) != 0);
+		free(a);
+		free(b);
+	}
+}
+
+/* With versions and without: the same story, as nothing but the check differs. */
+static void versions_only_check(void **state)
+{
+	size_t a_size, b_size;
+	struct world w;
+	char *a, *b;
+
+	(void)state;
+	set_up(&w, "hybrid");
+	a = trace_of(&w, &a_size);
+	w.scenario.versions = false;
+	b = trace_of(&w, &b_size);
+	assert_string_equal(a, b);
+	free(a);
+	free(b);
+}
+
+/* What was counted went over the link, but for what came back and the greetings. */
+static void bytes_counted_are_bytes_carried(void **state)
+{
+	static const char *const policies[] = {"stop-copy", "precopy", "postcopy", "hybrid"};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct sim_outcome outcome;
+		struct world w;
+		uint64_t counted, pages;
+
+		set_up(&w, policies[i]);
+		run(&w, &outcome, NULL);
+		counted = outcome.vms[0].metrics.bytes_on_link;
+		pages = outcome.vms[0].metrics.pages_sent - outcome.vms[0].zero_pages;
+		assert_true(outcome.carried_bytes > pages * GW_PAGE_BYTES + w.vms[0].state_bytes);
+		assert_true(outcome.carried_bytes < pages * GW_PAGE_BYTES * 102 / 100);
+		assert_true(counted >= outcome.carried_bytes - 1); /* the end of the stream */
+		assert_true(counted - outcome.carried_bytes <
+		            4096 + 16 * outcome.vms[0].metrics.faults);
+		sim_outcome_clear(&outcome);
+	}
+}
+
+static void two_vms_share_a_link(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+	uint64_t alone;
+
+	(void)state;
+	set_up(&w, "stop-copy");
+	alone = total_time(&w);
+	w.scenario.vm_count = 2;
+	run(&w, &outcome, NULL);
+	for (int i = 0; i < 2; i++) {
+		assert_true(outcome.vms[i].metrics.total_time_ns > alone * 18 / 10);
+		assert_true(outcome.vms[i].metrics.total_time_ns < alone * 21 / 10);
+	}
+	sim_outcome_clear(&outcome);
+}
+
+static void one_at_a_time_has_the_link_alone(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+	uint64_t alone;
+
+	(void)state;
+	set_up(&w, "stop-copy");
+	alone = total_time(&w);
+	w.scenario.vm_count = 3;
+	w.scenario.at_once = 1;
+	run(&w, &outcome, NULL);
+	for (int i = 0; i < 3; i++)
+		assert_in_range(outcome.vms[i].metrics.total_time_ns, alone * 99 / 100,
+		                alone * 101 / 100);
+	assert_true(outcome.end_ns > 3 * alone);
+	sim_outcome_clear(&outcome);
+}
+
+static void a_guests_own_traffic_takes_its_share(void **state)
+{
+	struct world w;
+	uint64_t alone;
+
+	(void)state;
+	set_up(&w, "precopy");
+	alone = total_time(&w);
+	w.vms[0].workload.network_bytes_per_s = 50000000;
+	assert_true(total_time(&w) > alone * 15 / 10);
+}
+
+/* A fault is a round trip, and the vCPU stands as long. */
+static void a_fault_stalls_the_vcpu(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+
+	(void)state;
+	set_up(&w, "postcopy");
+	w.link.latency_ns = 2 * MS;
+	w.vms[0].workload.set_pages = w.vms[0].ram_pages;
+	run(&w, &outcome, NULL);
+	assert_true(outcome.vms[0].metrics.faults > 100);
+	assert_true(outcome.vms[0].metrics.fault_p50_ns >= 4 * MS);
+	assert_true(outcome.vms[0].guest_stall_ns >=
+	            outcome.vms[0].metrics.faults * 4 * MS * 9 / 10 / w.vms[0].vcpus);
+	assert_in_range(outcome.vms[0].guest_stall_ns, outcome.vms[0].metrics.stall_ns,
+	                outcome.vms[0].metrics.stall_ns * 12 / 10);
+	sim_outcome_clear(&outcome);
+}
+
+/* Each vCPU that writes pays: it comes to fewer pages in the same time. */
+static void a_first_write_slows_the_guest(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+	uint64_t cheap;
+
+	(void)state;
+	set_up(&w, "precopy");
+	w.vms[0].workload.write_pages_per_s = 20000;
+	w.vms[0].workload.set_pages = w.vms[0].ram_pages;
+	w.scenario.costs.first_write_ns = 0;
+	run(&w, &outcome, NULL);
+	cheap = outcome.vms[0].rounds[0].dirty_pages;
+	sim_outcome_clear(&outcome);
+	w.scenario.costs.first_write_ns = MS;
+	run(&w, &outcome, NULL);
+	assert_true(outcome.vms[0].rounds[0].dirty_pages < cheap / 2);
+	sim_outcome_clear(&outcome);
+}
+
+static void what_the_guest_writes_is_sent_again(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+
+	(void)state;
+	set_up(&w, "precopy");
+	run(&w, &outcome, NULL);
+	assert_true(outcome.vms[0].round_count > 0);
+	assert_true(outcome.vms[0].metrics.pages_resent > 500);
+	assert_true(outcome.vms[0].metrics.pages_resent <= 2 * 4096);
+	assert_true(outcome.vms[0].metrics.downtime_ns < 300 * MS);
+	assert_true(outcome.vms[0].guest_longest_ns >= outcome.vms[0].metrics.downtime_ns);
+	sim_outcome_clear(&outcome);
+}
+
+static void a_vm_that_is_zero_sends_no_contents(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+
+	(void)state;
+	set_up(&w, "stop-copy");
+	w.vms[0].zero_share = 1;
+	w.vms[0].workload.write_pages_per_s = 0;
+	run(&w, &outcome, NULL);
+	assert_int_equal(outcome.vms[0].zero_pages, w.vms[0].ram_pages);
+	assert_true(outcome.carried_bytes < 400000);
+	sim_outcome_clear(&outcome);
+}
+
+/* To the page, whatever the stretches are. */
+static void shares_of_memory_are_kept(void **state)
+{
+	static const uint64_t sizes[] = {GIBIBYTE_PAGES / 4, GIBIBYTE_PAGES, 9 * GIBIBYTE_PAGES};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct sim_outcome outcome;
+		struct world w;
+		uint64_t populated = sizes[i] * 3 / 5;
+
+		set_up(&w, "stop-copy");
+		w.vms[0].ram_pages = sizes[i];
+		w.vms[0].populated_share = 0.6;
+		w.vms[0].zero_share = 0.3;
+		w.vms[0].workload.write_pages_per_s = 0;
+		w.scenario.versions = i < 2;
+		run(&w, &outcome, NULL);
+		assert_in_range(outcome.vms[0].metrics.pages_sent, populated - 1, populated + 1);
+		assert_in_range(outcome.vms[0].zero_pages, populated * 3 / 10 - 2,
+		                populated * 3 / 10 + 2);
+		sim_outcome_clear(&outcome);
+	}
+}
+
+static void verification_compares_every_page(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+
+	(void)state;
+	set_up(&w, "hybrid");
+	w.vms[0].move.verify = true;
+	run(&w, &outcome, NULL);
+	assert_true(outcome.vms[0].metrics.verified);
+	assert_int_equal(outcome.vms[0].metrics.pages_compared, w.vms[0].ram_pages);
+	assert_int_equal(outcome.vms[0].metrics.pages_different, 0);
+	sim_outcome_clear(&outcome);
+}
+
+static bool stop_at_once(void *arg, const struct sim_progress *progress)
+{
+	unsigned *asked = arg;
+
+	assert_int_equal(progress->all, 1);
+	(*asked)++;
+	return false;
+}
+
+static void a_user_can_stop_it(void **state)
+{
+	struct sim_outcome outcome;
+	struct gw_error error = {{0}};
+	unsigned asked = 0;
+	struct sim_run_options options = {.progress = stop_at_once, .arg = &asked};
+	struct world w;
+
+	(void)state;
+	set_up(&w, "postcopy");
+	w.vms[0].ram_pages = GIBIBYTE_PAGES * 4;
+	w.scenario.versions = false;
+	assert_int_equal(sim_run(&w.scenario, &options, &outcome, &error), -EINTR);
+	assert_int_equal(asked, 1);
+	sim_outcome_clear(&outcome);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_seed_gives_the_same_bytes),
+	        cmocka_unit_test(versions_only_check),
+	        cmocka_unit_test(bytes_counted_are_bytes_carried),
+	        cmocka_unit_test(two_vms_share_a_link),
+	        cmocka_unit_test(one_at_a_time_has_the_link_alone),
+	        cmocka_unit_test(a_guests_own_traffic_takes_its_share),
+	        cmocka_unit_test(a_fault_stalls_the_vcpu),
+	        cmocka_unit_test(a_first_write_slows_the_guest),
+	        cmocka_unit_test(what_the_guest_writes_is_sent_again),
+	        cmocka_unit_test(a_vm_that_is_zero_sends_no_contents),
+	        cmocka_unit_test(shares_of_memory_are_kept),
+	        cmocka_unit_test(verification_compares_every_page),
+	        cmocka_unit_test(a_user_can_stop_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
