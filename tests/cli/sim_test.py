@@ -50,7 +50,7 @@ class Sim(unittest.TestCase):
             return file.read()
 
     def sim(self, *words):
-        return subprocess.run([GODWIT, "sim", *words], capture_output=True, text=True, timeout=120,
+        return subprocess.run([GODWIT, "sim", *words], capture_output=True, text=True, timeout=600,
                               stdin=subprocess.DEVNULL, check=False)
 
     def done(self, *words):
@@ -196,7 +196,7 @@ class Resume(Sim):
             self.assertIsNone(process.poll())
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 1)
         self.assertRegex(err, r"godwit: stopped: 3 of 6 runs are done; --resume")
         self.assertRegex(out, r"(?m)^small +precopy +- +3 of 3 ")
