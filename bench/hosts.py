@@ -21,6 +21,7 @@ Every QEMU, whoever starts it, is started through a two-line script that adds a 
 bench's own, so that godwit's agents are not asked about themselves.
 """
 
+import glob
 import json
 import os
 import subprocess
@@ -244,6 +245,11 @@ class Godwit(_Engine):
         "hybrid": ("--policy", "hybrid", "--order", "linear"),
         "hybrid-bubble": ("--policy", "hybrid", "--order", "bubble"),
     }
+
+    def __exit__(self, *_):
+        super().__exit__()
+        for ram in glob.glob(f"/dev/shm/godwit-{self.lab.name}-*.ram"):
+            os.unlink(ram)  # of the last VM: its QEMU was ended, not its entry
 
     def _prepare(self):
         self.qmps = {}

@@ -4,7 +4,8 @@
  *
  *     precopy    1 TiB, a working set of 1 %, pre-copied to the end
  *     postcopy   the same VM, pulled
- *     fleet      10,000 VMs (or VMS) of 8 GiB over one link of 100 Gbit/s: all, or AT_ONCE at a time
+ *     fleet      10,000 VMs (or VMS) of 8 GiB over one link of 100 Gbit/s: all, or AT_ONCE at a
+ * time
  *
  * On one core; the machine should be idle. Agents and hypervisors take no time, so that the link
  * sets the pace. Versions of contents are off, as they must be for these.

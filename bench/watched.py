@@ -46,9 +46,11 @@ class _VM:
         return self
 
     def __exit__(self, *_):
-        self._end()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self.ram, ignore_errors=True)
+        try:
+            self._end()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.ram, ignore_errors=True)
 
     def begin(self, trace, *words):
         """A recording under way; give it to end()."""

@@ -245,14 +245,26 @@ static void ended(struct migration *m, int side, const struct gw_action *action)
 		a->record = GW_REC_RELEASED;
 }
 
-/* A user's trace holds what the machines say; the small world's tells of everything. */
+/* A user's trace, as live prints it; where there are many VMs each line says which. */
+static void tell_user(const struct migration *m, const char *text, size_t head)
+{
+	FILE *to = m->world->trace;
+
+	if (!to || m->config.trace)
+		return;
+	if (m->world->count == 1)
+		(void)fprintf(to, "%s\n", text);
+	else
+		(void)fprintf(to, "%.*s%s: %s\n", (int)head, text, m->spec.name, text + head);
+}
+
+/* "12.345678 source      text": the time, who, and what. */
 static void trace(struct migration *m, int side, const char *text)
 {
-	size_t stamp = strcspn(text, " ");
+	size_t stamp = strcspn(text, " "), head = text[stamp] ? stamp + 13 : 0;
 
-	if (m->world->trace && !m->config.trace)
-		(void)fprintf(m->world->trace, "%s\n", text);
-	sim_line(m, side, "%s", text[stamp] ? text + stamp + 13 : text);
+	tell_user(m, text, head);
+	sim_line(m, side, "%s", text + head);
 }
 
 static void act(struct migration *m, int side, const struct gw_action *action)

@@ -55,7 +55,6 @@ static void has_stopped(struct migration *m)
 	if (sim_runs(&m->source.vm) || m->source.vm.state == VM_STOPPED)
 		m->source.vm.state = VM_STOPPED;
 	keep_image(m);
-	m->switched = true;
 	sim_line(m, SIM_SOURCE, "hypervisor: the VM is stopped");
 }
 

@@ -151,6 +151,8 @@ struct wire {
 	uint64_t epochs, cut_epoch, down_until;
 	uint64_t news_ns; /* the link, or a map, came */
 	uint64_t unplaced_bytes;
+	struct parcel *turn; /* frames that the sender takes at a time; NULL: not now */
+	uint64_t turn_bytes;
 	uint64_t sender_free_ns, answerer_free_ns;
 	struct inbox inbox[4];
 	struct sim_happening room;
@@ -192,7 +194,7 @@ struct migration {
 	struct thread *threads; /* the vCPUs, and the loader behind them */
 	unsigned waiters;
 	uint32_t *expected; /* what the guest must see at the destination */
-	bool switched, ran_there, guest_stands, forgotten;
+	bool ran_there, guest_stands, forgotten;
 	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
 	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
@@ -315,6 +317,10 @@ void sim_lose(struct migration *m, struct happening *h);
 void sim_connect_again(struct migration *m);
 void sim_set_rate(struct migration *m, uint64_t bytes_per_s);
 struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size_t size);
+/* For one more frame of that size: of this turn, or one of its own. *to: where it is to be put. */
+struct parcel *sim_parcel_for(struct migration *m, enum gw_channel channel, size_t size,
+                              uint8_t **to);
+void sim_put_frame(struct migration *m, struct parcel *parcel, uint64_t bytes);
 /* `bytes` on the link: contents of pages count, and do not travel. */
 void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes);
 void sim_ask_for_room(struct migration *m);

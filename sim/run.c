@@ -8,9 +8,7 @@
 
 #include "sim/inside.h"
 
-#define TIME_MAX_NS                                                                                \
-	(UINT64_C(1000) * 3600 * SIM_BILLION) /* a move that takes longer never ends               \
-	                                       */
+#define LIMIT_NS (UINT64_C(48) * 3600 * SIM_BILLION)
 /* A turn takes from some nanoseconds to some milliseconds: the real clock says when to tell, and
  * nothing else goes by it. */
 #define PROGRESS_TURNS 64u
@@ -131,7 +129,6 @@ static struct sim_world *world_of(const struct sim_scenario *scenario, struct si
 	w->costs = scenario->costs;
 	w->versions = scenario->versions;
 	w->at_once = scenario->at_once;
-	w->limit_ns = TIME_MAX_NS;
 	for (i = 0; i < scenario->link_count; i++)
 		(void)sim_network_add_link(w->network, &scenario->links[i]);
 	add_moves(w, scenario, outcome);
@@ -206,6 +203,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 		return gw_fail(error, ENOMEM, "no memory for %zu outcomes", scenario->vm_count);
 	w = world_of(scenario, outcome);
 	w->trace = options ? options->trace : NULL;
+	w->limit_ns = options && options->limit_ns ? options->limit_ns : LIMIT_NS;
 	sim_world_begin(w);
 	while (goes_on && sim_world_turn(w))
 		if (++turns % PROGRESS_TURNS == 0 && is_time(&told_ns))

@@ -49,7 +49,8 @@ struct sim_progress {
 };
 
 struct sim_run_options {
-	FILE *trace; /* NULL: none */
+	FILE *trace;       /* NULL: none */
+	uint64_t limit_ns; /* virtual time after which a move counts as endless; 0: two days */
 	/* Now and then; false ends the run with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, const struct sim_progress *progress);
 	void *arg;

@@ -60,17 +60,17 @@ static void send_frame(struct migration *m, enum gw_channel channel, const struc
 	bool contents = frame->kind == GW_FRAME_PAGES;
 	size_t head = GW_FRAME_HEADER_BYTES + frame->run_count * GW_FRAME_RUN_BYTES;
 	size_t versions = contents && m->source.content ? frame->pages * sizeof(uint32_t) : 0;
-	struct parcel *parcel = sim_parcel_new(m, channel, head + GW_SEAL_BYTES + versions);
+	uint8_t *to;
+	struct parcel *parcel = sim_parcel_for(m, channel, head + GW_SEAL_BYTES + versions, &to);
 
-	if (!gw_frame_encode(frame, parcel->bytes))
+	if (!gw_frame_encode(frame, to))
 		sim_violated(m, "a frame cannot be encoded");
-	gw_seal(parcel->bytes, head, m->wire.stream[SIM_SOURCE][channel].sent++);
+	gw_seal(to, head, m->wire.stream[SIM_SOURCE][channel].sent++);
 	head += GW_SEAL_BYTES;
 	if (versions)
-		(void)put_versions(m, frame, parcel->bytes + head);
-	parcel->pages = frame->pages;
-	sim_put_on_wire(m, SIM_SOURCE, parcel,
-	                head + (contents ? (uint64_t)frame->pages * GW_PAGE_BYTES : 0));
+		(void)put_versions(m, frame, to + head);
+	parcel->pages += frame->pages;
+	sim_put_frame(m, parcel, head + (contents ? (uint64_t)frame->pages * GW_PAGE_BYTES : 0));
 }
 
 /* The sender looks at every page, and copies what is not zero. */

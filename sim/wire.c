@@ -13,7 +13,12 @@
 
 #define TURN_NS      1000u                /* an agent's way round its loop for one frame */
 #define WINDOW_BYTES (UINT64_C(16) << 20) /* of TCP: sent, and not yet taken in */
-#define PULL_SHARE   95                   /* live/net/pacing.h, GW_PACER_SHARE */
+#define TURN_FRAMES  4 /* that the kernel takes at a time: live/host/migrate.c, FRAMES_A_TURN */
+/* With versions; an action makes a frame with contents and one of zeros, and a mark. */
+#define FRAME_BYTES_MAX                                                                            \
+	(GW_FRAME_BYTES_MAX + 3 * (GW_FRAME_HEADER_BYTES + GW_SEAL_BYTES) +                        \
+	 GW_FRAME_PAGES_MAX * sizeof(uint32_t))
+#define PULL_SHARE 95 /* live/net/pacing.h, GW_PACER_SHARE */
 
 static bool stands(const struct migration *m, int side)
 {
@@ -26,7 +31,7 @@ static bool takes_a_frame(const struct migration *m)
 {
 	const struct wire *wire = &m->wire;
 
-	return m->agent[SIM_SOURCE].alive && wire->flow[GW_BULK] &&
+	return m->agent[SIM_SOURCE].alive && wire->flow[GW_BULK] && !wire->turn &&
 	       !sim_flow_queued_bytes(wire->flow[GW_BULK]) &&
 	       wire->unplaced_bytes <= WINDOW_BYTES &&
 	       gw_source_wants_room(m->agent[SIM_SOURCE].memory);
@@ -36,6 +41,31 @@ void sim_ask_for_room(struct migration *m)
 {
 	if (!sim_queued(&m->wire.room) && takes_a_frame(m))
 		sim_clock_at(&m->world->clock, &m->wire.room, m->wire.sender_free_ns);
+}
+
+/* In Pull no frame waits behind another; a small world wants every step for itself. */
+static bool takes_turns(const struct migration *m)
+{
+	return !m->config.pages && gw_source_state(m->agent[SIM_SOURCE].memory) != GW_STATE_PULL;
+}
+
+static void take_a_turn(struct migration *m)
+{
+	const struct agent *a = &m->agent[SIM_SOURCE];
+	unsigned frames = 0;
+	struct parcel *turn = sim_parcel_new(m, GW_BULK, TURN_FRAMES * FRAME_BYTES_MAX);
+
+	turn->size = 0;
+	m->wire.turn = turn;
+	m->wire.turn_bytes = 0;
+	while (frames++ < TURN_FRAMES && a->alive && gw_source_wants_room(a->memory))
+		sim_step(m, SIM_SOURCE, &(struct gw_event){.kind = GW_EV_ROOM});
+	m->wire.turn = NULL;
+	if (turn->size)
+		sim_put_on_wire(m, SIM_SOURCE, turn, m->wire.turn_bytes);
+	else
+		sim_give(m->world, turn);
+	sim_ask_for_room(m);
 }
 
 static void give_room(struct migration *m)
@@ -49,7 +79,10 @@ static void give_room(struct migration *m)
 		return;
 	}
 	wire->sender_free_ns = sim_now(m) + TURN_NS;
-	sim_step(m, SIM_SOURCE, &(struct gw_event){.kind = GW_EV_ROOM});
+	if (takes_turns(m))
+		take_a_turn(m);
+	else
+		sim_step(m, SIM_SOURCE, &(struct gw_event){.kind = GW_EV_ROOM});
 }
 
 void sim_room_came(struct sim_happening *self)
@@ -80,6 +113,29 @@ struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size
 	parcel->pages = 0;
 	parcel->size = size;
 	return parcel;
+}
+
+struct parcel *sim_parcel_for(struct migration *m, enum gw_channel channel, size_t size,
+                              uint8_t **to)
+{
+	struct parcel *parcel = channel == GW_BULK ? m->wire.turn : NULL;
+
+	if (parcel) {
+		*to = parcel->bytes + parcel->size;
+		parcel->size += size;
+	} else {
+		parcel = sim_parcel_new(m, channel, size);
+		*to = parcel->bytes;
+	}
+	return parcel;
+}
+
+void sim_put_frame(struct migration *m, struct parcel *parcel, uint64_t bytes)
+{
+	if (parcel == m->wire.turn)
+		m->wire.turn_bytes += bytes;
+	else
+		sim_put_on_wire(m, SIM_SOURCE, parcel, bytes);
 }
 
 static void leave_the_way(struct parcel *parcel)

@@ -147,7 +147,6 @@ static int begin(struct watch *w)
 	if (err)
 		return err;
 	announce_cost(w, populated);
-	acknowledge(w, populated);
 	try_reads(w);
 	gw_usage_open(&w->usage, w->guest->vm);
 	facts.zero_pages = count_zero(w, populated);

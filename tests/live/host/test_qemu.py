@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -222,6 +223,12 @@ class Moves(Case):
         self.assertTrue(self.here.no_open_question(), self.here.left())
 
 
+def listens(path):
+    """A socket's file is there before it listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 class Others(Case):
     def test_it_panics_while_it_moves(self):
         self.prepare()
@@ -242,7 +249,7 @@ class Others(Case):
         qemu = self.here.popen([guest.QEMU, *self.arguments(ram_path=ram),
                                 "-qmp", f"unix:{control},server=on,wait=off"],
                                stderr=subprocess.DEVNULL)
-        self.assertTrue(eventually(lambda: os.path.exists(control)))
+        self.assertTrue(eventually(lambda: listens(control)))
         self.connect(control)
         self.is_well()
         move = self.here.migrate(f"--pid={qemu.pid}", self.there, policy="hybrid", verify=True)

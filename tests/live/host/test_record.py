@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What `godwit record` sees of a guest whose touches are known, and what it leaves behind."""
 
+import fcntl
 import json
 import os
 import re
@@ -176,6 +177,20 @@ class Records(unittest.TestCase):
         process.send_signal(signal.SIGTERM)
         self.recorded(process)
         self.rig.a.migrate("web", self.rig.b).completes()
+
+    def test_memory_is_held(self):
+        """However the VM was found, by name or pid."""
+        self.guest()
+        with open(self.vm.status()["ram"], "rb") as memory:
+            fcntl.flock(memory, fcntl.LOCK_EX)
+            self.refused(self.rig.a.run("record", "web", "-o", self.trace), "or a recording")
+        process = self.record()
+        self.under_way(process)
+        with open(self.vm.status()["ram"], "rb") as memory:
+            with self.assertRaises(BlockingIOError):
+                fcntl.flock(memory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.send_signal(signal.SIGHUP)
+        self.recorded(process)
 
     def test_not_while_it_migrates(self):
         self.guest()
