@@ -104,6 +104,11 @@ static bool may_be_hurt(const struct migration *m, const struct parcel *parcel, 
 	return !*contents || m->config.verify;
 }
 
+static void flip(struct parcel *parcel, uint64_t bit)
+{
+	parcel->bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
 enum sim_fault sim_hurt(struct migration *m, int from, struct parcel *parcel)
 {
 	enum sim_fault fault = m->hurts[from];
@@ -123,8 +128,7 @@ enum sim_fault sim_hurt(struct migration *m, int from, struct parcel *parcel)
 	if (fault == SIM_FAULT_TRUNCATE)
 		parcel->size = sim_dice_below(m, parcel->size);
 	else if (fault == SIM_FAULT_CORRUPT)
-		parcel->bytes[sim_dice_below(m, parcel->size)] ^=
-		        (uint8_t)(1u << sim_dice_below(m, 8));
+		flip(parcel, sim_dice_below(m, 8 * parcel->size));
 	return fault;
 }
 

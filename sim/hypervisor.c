@@ -21,6 +21,7 @@ void sim_command(struct migration *m, int side, enum command what, uint64_t take
 		return;
 	}
 	if (vm->state == VM_DEAD || (what == DO_RUN && vm->state == VM_NONE)) {
+		m->refused += what == DO_RUN;
 		sim_answer_text(m, side, no, "the hypervisor is gone");
 		return;
 	}

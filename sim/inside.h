@@ -180,11 +180,11 @@ struct migration {
 	size_t struck;
 	enum sim_fault hurts[SIM_SIDES]; /* what befalls the next bytes of that side */
 	uint64_t hurts_ns[SIM_SIDES];
-	bool hurt;                      /* some were: a breach of the protocol is no defect */
-	bool hurt_pages;                /* a page's contents were: only its digest can tell */
-	bool told_different, told_same; /* by a VERDICT */
-	bool late;                      /* some come late */
-	bool image_lost;                /* the source's host went down */
+	bool hurt;       /* some were: a breach of the protocol is no defect */
+	bool hurt_pages; /* a page's contents were: only its digest can tell */
+	bool told_same;  /* by a VERDICT */
+	bool late;       /* some come late */
+	bool image_lost; /* the source's host went down */
 
 	struct agent agent[SIM_SIDES];
 	struct wire wire;

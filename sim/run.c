@@ -4,11 +4,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "sim/inside.h"
 
-#define LIMIT_NS       (UINT64_C(48) * 3600 * SIM_BILLION)
-#define PROGRESS_TURNS 256u
+#define LIMIT_NS (UINT64_C(48) * 3600 * SIM_BILLION)
+/* A turn takes from some nanoseconds to some milliseconds: the real clock says when to tell, and
+ * nothing else goes by it. */
+#define PROGRESS_TURNS 64u
+#define PROGRESS_NS    50000000u
 
 /* --- what came of a move ------------------------------------------------------------------- */
 
@@ -133,6 +137,19 @@ static struct sim_world *world_of(const struct sim_scenario *scenario, struct si
 
 /* --- the run ------------------------------------------------------------------------------- */
 
+static bool is_time(uint64_t *told_ns)
+{
+	struct timespec now;
+	uint64_t now_ns;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (now_ns - *told_ns < PROGRESS_NS)
+		return false;
+	*told_ns = now_ns;
+	return true;
+}
+
 static bool tell_progress(const struct sim_world *w, const struct sim_run_options *options)
 {
 	struct sim_progress progress = {
@@ -176,6 +193,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 {
 	struct sim_world *w;
 	bool goes_on = true;
+	uint64_t told_ns = 0;
 	unsigned turns = 0;
 
 	memset(outcome, 0, sizeof(*outcome));
@@ -188,7 +206,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 	w->limit_ns = options && options->limit_ns ? options->limit_ns : LIMIT_NS;
 	sim_world_begin(w);
 	while (goes_on && sim_world_turn(w))
-		if (++turns % PROGRESS_TURNS == 0)
+		if (++turns % PROGRESS_TURNS == 0 && is_time(&told_ns))
 			goes_on = tell_progress(w, options);
 	finish(w, scenario, outcome);
 	sim_world_free(w);

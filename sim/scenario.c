@@ -661,13 +661,14 @@ static int by_name(const void *a, const void *b)
 static int no_twins(struct building *b)
 {
 	struct sim_scenario *s = b->scenario;
-	_cleanup_free_ const struct sim_vm **sorted = calloc(s->vm_count, sizeof(*sorted));
+	_cleanup_free_ const struct sim_vm **sorted =
+	        calloc(s->vm_count, sizeof(const struct sim_vm *));
 
 	if (!sorted)
 		return gw_fail(b->reader.error, ENOMEM, "no memory for %zu VMs", s->vm_count);
 	for (size_t i = 0; i < s->vm_count; i++)
 		sorted[i] = &s->vms[i];
-	qsort(sorted, s->vm_count, sizeof(*sorted), by_name);
+	qsort(sorted, s->vm_count, sizeof(const struct sim_vm *), by_name);
 	for (size_t i = 1; i < s->vm_count; i++) {
 		const struct sim_vm *one = sorted[i - 1], *other = sorted[i];
 

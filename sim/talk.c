@@ -51,7 +51,6 @@ static void tell(struct migration *m, int side, const struct gw_message *message
 
 static void heard_verdict(struct migration *m, const struct gw_message *message)
 {
-	m->told_different |= message->verdict.different != 0;
 	m->told_same |= message->verdict.compared && !message->verdict.different;
 	if (message->verdict.different && !m->hurt_pages)
 		sim_violated(m, "a page differs from the source's");

@@ -15,7 +15,7 @@
 #define HOUR 3600000000000ull
 #define MS   1000000ull
 
-enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK };
+enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK, OF_DESTINATION };
 
 struct golden {
 	const char *name, *policy, *key, *value;
@@ -76,6 +76,9 @@ static const struct golden goldens[] = {
          MS, NONE},
         {"doubt", "precopy", NULL, NULL, SIM_FAULT_CUT, "says COMMIT", HOUR, NONE},
         {"unfinished", "postcopy", NULL, NULL, SIM_FAULT_CUT, "pages to push", HOUR, NONE},
+        {"ack-twice", "precopy", NULL, NULL, SIM_FAULT_DUPLICATE, "ROUND_ACK", 0, OF_DESTINATION},
+        {"map-damaged", "hybrid", NULL, NULL, SIM_FAULT_CORRUPT, "says MAP", 0, NONE},
+        {"commit-damaged", "precopy", NULL, NULL, SIM_FAULT_CORRUPT, "says COMMIT", 0, NONE},
 };
 
 static char *trace_of(const struct golden *g, const char **violation, size_t *size)
@@ -96,7 +99,10 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	        .no_faults = g->special == NO_FAULTS,
 	        .verify = g->special == VERIFY,
 	        .frames = true,
-	        .planned = {{.fault = g->fault, .words = g->at, .for_ns = g->for_ns}},
+	        .planned = {{.fault = g->fault,
+	                     .words = g->at,
+	                     .for_ns = g->for_ns,
+	                     .side = g->special == OF_DESTINATION ? SIM_DESTINATION : SIM_SOURCE}},
 	};
 	static char why[256];
 	struct sim_world *w;
