@@ -17,18 +17,33 @@
 /* Order `demand` pushes what nobody asked for after a second; latencies are below 17 ms. */
 #define WAIT_MAX_NS 700000000u
 
-#define AHEAD         4096 /* touches in one go */
-#define CLEARS_ONE_IN 16u  /* of a small world's writes leaves a page of zeros */
+#define AHEAD       4096      /* touches in one go */
+#define LATE_MAX_NS 10000000u /* more than this is not made up for, as in guest/native/machine.c   \
+	                       */
+#define CLEARS_ONE_IN 16u     /* of a small world's writes leaves a page of zeros */
 
 static uint64_t later(uint64_t at, uint64_t by)
 {
 	return at > SIM_NEVER - by ? SIM_NEVER : at + by;
 }
 
+/*
+ * A vCPU that waited for a page is behind its schedule, and has less idle time until it is not:
+ * work that comes by a clock or over the network does not stop coming. What its CPU is busy with
+ * takes as long as ever.
+ */
 static void think(struct migration *m, struct thread *t)
 {
+	uint64_t made_up = 0;
+
 	sim_workload_next(m->workload, t->number, &t->next);
-	t->at_ns = later(t->at_ns, t->next.think_ns);
+	if (t->late_ns && t->next.think_ns != SIM_NEVER) {
+		made_up = t->next.think_ns / 1000 * m->idle_permille;
+		if (made_up > t->late_ns)
+			made_up = t->late_ns;
+		t->late_ns -= made_up;
+	}
+	t->at_ns = later(t->at_ns, t->next.think_ns - made_up);
 }
 
 /* --- beginning and end --------------------------------------------------------------------- */
@@ -56,6 +71,7 @@ void sim_guest_init(struct migration *m)
 {
 	unsigned i, count = m->spec.vcpus + 1;
 
+	m->idle_permille = 1000 - (unsigned)(m->spec.workload.cpu_share * 1000);
 	m->workload = sim_workload_new(&m->spec.workload, m->spec.ram_pages, m->spec.vcpus,
 	                               sim_chance_next(&m->chance));
 	m->threads = sim_take(m->world, count * sizeof(*m->threads));
@@ -330,6 +346,7 @@ static void waits_no_more(struct migration *m, struct thread *t)
 	t->at_ns = sim_now(m) + m->world->costs.fault_ns / 2;
 	waited = t->at_ns - t->since;
 	t->stall_ns += waited;
+	t->late_ns = t->late_ns + waited < LATE_MAX_NS ? t->late_ns + waited : LATE_MAX_NS;
 	if (waited > t->longest_ns)
 		t->longest_ns = waited;
 	m->guest_faults++;

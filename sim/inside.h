@@ -93,6 +93,7 @@ struct thread {
 	bool waits;
 	uint64_t since, left; /* touches until it sleeps */
 	uint64_t stall_ns, longest_ns;
+	uint64_t late_ns; /* behind its own schedule: what it has to make up for */
 };
 
 struct destination_host {
@@ -193,7 +194,7 @@ struct migration {
 	struct destination_host dest;
 	struct sim_workload *workload;
 	struct thread *threads; /* the vCPUs, and the loader behind them */
-	unsigned waiters;
+	unsigned waiters, idle_permille;
 	uint32_t *expected; /* what the guest must see at the destination */
 	bool ran_there, guest_stands, forgotten;
 	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
