@@ -126,18 +126,21 @@ void sim_go_on_loading(struct migration *m)
 	sim_answer_plain(m, SIM_DESTINATION, GW_EV_LOADED, 1000);
 }
 
-/* It is loaded when all of it is there. */
+/* It is loaded while it comes, and not before all of it is there. */
 static void load(struct migration *m)
 {
+	uint64_t takes = m->world->costs.load_ns, went = sim_now(m) - m->dest.load_ns;
+
 	if (!m->dest.load_asked || !m->dest.state_ended)
 		return;
 	m->dest.load_asked = false;
-	sim_command(m, SIM_DESTINATION, DO_LOAD, m->world->costs.load_ns);
+	sim_command(m, SIM_DESTINATION, DO_LOAD, went < takes ? takes - went : 0);
 }
 
 void sim_load(struct migration *m)
 {
 	m->dest.load_asked = true;
+	m->dest.load_ns = sim_now(m);
 	load(m);
 }
 
@@ -147,13 +150,12 @@ void sim_state_came(struct migration *m, bool last)
 	load(m);
 }
 
-static void saved(struct migration *m)
+static void say_state(struct migration *m)
 {
 	static const uint8_t bytes[STATE_BYTES_PIECE];
 	struct gw_message piece = {.kind = GW_MSG_STATE};
 	uint64_t left = m->spec.state_bytes;
 
-	m->source.vm.state = VM_SAVED;
 	piece.state.bytes = bytes;
 	while (left) {
 		uint64_t now = left < STATE_PIECE ? left : STATE_PIECE;
@@ -162,6 +164,19 @@ static void saved(struct migration *m)
 		sim_say_long(m, SIM_SOURCE, &piece, now - piece.state.count);
 		left -= now;
 	}
+}
+
+/* The state is on its way while it is saved. */
+void sim_save(struct migration *m)
+{
+	if (!m->fail_next[SIM_SOURCE] && m->source.vm.state == VM_STOPPED)
+		say_state(m);
+	sim_command(m, SIM_SOURCE, DO_SAVE, m->world->costs.save_ns);
+}
+
+static void saved(struct migration *m)
+{
+	m->source.vm.state = VM_SAVED;
 	sim_say(m, SIM_SOURCE, &(struct gw_message){.kind = GW_MSG_STATE_END});
 	sim_answer_plain(m, SIM_SOURCE, GW_EV_SAVED, 1000);
 }

@@ -77,6 +77,7 @@ struct source_host {
 	uint32_t *content; /* a version a page; NULL: not kept */
 	struct gw_set populated, full, written, scanned;
 	bool tracking;
+	bool surveyed; /* once at least */
 	bool released, resume_refused, resumed_behind;
 	bool looked_at; /* COMMIT follows: from here on the disks' locks keep others off */
 	struct gw_id peer;
@@ -100,6 +101,7 @@ struct destination_host {
 	uint32_t *noted; /* digest as placed */
 	struct gw_set present;
 	bool uffd, armed, staged, digests_kept;
+	uint64_t load_ns; /* since when it loads */
 	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
 	uint8_t identity;
 	unsigned reads_left;
@@ -145,7 +147,6 @@ struct wire {
 	struct stream stream[SIM_SIDES][4]; /* from that side, by channel */
 	uint64_t hop_ns;                    /* to the destination, beyond the links' latency */
 	uint64_t back_ns;                   /* to the source: the way back is never full */
-	uint64_t path_bytes_per_s;          /* what the links carry at best; 0: not asked */
 	uint64_t asked_bytes_per_s;         /* by the machine, for bulk */
 	uint64_t bytes;                     /* as the source counts them, both ways */
 	uint64_t epochs, cut_epoch, down_until;
@@ -345,6 +346,7 @@ void sim_drop_commands(struct migration *m, int side);
 void sim_kill_vm(struct migration *m, int side, const char *why);
 void sim_state_came(struct migration *m, bool last);
 void sim_go_on_loading(struct migration *m);
+void sim_save(struct migration *m);
 void sim_load(struct migration *m);
 void sim_start_tracking(struct migration *m);
 

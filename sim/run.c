@@ -79,13 +79,8 @@ static void lay_path(struct migration *m, const struct sim_scenario *scenario)
 {
 	unsigned i;
 
-	for (i = 0; i < m->spec.path_count; i++) {
-		const struct sim_link_config *link = &scenario->links[m->spec.path[i]];
-
-		m->wire.back_ns += link->latency_ns;
-		if (!i || link->bytes_per_s < m->wire.path_bytes_per_s)
-			m->wire.path_bytes_per_s = link->bytes_per_s;
-	}
+	for (i = 0; i < m->spec.path_count; i++)
+		m->wire.back_ns += scenario->links[m->spec.path[i]].latency_ns;
 }
 
 static int by_start(const void *a, const void *b)

@@ -18,7 +18,10 @@
 #define FRAME_BYTES_MAX                                                                            \
 	(GW_FRAME_BYTES_MAX + 3 * (GW_FRAME_HEADER_BYTES + GW_SEAL_BYTES) +                        \
 	 GW_FRAME_PAGES_MAX * sizeof(uint32_t))
-#define PULL_SHARE 95 /* live/net/pacing.h, GW_PACER_SHARE */
+/* Of TCP over Ethernet, with timestamps: what a link carries besides (14 + 20 + 32 bytes of
+ * headers). */
+#define SEGMENT_BYTES 1448u
+#define HEADER_BYTES  66u
 
 static bool stands(const struct migration *m, int side)
 {
@@ -330,11 +333,16 @@ static void send_back(struct migration *m, struct parcel *parcel)
 	sim_clock_at(&m->world->clock, &parcel->p.comes, at);
 }
 
+static uint64_t with_headers(uint64_t bytes)
+{
+	return bytes + (bytes + SEGMENT_BYTES - 1) / SEGMENT_BYTES * HEADER_BYTES;
+}
+
 static void send(struct migration *m, int from, struct parcel *parcel, uint64_t bytes)
 {
 	parcel->to = !from;
 	parcel->epoch = m->agent[from].epoch;
-	parcel->p.bytes = bytes;
+	parcel->p.bytes = with_headers(bytes);
 	m->wire.bytes += bytes;
 	m->waiting++;
 	if (from == SIM_DESTINATION) {
@@ -342,7 +350,7 @@ static void send(struct migration *m, int from, struct parcel *parcel, uint64_t 
 		return;
 	}
 	if (parcel->channel == GW_BULK)
-		m->wire.unplaced_bytes += bytes;
+		m->wire.unplaced_bytes += parcel->p.bytes;
 	parcel->p.comes = (struct sim_happening){.happens = crossed};
 	sim_flow_send(m->wire.flow[parcel->channel], &parcel->p);
 }
@@ -384,16 +392,13 @@ static uint64_t lower(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Where urgent pages go before all else, bulk keeps a little below what the links carry. */
+/* Urgent pages go before all else; what the user limits is payload. */
 static struct sim_class class_of_bulk(const struct migration *m)
 {
-	const struct agent *a = &m->agent[SIM_SOURCE];
 	struct sim_class class = m->spec.class;
 	uint64_t rate = lower(m->spec.move.limit_bytes_per_s, m->wire.asked_bytes_per_s);
 
-	if (a->alive && gw_source_state(a->memory) == GW_STATE_PULL)
-		rate = lower(m->wire.path_bytes_per_s, rate) / 100 * PULL_SHARE;
-	class.ceiling_bytes_per_s = lower(class.ceiling_bytes_per_s, rate);
+	class.ceiling_bytes_per_s = lower(class.ceiling_bytes_per_s, with_headers(rate));
 	class.priority++;
 	return class;
 }
