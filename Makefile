@@ -8,7 +8,8 @@ ARGS       ?=
 JOBS       ?= $(shell nproc)
 UNITS       = --no-suite live --no-suite qemu --no-suite house --no-suite fuzz --no-suite torture
 SOURCES     = $(shell find base core sim live cli guest tests bench -name '*.[ch]')
-TEST        = meson test --no-rebuild --print-errorlogs --num-processes $(JOBS)
+# A test's time limit is to find a hang: a busy machine may take its time, a sanitizer takes more.
+TEST        = meson test --no-rebuild --print-errorlogs --num-processes $(JOBS) -t 3
 LOGS        = $(BUILD) $(BUILD)-asan
 
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -39,13 +40,13 @@ asan: ## unit tests under address and undefined-behaviour sanitizers
 	@tools/packages.sh build
 	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan -Db_sanitize=address,undefined
 	@ninja -C $(BUILD)-asan -j $(JOBS)
-	@UBSAN_OPTIONS=halt_on_error=1 $(TEST) -C $(BUILD)-asan $(UNITS)
+	@UBSAN_OPTIONS=halt_on_error=1 $(TEST) -t 10 -C $(BUILD)-asan $(UNITS)
 
 tsan: ## unit tests under the thread sanitizer
 	@tools/packages.sh build
 	@test -f $(BUILD)-tsan/build.ninja || meson setup $(BUILD)-tsan -Db_sanitize=thread
 	@ninja -C $(BUILD)-tsan -j $(JOBS)
-	@$(shell setarch -R true 2>/dev/null && echo setarch -R) $(TEST) -C $(BUILD)-tsan $(UNITS)
+	@$(shell setarch -R true 2>/dev/null && echo setarch -R) $(TEST) -t 10 -C $(BUILD)-tsan $(UNITS)
 
 fuzz: ## every decoder under libFuzzer, FUZZ_SECONDS each
 	@tools/packages.sh build test

@@ -27,10 +27,12 @@ void gw_progress_init(struct gw_progress *progress, FILE *out)
 
 static void sample(struct gw_progress *progress, uint64_t done_bytes, uint64_t now_ns)
 {
-	progress->at = (progress->at + 1) % GW_PROGRESS_SAMPLES;
+	/* What comes in jumps has no rate but that since its beginning. */
+	progress->at =
+	        progress->bare ? progress->count != 0 : (progress->at + 1) % GW_PROGRESS_SAMPLES;
 	progress->when_ns[progress->at] = now_ns;
 	progress->done_bytes[progress->at] = done_bytes;
-	if (progress->count < GW_PROGRESS_SAMPLES)
+	if (progress->count < (progress->bare ? 2 : GW_PROGRESS_SAMPLES))
 		progress->count++;
 }
 

@@ -17,7 +17,7 @@
 struct gw_progress {
 	FILE *out; /* borrowed */
 	bool terminal;
-	bool bare;  /* what is counted are no bytes: no rate is shown */
+	bool bare;  /* a share is counted, not bytes; it comes in jumps, and has no rate to show */
 	bool drawn; /* a line stands there without its end */
 	unsigned columns;
 	char label[64];

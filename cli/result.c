@@ -2,7 +2,6 @@
 #include "cli/result.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/values.h"
@@ -86,14 +85,12 @@ static void add_costs(json_t *json, const struct gw_result *r)
 
 json_t *gw_result_setting(const char *text)
 {
-	char *end;
-	double value = strtod(text, &end);
-	json_t *number = NULL;
+	json_t *number = json_loads(text, JSON_DECODE_ANY, NULL);
 
-	/* Neither "inf" nor anything else that JSON has no number for. */
-	if (end != text && !*end)
-		number = strpbrk(text, ".eE") ? json_real(value) : json_integer((json_int_t)value);
-	return number ? number : json_string(text);
+	if (json_is_number(number))
+		return number;
+	json_decref(number);
+	return json_string(text);
 }
 
 json_t *gw_result_json(const struct gw_result *r, json_t *settings)

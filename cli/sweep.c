@@ -197,6 +197,20 @@ int gw_sweep_scenario(const struct gw_sweep *sweep, size_t run, struct sim_scena
 
 /* --- the plan ------------------------------------------------------------------------------- */
 
+/* What is about push orders is nothing to a policy that never pulls. */
+static bool knows(const struct sim_move *move, const struct sim_setting *setting)
+{
+	struct gw_policy policy;
+	struct gw_order order;
+
+	if (gw_policy_init(&policy, move->policy) || gw_order_init(&order, move->order))
+		return false;
+	if (gw_policy_set(&policy, setting->key, setting->value) != -ENOENT)
+		return true;
+	return policy.kind->pulls &&
+	       (is_order(setting) || gw_order_set(&order, setting->key, setting->value) != -ENOENT);
+}
+
 /* Does any VM's move, as the group would have it, know the setting? */
 static bool is_known(const struct gw_sweep_group *group, const struct sim_setting *setting)
 {
@@ -208,7 +222,7 @@ static bool is_known(const struct gw_sweep_group *group, const struct sim_settin
 		if (i && vm->entry == vm[-1].entry)
 			continue;
 		choose_names(group, &move);
-		if (is_order(setting) || try_setting(&move, setting) != -ENOENT)
+		if (knows(&move, setting))
 			return true;
 	}
 	return false;

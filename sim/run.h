@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "core/migration/event.h"
-#include "sim/scenario.h"
+#include "sim/scenario/scenario.h"
 
 /* The metrics are those of the source's agent, as live has them. */
 struct sim_vm_outcome {
@@ -49,7 +49,8 @@ struct sim_progress {
 };
 
 struct sim_run_options {
-	FILE *trace; /* NULL: none */
+	FILE *trace;       /* NULL: none */
+	uint64_t limit_ns; /* virtual time after which a move counts as endless; 0: two days */
 	/* Now and then; false ends the run with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, const struct sim_progress *progress);
 	void *arg;

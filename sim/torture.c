@@ -99,39 +99,54 @@ static void plan_at_random(struct sim_planned *planned, struct sim_chance *chanc
 	planned->silent = !sim_chance_below(chance, 4);
 }
 
+/* One draw a statement: the order of others is the compiler's. */
+static void invent_guest(struct sim_world_config *config, struct sim_chance *chance)
+{
+	config->pages = sim_chance_below(chance, 8) ? 62 : 300;
+	config->pages = 2 + sim_chance_below(chance, config->pages);
+	config->vcpus = 1 + (uint32_t)sim_chance_below(chance, 4);
+	config->write_ns = 200000 + any_size(chance, 22);
+	config->touch_ns = 50000 + any_size(chance, 20);
+	config->touches = 1 + any_size(chance, 8);
+	config->wakes = any_size(chance, 6);
+	config->paused = !sim_chance_below(chance, 12);
+	config->hot = (uint32_t)sim_chance_below(
+	        chance, 1 + (config->pages < SIM_HOT_MAX ? config->pages : SIM_HOT_MAX));
+}
+
+static void invent_hosts(struct sim_world_config *config, struct sim_chance *chance)
+{
+	config->latency_ns = 10000 + any_size(chance, 24);
+	config->bytes_per_s = 20000000 + any_size(chance, 28);
+	config->jitter = (unsigned)sim_chance_below(chance, 6);
+	config->no_faults = !sim_chance_below(chance, 40);
+	config->drains = !sim_chance_below(chance, 3);
+}
+
+static void invent_move(struct sim_world_config *config, struct sim_chance *chance)
+{
+	size_t policy = sim_chance_below(chance, COUNT(policies));
+	size_t order = sim_chance_below(chance, COUNT(orders));
+
+	choose(config, policy, order);
+	config->deadline_ns = sim_chance_below(chance, 4) ? 0 : 50 * MS;
+	config->verify = sim_chance_below(chance, 2);
+}
+
 static void invent(struct sim_world_config *config, uint64_t seed)
 {
 	struct sim_chance chance = sim_chance_of(seed, 1), others = sim_chance_of(seed, 4);
-	size_t faults =
-	        sim_chance_below(&chance, 16) ? 1 + sim_chance_below(&chance, SIM_PLANNED_MAX) : 0;
-	size_t i;
+	size_t faults = 0, i;
 
-	*config = (struct sim_world_config){
-	        .seed = seed,
-	        .deadline_ns = sim_chance_below(&chance, 4) ? 0 : 50 * MS,
-	        .pages = 2 + sim_chance_below(&chance, sim_chance_below(&chance, 8) ? 62 : 300),
-	        .vcpus = 1 + (uint32_t)sim_chance_below(&chance, 4),
-	        .latency_ns = 10000 + any_size(&chance, 24),
-	        .bytes_per_s = 20000000 + any_size(&chance, 28),
-	        .write_ns = 200000 + any_size(&chance, 22),
-	        .touch_ns = 50000 + any_size(&chance, 20),
-	        .touches = 1 + any_size(&chance, 8),
-	        .wakes = any_size(&chance, 6),
-	        .jitter = (unsigned)sim_chance_below(&chance, 6),
-	        .verify = sim_chance_below(&chance, 2),
-	        .paused = !sim_chance_below(&chance, 12),
-	        .no_faults = !sim_chance_below(&chance, 40),
-	        .drains = !sim_chance_below(&chance, 3),
-	        .person = true,
-	};
-	choose(config, sim_chance_below(&chance, COUNT(policies)),
-	       sim_chance_below(&chance, COUNT(orders)));
-	/* By chances of their own, and such that the runs that found a defect once stay the same.
-	 */
+	*config = (struct sim_world_config){.seed = seed, .person = true};
+	invent_guest(config, &chance);
+	invent_hosts(config, &chance);
+	invent_move(config, &chance);
+	/* By chances of their own: what they do not choose stays the same run. */
 	if (!sim_chance_below(&others, 4))
 		choose_chooser(config, sim_chance_below(&others, COUNT(choosers)));
-	config->hot = (uint32_t)sim_chance_below(
-	        &chance, 1 + (config->pages < SIM_HOT_MAX ? config->pages : SIM_HOT_MAX));
+	if (sim_chance_below(&chance, 16))
+		faults = 1 + sim_chance_below(&chance, SIM_PLANNED_MAX);
 	for (i = 0; i < faults; i++)
 		plan_at_random(&config->planned[i], &chance);
 }

@@ -73,6 +73,8 @@ struct gw_destination {
 	bool finished;
 	uint32_t end_number;
 	uint32_t comparing; /* DIGESTS messages */
+	uint32_t surveys;   /* under way */
+	bool map_owed;      /* to RESUME, over this link */
 	uint64_t heard_ns, committed_ns, whole_ns;
 	uint64_t faults, stall_ns, placed_pages;
 	uint64_t compared_pages, different_pages, first_different;
@@ -463,6 +465,25 @@ static void became_whole(struct gw_destination *d, const struct gw_event *ev,
 	send(out, ack);
 }
 
+/* What is here, for the source to know the rest. */
+static void survey(struct gw_destination *d, struct gw_actions *out)
+{
+	d->surveys++;
+	d->map_owed = true;
+	gw_act(out, GW_ACT_SURVEY);
+}
+
+/* Only the last one asked for answers over this link: the others were for one that is gone. */
+static void surveyed(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (d->surveys)
+		d->surveys--;
+	if (d->surveys || !d->map_owed || !d->link || (!d->running && !d->told_running))
+		return;
+	d->map_owed = false;
+	gw_act(out, GW_ACT_MAP)->set = ev->set;
+}
+
 static void answer_resume(struct gw_destination *d, struct gw_actions *out)
 {
 	struct gw_message message = {.kind = GW_MSG_STANDING, .standing.host = d->config.host};
@@ -482,7 +503,7 @@ static void answer_resume(struct gw_destination *d, struct gw_actions *out)
 	if (d->whole)
 		say_done(d, out);
 	else if (d->running || d->told_running)
-		gw_act(out, GW_ACT_SURVEY); /* what is here, for the source to know the rest */
+		survey(d, out);
 }
 
 static void running(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)
@@ -720,7 +741,7 @@ static void link_lost(struct gw_destination *d, const struct gw_event *ev, struc
 
 	if (!d->link || d->finished)
 		return;
-	d->link = false;
+	d->link = d->map_owed = false;
 	gw_act(out, GW_ACT_HANG_UP);
 	(void)snprintf(why, sizeof(why), "the link to the source was lost: %.150s", ev->text);
 	if (d->state == GW_STATE_CANCELLED && d->destroying)
@@ -782,6 +803,7 @@ static void may_have_run(struct gw_destination *d, const struct gw_event *ev,
 
 static void failed(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)
 {
+	d->surveys = 0; /* perhaps it was one that failed: none is to be waited for in vain */
 	switch (d->state) {
 	case GW_STATE_PRE_MIGRATION:
 	case GW_STATE_RESERVATION: destroy(d, ev, out, GW_MSG_REFUSE, ev->text); break;
@@ -933,10 +955,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 		if (d->state == GW_STATE_CANCELLED)
 			finish(d, out, GW_STAYED);
 		break;
-	case GW_EV_SURVEYED:
-		if ((d->running || d->told_running) && d->link)
-			gw_act(out, GW_ACT_MAP)->set = ev->set;
-		break;
+	case GW_EV_SURVEYED: surveyed(d, ev, out); break;
 	case GW_EV_COMPARED: compared(d, ev, out); break;
 	case GW_EV_LINK_UP: link_up(d, ev); break;
 	case GW_EV_LINK_LOST: link_lost(d, ev, out); break;

@@ -21,6 +21,10 @@ import unittest
 
 from hosts import PATIENCE, Host, eventually, gone, kill
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 2))
+from tests import wire  # noqa: E402
+from tests.wire import sealed  # noqa: E402
+
 PROGRAMS = tuple(os.path.abspath(path) for path in sys.argv[1:3])
 QEMU = "qemu-system-x86_64"
 HELLO_BYTES, VERSION_AT, CHANNEL_AT, ID_AT = 40, 16, 20, 24
@@ -28,8 +32,8 @@ CONTROL, BULK, URGENT = 1, 2, 3
 OFFER, ACCEPT, COMMIT, STATE, MAP = 2, 3, 11, 8, 7
 
 
-def message(kind, body=b"", length=None):
-    return struct.pack("<IHH", len(body) if length is None else length, kind, 0) + body
+def message(kind, body=b"", length=None, number=0):
+    return sealed(wire.message(kind, body, length), number)
 
 
 def receive(connection, count):
@@ -286,7 +290,8 @@ class Peers(Case):
 
     def test_garbage_after_hello(self):
         self.hosts(serve=False)
-        accept = message(ACCEPT, struct.pack("<I", 0))
+        accepts = struct.pack("<I", 0) + os.urandom(16)
+        accept = message(ACCEPT, accepts)
         peers = {
             "text": after_hello(b"220 mail.example.com ESMTP\r\n" * 9),
             "random": after_hello(os.urandom(9000)),
@@ -300,7 +305,7 @@ class Peers(Case):
             "closes": after_hello(b"", True),
             "accepts, then closes": after_hello(accept, True),
             "accepts, then garbage": after_hello(accept + os.urandom(900)),
-            "accepts twice": after_hello(accept + accept),
+            "accepts twice": after_hello(accept + message(ACCEPT, accepts, number=1)),
             "half a message": after_hello(accept[:-1], True),
             "refuses with control bytes": after_hello(
                 message(4, b"no\nroom\x1b[2J here\0" + b"\xff\xfe" * 3)),
@@ -668,11 +673,12 @@ class Clients(Case):
                 "populate": 0, "seed": 1}
         frame = struct.pack("<IHHII", 0x46504d47, 1, 1, 1, 0)
         for i, (control, bulk) in enumerate((
-                (os.urandom(100), b""), (message(COMMIT), b""), (message(MAP, os.urandom(60)), b""),
-                (message(STATE, b"\0" * 100000), b""), (b"", os.urandom(5000)),
-                (b"", frame + struct.pack("<QI", 1 << 60, 1) + bytes(4096)),
-                (b"", frame + struct.pack("<QI", 2047, 2) + bytes(4096)),
-                (b"", frame[:8] + struct.pack("<II", 0xffffffff, 0)))):
+                (os.urandom(100), b""), (message(COMMIT, number=1), b""),
+                (message(MAP, os.urandom(60), number=1), b""),
+                (message(STATE, b"\0" * 100000, number=1), b""), (b"", os.urandom(5000)),
+                (b"", sealed(frame + struct.pack("<QI", 1 << 60, 1)) + bytes(4096)),
+                (b"", sealed(frame + struct.pack("<QI", 2047, 2)) + bytes(4096)),
+                (b"", sealed(frame[:8] + struct.pack("<II", 0xffffffff, 0))))):
             name = f"evil-{i}"
             spec = json.dumps({"schema": "godwit.vm/1", "kind": "native", "name": name, **keys})
             with self.subTest(i=i):

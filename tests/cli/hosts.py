@@ -177,7 +177,8 @@ class Host:
 
     def journals(self):
         try:
-            return sorted(os.listdir(os.path.join(self.folder, ".journal")))
+            return sorted(name for name in os.listdir(os.path.join(self.folder, ".journal"))
+                          if name != ".host")  # the host's identity, which stays
         except FileNotFoundError:
             return []
 

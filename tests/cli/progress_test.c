@@ -103,6 +103,18 @@ static void test_a_stall_promises_nothing(void **state)
 	expect("a   50%\na   50%\n");
 }
 
+static void test_a_share_has_the_rate_of_the_whole(void **state)
+{
+	uint64_t tenth;
+
+	(void)state;
+	progress.bare = true;
+	/* It jumps once, and then stands still for longer than the ring remembers. */
+	for (tenth = 0; tenth <= 50; tenth++)
+		gw_progress_update(&progress, "a", tenth ? 5 : 0, 10, tenth * SECOND / 10);
+	expect("a    0%\na   50%  0:05 left\n");
+}
+
 static void test_work_that_takes_its_time(void **state)
 {
 	(void)state;
@@ -124,6 +136,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_narrow_terminal_has_no_bar, begin, end),
 	        cmocka_unit_test_setup_teardown(test_unknown_end_and_overshoot, begin, end),
 	        cmocka_unit_test_setup_teardown(test_a_stall_promises_nothing, begin, end),
+	        cmocka_unit_test_setup_teardown(test_a_share_has_the_rate_of_the_whole, begin, end),
 	        cmocka_unit_test_setup_teardown(test_work_that_takes_its_time, begin, end),
 	};
 

@@ -50,7 +50,7 @@ class Sim(unittest.TestCase):
             return file.read()
 
     def sim(self, *words):
-        return subprocess.run([GODWIT, "sim", *words], capture_output=True, text=True, timeout=120,
+        return subprocess.run([GODWIT, "sim", *words], capture_output=True, text=True, timeout=600,
                               stdin=subprocess.DEVNULL, check=False)
 
     def done(self, *words):
@@ -96,10 +96,11 @@ class Results(Sim):
         self.assertEqual(len({x["run"] for x in lines}), len(lines))
 
     def test_orders_are_swept_too(self):
-        lines = self.lines(self.small, "--policy", "postcopy", "--set", "pivots=2",
+        lines = self.lines(self.small, "--policy", "precopy,postcopy", "--set", "pivots=2",
                            "--set", "order=linear,bubble")
-        self.assertEqual([(x["order"], x["settings"]) for x in lines],
-                         [("linear", {}), ("bubble", {"pivots": 2})])
+        self.assertEqual([(x["policy"], x.get("order"), x["settings"]) for x in lines],
+                         [("precopy", None, {}), ("postcopy", "linear", {}),
+                          ("postcopy", "bubble", {"pivots": 2})])
 
     def test_many_vms_are_many_lines(self):
         many = self.write("many.json", {"workload": {"kind": "idle"}, "vms": [
@@ -195,7 +196,7 @@ class Resume(Sim):
             self.assertIsNone(process.poll())
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
         self.assertEqual(process.returncode, 1)
         self.assertRegex(err, r"godwit: stopped: 3 of 6 runs are done; --resume")
         self.assertRegex(out, r"(?m)^small +precopy +- +3 of 3 ")
@@ -208,6 +209,7 @@ class Refused(Sim):
         self.refused(2, "sim needs more")
         self.refused(2, "--policy fast: there are stop-copy", self.small, "--policy", "fast")
         self.refused(2, "--set speed: no policy", self.small, "--set", "speed=1")
+        self.refused(2, "--set order: no policy", self.small, "--set", "order=bubble")
         self.refused(2, "--set rounds: no policy", self.small, "--set", "rounds=1")
         self.refused(2, "--set stop=soon: 'soon' is no value", self.small, "--set", "stop=soon")
         self.refused(2, "--set stop: '' is no value", self.small, "--set", "stop=")

@@ -5,7 +5,7 @@
  *   torture [RUNS]           no run violates anything, and every fault struck in many states
  *   torture --systematic     likewise, every fault at every line
  *   torture --find [RUNS]    passes only if a run fails: for machines with a planted bug
- *   torture --seeds          what failed once does not fail again
+ *   torture --again          the same with any number of threads, and each time
  */
 #include "sim/torture.h"
 
@@ -15,9 +15,6 @@
 #include <unistd.h>
 
 #define RUNS 20000
-
-/* Runs that found a defect once. */
-static const uint64_t seeds[] = {42, 730, 6871, 19159, 167689, 348998, 392071, 423588};
 
 static unsigned cores(void)
 {
@@ -105,21 +102,6 @@ static bool same_again(void)
 	return fine;
 }
 
-static bool check_seeds(void)
-{
-	struct sim_failure failure;
-	bool fine = true;
-	size_t i;
-
-	for (i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
-		if (sim_torture_one(false, seeds[i], NULL, &failure))
-			continue;
-		(void)printf("seed %" PRIu64 ": %s\n", seeds[i], failure.why);
-		fine = false;
-	}
-	return fine;
-}
-
 static bool finds(uint64_t runs)
 {
 	static struct sim_tally tally;
@@ -140,8 +122,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(what, "--find"))
 		return finds(argc > 2 ? strtoul(argv[2], NULL, 0) : RUNS) ? 0 : 1;
-	if (!strcmp(what, "--seeds"))
-		return check_seeds() && same_with_any_threads() && same_again() ? 0 : 1;
+	if (!strcmp(what, "--again"))
+		return same_with_any_threads() && same_again() ? 0 : 1;
 	if (systematic)
 		runs = sim_torture_cases();
 	else if (argc > 1)

@@ -7,7 +7,7 @@
  * Each trace is compared with DIRECTORY/NAME.txt. With GW_GOLDEN_WRITE=1 in the environment the
  * files are written instead: read what has changed before it is committed.
  */
-#include "sim/world.h"
+#include "sim/world/world.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #define HOUR 3600000000000ull
 #define MS   1000000ull
 
-enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK, SLOW_LINK };
+enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK, SLOW_LINK, OF_DESTINATION };
 
 struct golden {
 	const char *name, *policy, *key, *value;
@@ -34,7 +34,8 @@ static const struct golden goldens[] = {
         {.name = "hybrid", .policy = "hybrid"},
         {.name = "deferred", .policy = "deferred", .key = "max_rounds", .value = "8",
          .special = SLOW_LINK},
-        {.name = "sdf-hybrid", .policy = "sdf-hybrid", .key = "dirty_threshold", .value = "2"},
+        {.name = "sdf-hybrid", .policy = "sdf-hybrid", .key = "alpha", .value = "0.3",
+         .special = FAST_LINK},
         {.name = "postcopy-hot", .policy = "postcopy", .special = HOT},
         {.name = "hybrid-fast-link", .policy = "hybrid", .special = FAST_LINK},
         {.name = "hybrid-verified", .policy = "hybrid", .special = VERIFY},
@@ -79,6 +80,9 @@ static const struct golden goldens[] = {
          MS, NONE},
         {"doubt", "precopy", NULL, NULL, SIM_FAULT_CUT, "says COMMIT", HOUR, NONE},
         {"unfinished", "postcopy", NULL, NULL, SIM_FAULT_CUT, "pages to push", HOUR, NONE},
+        {"ack-twice", "precopy", NULL, NULL, SIM_FAULT_DUPLICATE, "ROUND_ACK", 0, OF_DESTINATION},
+        {"map-damaged", "hybrid", NULL, NULL, SIM_FAULT_CORRUPT, "says MAP", 0, NONE},
+        {"commit-damaged", "precopy", NULL, NULL, SIM_FAULT_CORRUPT, "says COMMIT", 0, NONE},
 };
 
 static char *trace_of(const struct golden *g, const char **violation, size_t *size)
@@ -101,7 +105,10 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	        .no_faults = g->special == NO_FAULTS,
 	        .verify = g->special == VERIFY,
 	        .frames = true,
-	        .planned = {{.fault = g->fault, .words = g->at, .for_ns = g->for_ns}},
+	        .planned = {{.fault = g->fault,
+	                     .words = g->at,
+	                     .for_ns = g->for_ns,
+	                     .side = g->special == OF_DESTINATION ? SIM_DESTINATION : SIM_SOURCE}},
 	};
 	static char why[256];
 	struct sim_world *w;

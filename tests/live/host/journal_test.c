@@ -135,6 +135,41 @@ static void a_torn_record_counts_for_nothing_and_spoils_nothing(void **state)
 	gw_journal_close(&j);
 }
 
+static size_t contents(const struct fixture *f, char *text, size_t room)
+{
+	FILE *file = fopen(f->journal.path, "r");
+	size_t bytes;
+
+	assert_non_null(file);
+	bytes = fread(text, 1, room, file);
+	(void)fclose(file);
+	assert_true(bytes < room);
+	return bytes;
+}
+
+static void a_record_torn_at_any_byte_leaves_the_one_before(void **state)
+{
+	struct fixture *f = *state;
+	struct gw_journal j;
+	char text[4096];
+	size_t before, after, cut;
+	FILE *file;
+
+	record(f, GW_REC_PREPARED);
+	before = contents(f, text, sizeof(text));
+	record(f, GW_REC_MINE);
+	after = contents(f, text, sizeof(text));
+	die(f);
+	for (cut = before; cut <= after; cut++) {
+		file = fopen(f->journal.path, "w");
+		assert_non_null(file);
+		assert_int_equal(fwrite(text, 1, cut, file), cut);
+		assert_int_equal(fclose(file), 0);
+		assert_int_equal(taken_up(f, &j), cut < after ? GW_REC_PREPARED : GW_REC_MINE);
+		gw_journal_close(&j);
+	}
+}
+
 static void a_damaged_record_is_a_doubt(void **state)
 {
 	struct fixture *f = *state;
@@ -278,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(the_last_record_counts),
 	        TEST(a_torn_record_counts_for_nothing_and_spoils_nothing),
+	        TEST(a_record_torn_at_any_byte_leaves_the_one_before),
 	        TEST(a_damaged_record_is_a_doubt),
 	        TEST(a_record_of_another_migration_is_a_doubt),
 	        TEST(another_boot_leaves_a_doubt),
