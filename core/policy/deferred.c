@@ -135,9 +135,9 @@ static uint64_t auto_threshold(const struct deferred *d, const struct gw_view *v
 	unsigned step = STEPS;
 
 	while (gw_history_next(d->history, &cursor, &page, &bits)) {
-		double p = forecast(d, bits, &rate);
+		double p = gw_set_has(view->dirty, page) ? forecast(d, bits, &rate) : 0;
 
-		if (p > 0.5 && gw_set_has(view->dirty, page))
+		if (p > 0.5)
 			spared[step_of(p)] += 1 - p;
 	}
 	while (step && spared[step - 1] <= left)
