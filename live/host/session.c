@@ -933,8 +933,10 @@ int gw_session_run(const struct gw_session_options *options, struct gw_error *er
 
 	if (!err)
 		err = first_message(&s, error);
-	if (!err)
+	if (!err) {
 		drain_queue(&s);
+		read_control(&s); /* what came with the first message, poll() does not tell */
+	}
 	while (!err && !s.finished)
 		turn(&s);
 	give_back(&s);
