@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "sim/inside.h"
+#include "sim/world/inside.h"
 
 #define LIMIT_NS (UINT64_C(48) * 3600 * SIM_BILLION)
 /* A turn takes from some nanoseconds to some milliseconds: the real clock says when to tell, and

@@ -6,7 +6,7 @@
  * vCPUs in turn, in ascending order, writes and reads evenly mixed, at equal distances in time.
  * Where reads were not sampled, those of the last sampled window go on.
  */
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 #include "sim/clock.h"
 #include "sim/workload/kinds.h"
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "sim/run.h"
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 #define MS             1000000ull
 #define SECOND         1000000000ull

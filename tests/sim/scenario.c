@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sim/scenario.h"
-#include "sim/trace.h"
+#include "sim/scenario/scenario.h"
+#include "sim/trace/trace.h"
 
 static struct sim_scenario s;
 static struct gw_error error;
