@@ -2,7 +2,8 @@
 /*
  * cli/record.c - `godwit record NAME -o TRACE`: what a running VM writes and reads, into a file.
  *
- * Here the world that watches (live/host/watch.h) meets the one that plays back (sim/trace.h).
+ * Here the world that watches (live/host/watch.h) meets the one that plays back
+ * (sim/trace/trace.h).
  */
 #include "cli/record.h"
 
@@ -20,7 +21,7 @@
 #include "live/host/resolve.h"
 #include "live/host/watch.h"
 #include "live/vm/registry.h"
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 #define WINDOW_NS     50000000ull
 #define WINDOW_NS_MIN 1000000ull

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/values.h"
 #include "cli/output.h"
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 struct pages { /* of all windows in which they were looked for */
 	uint64_t windows, sum, min, median, max;

@@ -18,7 +18,7 @@
 #include "cli/table.h"
 #include "cli/verb.h"
 #include "core/migration/metrics.h"
-#include "sim/trace_bytes.h"
+#include "sim/trace/bytes.h"
 
 #define POLICIES_MAX 64
 #define SHARES       1000000 /* what the progress bar counts */

@@ -10,7 +10,7 @@
 #define GW_CLI_SWEEP_H
 
 #include "base/error.h"
-#include "sim/scenario.h"
+#include "sim/scenario/scenario.h"
 
 #define GW_SWEEP_RUNS_MAX    10000000
 #define GW_SWEEP_CHOICES_MAX 64

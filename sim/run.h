@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "core/migration/event.h"
-#include "sim/scenario.h"
+#include "sim/scenario/scenario.h"
 
 /* The metrics are those of the source's agent, as live has them. */
 struct sim_vm_outcome {

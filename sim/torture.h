@@ -8,12 +8,13 @@
  *   at random     the number is a seed: any policy, order and speed, up to four faults anywhere
  *   systematic    every fault at every line of a fault-free run of every policy and order, in turn
  *
- * What is checked in each: sim/judge.c, and what sim/guest.c and sim/hypervisor.c see on the way.
+ * What is checked in each: sim/world/judge.c, and what sim/world/guest.c and sim/world/hypervisor.c
+ * see on the way.
  */
 #ifndef GW_SIM_TORTURE_H
 #define GW_SIM_TORTURE_H
 
-#include "sim/world.h"
+#include "sim/world/world.h"
 
 #define SIM_FAILURES_MAX 8
 

@@ -1071,7 +1071,8 @@ static int done(struct gw_source *s, const struct gw_event *ev, struct gw_action
 
 	if (s->state != GW_STATE_ACTIVATION && s->state != GW_STATE_PULL)
 		return -EPROTO;
-	if (s->state == GW_STATE_PULL && !s->marked)
+	/* On a new link it may have become whole by what came over the old one. */
+	if (s->state == GW_STATE_PULL && !s->marked && !s->stands)
 		return -EPROTO;
 	s->metrics.faults = m->done.faults;
 	s->metrics.stall_ns = m->done.stall_ns / (s->config.vcpus ? s->config.vcpus : 1);

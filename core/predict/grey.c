@@ -191,7 +191,7 @@ static void add_row(double *sum, const double *row, unsigned series)
 static bool fit_parameters(const struct gw_grey_input *in, struct gw_grey_work *work,
                            struct gw_grey_fit *fit)
 {
-	double solution[GW_GREY_SERIES_MAX];
+	double solution[GW_GREY_SERIES_MAX] = {0};
 
 	memset(work->sum, 0, sizeof(work->sum));
 	add_row(work->sum, in->x, in->series);

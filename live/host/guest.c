@@ -70,7 +70,7 @@ static int open_native(struct gw_guest *guest, const char *path, struct gw_error
 	(void)snprintf(guest->kind, sizeof(guest->kind), "native");
 	(void)snprintf(guest->control, sizeof(guest->control), "%s", path);
 	guest->spec = gw_native_spec(guest->vm, error);
-	guest->state_bytes = 16 * (guest->vm->ram_bytes / 4096);
+	guest->state_bytes = guest->vm->ram_bytes / 4096 * sizeof(uint32_t); /* a version a page */
 	return guest->spec ? 0 : -EIO;
 }
 

@@ -3,7 +3,7 @@
 #ifndef GW_SIM_WORKLOAD_KINDS_H
 #define GW_SIM_WORKLOAD_KINDS_H
 
-#include "sim/workload.h"
+#include "sim/workload/workload.h"
 
 /* Thinking is counted in 2^-16 ns, so that a mean of a few nanoseconds is kept exactly. */
 #define SIM_THINK_SHIFT 16

@@ -6,7 +6,7 @@
  * reader's own tables and values that are at the edge: else few inputs would come past the
  * syntax. What is accepted must be possible, and what is refused must say on which line.
  */
-#include "sim/scenario_keys.h"
+#include "sim/scenario/keys.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
  * contents of blocks, compressed and with checksums that fit: else none would come past those.
  * What is read must be what its own writer writes again.
  */
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#include "sim/trace_bytes.h"
+#include "sim/trace/bytes.h"
 
 #define PAGES 100000
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim/scenario_keys.h"
+#include "sim/scenario/keys.h"
 
 static char page[65536];
 

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "sim/json_line.h"
+#include "sim/scenario/json_line.h"
 
 #define KEY(k)                                                                                     \
 	{                                                                                          \

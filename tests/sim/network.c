@@ -3,7 +3,7 @@
  * tests/sim/network.c - links that are shared: small cases by hand, then random ones against a
  * model that is slow, without bundles, and right by inspection.
  */
-#include "sim/network.h"
+#include "sim/network/network.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #include "sim/chance.h"
-#include "sim/trace.h"
-#include "sim/trace_bytes.h"
+#include "sim/trace/bytes.h"
+#include "sim/trace/trace.h"
 
 #define PAGES    20000
 #define RUNS_MAX 300

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "sim/clock.h"
-#include "sim/trace.h"
-#include "sim/workload.h"
+#include "sim/trace/trace.h"
+#include "sim/workload/workload.h"
 
 #define RAM 65536u
 

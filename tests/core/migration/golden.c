@@ -7,7 +7,7 @@
  * Each trace is compared with DIRECTORY/NAME.txt. With GW_GOLDEN_WRITE=1 in the environment the
  * files are written instead: read what has changed before it is committed.
  */
-#include "sim/world.h"
+#include "sim/world/world.h"
 
 #include <stdlib.h>
 #include <string.h>

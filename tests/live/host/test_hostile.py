@@ -135,7 +135,7 @@ class HostilePeers(Case):
         peer = self.peer()
         # At once: what is not read when the agent hangs up would take its answer with it.
         words = message(PING, bytes(8)), message(OFFER, offer(1 << 20))
-        peer.socks[CONTROL].sendall(b"".join(word + seal(word, number)
+        peer.socks[CONTROL].sendall(b"".join(sealed(word, number)
                                              for number, word in enumerate(words)))
         kind, body = peer.hear()
         while kind not in (None, REFUSE):

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/scenario/scenario.h - what is to be simulated: VMs, the links they share, what everything
+ * costs.
+ *
+ * Read from JSON (docs/simulator.md lists every key with its default and where that comes from).
+ * Unknown keys, impossible values and damaged traces are refused with the key, the value, the line.
+ * A file of more than SIM_SCENARIO_BYTES_MAX is refused: "count" repeats a VM.
+ */
+#ifndef GW_SIM_SCENARIO_H
+#define GW_SIM_SCENARIO_H
+
+#include "base/error.h"
+#include "core/order/order.h"
+#include "core/policy/policy.h"
+#include "sim/network/network.h"
+#include "sim/workload/workload.h"
+
+/* What the world takes for its work. Defaults: sim_costs_default, each with its source. */
+struct sim_costs {
+	uint64_t protect_ns_per_gib;     /* tracking begins */
+	uint64_t scan_ns_per_gib;        /* a clean scan */
+	uint64_t scan_ns_per_dirty_page; /* get and protect */
+	uint64_t first_write_ns;         /* a guest's write to a protected page */
+	uint64_t survey_ns_per_gib;      /* SEEK_DATA over populated memory */
+	uint64_t copy_bytes_per_s;       /* one agent's send or receive path, one core */
+	uint64_t place_ns_per_page;      /* after the switch */
+	uint64_t punch_ns_per_page;
+	uint64_t fault_ns;         /* from the access to the agent, and back to the vCPU */
+	uint64_t stop_ns, cont_ns; /* QMP stop with its drain; cont */
+	uint64_t save_ns, load_ns; /* device state, apart from its bytes on the link */
+	uint64_t reserve_ns;       /* start of a hypervisor at the destination */
+	uint64_t journal_ns;       /* one durable record */
+};
+
+extern const struct sim_costs sim_costs_default;
+
+#define SIM_SETTINGS_MAX 16
+#define SIM_PATH_MAX     4
+#define SIM_NAME_BYTES   64
+
+struct sim_setting {
+	char key[32], value[64];
+};
+
+#define SIM_SCENARIO_BYTES_MAX (16u << 20)
+
+/* How a VM is to be moved. */
+struct sim_move {
+	char policy[32], order[32];
+	struct sim_setting settings[SIM_SETTINGS_MAX];
+	unsigned setting_count;
+	uint64_t limit_bytes_per_s; /* 0: none */
+	uint64_t downtime_limit_ns;
+	uint64_t deadline_ns; /* 0: none */
+	bool verify;
+};
+
+/* What sim_move_init() could not use, if it is none of the settings by its number. */
+#define SIM_BAD_POLICY SIM_SETTINGS_MAX
+#define SIM_BAD_ORDER  (SIM_SETTINGS_MAX + 1)
+
+/*
+ * The policy and the order with their settings; a setting belongs to the policy if it knows the
+ * key, else to the order. -ENOENT (no such name) or -EINVAL (no such value), and *bad says what.
+ * A scenario's moves have been through this. bad may be NULL.
+ */
+int sim_move_init(const struct sim_move *move, struct gw_policy *policy, struct gw_order *order,
+                  unsigned *bad);
+
+struct sim_vm {
+	char name[SIM_NAME_BYTES];
+	uint64_t ram_pages;
+	unsigned vcpus;
+	double populated_share, zero_share; /* of memory; of what is populated */
+	uint64_t state_bytes;
+	struct sim_workload_config workload;
+	struct sim_move move;
+	unsigned path[SIM_PATH_MAX]; /* link numbers, from source to destination */
+	unsigned path_count;
+	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */
+	uint64_t start_ns;      /* when its move begins */
+	bool paused;
+	size_t entry; /* in the scenario's "vms": those of one "count" share it */
+};
+
+struct sim_scenario {
+	char name[SIM_NAME_BYTES]; /* the file's, without folder and ending */
+	char look[256];            /* one sentence: what to look at */
+	uint64_t digest;           /* XXH64 of its text */
+	uint64_t seed;
+	struct sim_link_config *links; /* owned, with names */
+	size_t link_count;
+	struct sim_vm *vms; /* owned */
+	size_t vm_count;
+	unsigned at_once; /* so many moves at a time; 0: as start_ns says */
+	bool versions;    /* contents are versions: lost, stale and doubled pages are found */
+	struct sim_costs costs;
+	struct sim_trace **traces; /* owned; workloads borrow them */
+	size_t trace_count;
+};
+
+/* 0, or -EINVAL, -ENOENT, -ENOMEM with one sentence. */
+int sim_scenario_load(struct sim_scenario *scenario, const char *path, struct gw_error *error);
+int sim_scenario_parse(struct sim_scenario *scenario, const char *text, size_t size,
+                       const char *name, const char *folder, struct gw_error *error);
+void sim_scenario_free(struct sim_scenario *scenario);
+
+#endif

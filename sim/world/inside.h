@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/world/inside.h - what the rooms of the virtual world share.
+ *
+ *   world        clock, network, memory for what happens, any number of migrations
+ *   migration    two agents (a machine each), the wire between them, a host on each side
+ *   agent        a machine and its journal; a crash loses all but the journal
+ *   host         a hypervisor, which outlives the agent, and guest memory
+ *
+ * Everything that will happen to a migration is a `struct happening`, a `struct parcel`, or one of
+ * the few happenings that it holds itself (a deadline, a vCPU's next touch).
+ */
+#ifndef GW_SIM_INSIDE_H
+#define GW_SIM_INSIDE_H
+
+#include <errno.h>
+
+#include "core/migration/seal.h"
+#include "sim/chance.h"
+#include "sim/scenario/scenario.h"
+#include "sim/world/world.h"
+
+#define SIM_OWNER(pointer, type, member)                                                           \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+#define SIM_BILLION 1000000000ull
+
+struct migration;
+
+enum what { ANSWER, LOSS, CONNECT, RESTART, COMMAND, DIGEST };
+
+struct happening {
+	struct sim_happening at;
+	struct migration *m;
+	enum what what;
+	int side;
+	unsigned incarnation; /* of the agent that it concerns */
+	uint64_t epoch;       /* of the connections */
+	struct gw_event event;
+	int detail;    /* the command */
+	unsigned life; /* of the hypervisor */
+};
+
+/* Bytes on their way. Contents are versions, which stand for the pages' bytes. */
+struct parcel {
+	struct sim_parcel p;
+	struct migration *m;
+	struct parcel *next; /* in the inbox */
+	int to;
+	enum gw_channel channel;
+	uint64_t epoch;
+	uint64_t pages, done_ns;
+	size_t size; /* 0: the sender hung up */
+	uint8_t bytes[];
+};
+
+enum vm_state {
+	VM_NONE,
+	VM_INCOMING, /* started, waits for the device state */
+	VM_LOADED,
+	VM_RUNS,
+	VM_STOPPED,
+	VM_SAVED,
+	VM_DEAD,
+};
+
+enum command { DO_STOP, DO_SAVE, DO_RESUME, DO_RESERVE, DO_LOAD, DO_RUN, DO_TRACK };
+
+struct vm {
+	enum vm_state state;
+	uint64_t busy_until;
+	unsigned life; /* commands of an earlier one are dropped */
+};
+
+struct source_host {
+	struct vm vm;
+	uint32_t *content; /* a version a page; NULL: not kept */
+	struct gw_set populated, full, written, scanned;
+	bool tracking;
+	bool surveyed; /* once at least */
+	bool released, resume_refused, resumed_behind;
+	bool looked_at; /* COMMIT follows: from here on the disks' locks keep others off */
+	struct gw_id peer;
+};
+
+/* A vCPU, or the thread that loads the device state. */
+struct thread {
+	struct sim_happening touches;
+	struct migration *m;
+	unsigned number;
+	struct sim_touch next;
+	uint64_t at_ns; /* of the next touch; while the VM stands: how long after it goes on */
+	bool waits;
+	uint64_t since, left; /* touches until it sleeps */
+	uint64_t stall_ns, longest_ns;
+	uint64_t late_ns; /* behind its own schedule: what it has to make up for */
+};
+
+struct destination_host {
+	struct vm vm;
+	uint32_t *content;
+	uint32_t *noted; /* digest as placed */
+	struct gw_set present;
+	bool uffd, armed, staged, digests_kept;
+	uint64_t load_ns; /* since when it loads */
+	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
+	uint8_t identity;
+	unsigned reads_left;
+};
+
+struct agent {
+	struct sim_happening deadline;
+	struct migration *m;
+	int side;
+	bool alive, has_journal, journal_open;
+	unsigned incarnation;
+	void *memory;
+	uint64_t epoch; /* 0: no connections */
+	uint64_t pages;
+	enum gw_journal_record record;
+	enum gw_outcome outcome;
+	char end[2 * GW_TRACE_BYTES];
+	enum gw_state state; /* of the machine, as far as it was told; GW_STATES: none is alive */
+	unsigned states;     /* a bit for each that was reached */
+	bool tears;          /* dies over its next record ... */
+	uint64_t tears_ns;   /* ... for so long */
+};
+
+/* One direction of one connection. */
+struct stream {
+	uint64_t sent, received; /* messages, or frames */
+	uint64_t last_ns;        /* when the last parcel comes */
+	uint64_t late_ns;        /* so much later than it would */
+	uint8_t *rest;           /* of a message or frame that is not whole */
+	size_t rest_bytes;
+};
+
+/* What one of the destination's connections has received, and not yet worked off. */
+struct inbox {
+	struct sim_happening done; /* with the first */
+	struct migration *m;
+	struct parcel *first, *last;
+	uint64_t free_ns;
+};
+
+struct wire {
+	struct sim_flow *flow[4];           /* to the destination, by channel; NULL: none open */
+	struct stream stream[SIM_SIDES][4]; /* from that side, by channel */
+	uint64_t hop_ns;                    /* to the destination, beyond the links' latency */
+	uint64_t back_ns;                   /* to the source: the way back is never full */
+	uint64_t asked_bytes_per_s;         /* by the machine, for bulk */
+	uint64_t bytes;                     /* as the source counts them, both ways */
+	uint64_t epochs, cut_epoch, down_until;
+	uint64_t news_ns; /* the link, or a map, came */
+	uint64_t unplaced_bytes;
+	struct parcel *turn; /* frames that the sender takes at a time; NULL: not now */
+	uint64_t turn_bytes;
+	uint64_t sender_free_ns, answerer_free_ns;
+	struct inbox inbox[4];
+	struct sim_happening room;
+};
+
+enum phase { PHASE_WAITS, PHASE_MOVES, PHASE_OVER };
+
+struct migration {
+	struct sim_world *world;
+	unsigned number;
+	enum phase phase;
+	struct sim_vm spec;
+	struct sim_world_config config; /* what is to go wrong; in a scenario nothing */
+	struct sim_happening begins;
+
+	struct sim_chance chance;
+	uint64_t lines, steps, version;
+	size_t waiting; /* happenings and parcels, guests apart */
+	unsigned ticks, helped, losses, killed, refused;
+	uint64_t slow_ns, ticked_ns;
+	bool restarting[SIM_SIDES], fail_next[SIM_SIDES], full[SIM_SIDES];
+
+	unsigned moment; /* what the next line announces */
+	struct sim_strike strikes[SIM_STRIKES_MAX];
+	size_t struck;
+	enum sim_fault hurts[SIM_SIDES]; /* what befalls the next bytes of that side */
+	uint64_t hurts_ns[SIM_SIDES];
+	bool hurt;       /* some were: a breach of the protocol is no defect */
+	bool hurt_pages; /* a page's contents were: only its digest can tell */
+	bool told_same;  /* by a VERDICT */
+	bool late;       /* some come late */
+	bool image_lost; /* the source's host went down */
+	bool never_unwritten; /* the destination's journal says more than is there */
+
+	struct agent agent[SIM_SIDES];
+	struct wire wire;
+	struct source_host source;
+	struct destination_host dest;
+	struct sim_workload *workload;
+	struct thread *threads; /* the vCPUs, and the loader behind them */
+	unsigned waiters, idle_permille;
+	uint32_t *expected; /* what the guest must see at the destination */
+	bool ran_there, guest_stands, forgotten;
+	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
+	uint32_t hot_count;
+	struct sim_flow *traffic; /* the guest's own */
+	uint64_t first_writes, guest_faults;
+	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
+	uint64_t digest_at, zero_pages;
+	struct sim_vm_outcome *result; /* NULL: nobody asks */
+	bool is_due;                   /* to be looked after ... */
+	struct migration *next_due;
+};
+
+#define SIM_POOL_CLASSES 48
+
+struct sim_world {
+	struct sim_clock clock;
+	struct sim_network *network;
+	struct sim_costs costs;
+	bool versions;
+	FILE *trace;
+	struct block *blocks, *spare[SIM_POOL_CLASSES];
+	struct migration *migrations, *due;
+	size_t count, next, running, over;
+	unsigned at_once;
+	uint64_t limit_ns;
+	char violation[256];
+	/* Between two uses they hold nothing. */
+	struct gw_run *runs_in, *runs_out;
+	struct gw_frame frame, zeros;
+	struct gw_actions out[SIM_SIDES];
+};
+
+static inline uint64_t sim_now(const struct migration *m)
+{
+	return m->world->clock.now_ns;
+}
+
+static inline bool sim_runs(const struct vm *vm)
+{
+	return vm->state == VM_RUNS;
+}
+
+static inline struct vm *sim_vm_at(struct migration *m, int side)
+{
+	return side == SIM_SOURCE ? &m->source.vm : &m->dest.vm;
+}
+
+static inline unsigned sim_loader(const struct migration *m)
+{
+	return m->spec.vcpus;
+}
+
+/* What it takes to move so many bytes; a rate of 0 takes no time. */
+static inline uint64_t sim_takes(uint64_t bytes, uint64_t bytes_per_s)
+{
+	return bytes_per_s ? (uint64_t)((unsigned __int128)bytes * SIM_BILLION / bytes_per_s) : 0;
+}
+
+static inline uint64_t sim_per_gib(const struct migration *m, uint64_t ns_per_gib)
+{
+	return m->spec.ram_pages * ns_per_gib >> (30 - GW_PAGE_SHIFT);
+}
+
+extern const char *const sim_side_names[SIM_SIDES];
+
+/* sim/world/pool.c: memory for what happens; never fails. All of it is taken back by a reset. */
+void *sim_take(struct sim_world *w, size_t bytes);
+void sim_give(struct sim_world *w, void *memory);
+void sim_pool_reset(struct sim_world *w);
+void sim_pool_free(struct sim_world *w);
+void *sim_need(size_t bytes);
+
+/* sim/world/world.c */
+uint64_t sim_dice_below(struct migration *m, uint64_t limit);
+void sim_violated(struct migration *m, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+void sim_line(struct migration *m, int side, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+struct happening *sim_will(struct migration *m, enum what what, int side, uint64_t at);
+/* Something happened to it: is it over? */
+void sim_happened(struct migration *m);
+struct sim_world *sim_world_empty(size_t migrations);
+/* In the order of their beginnings, before sim_world_begin. */
+struct migration *sim_world_add(struct sim_world *w, uint64_t seed);
+void sim_world_begin(struct sim_world *w);
+/* False when there is nothing more. */
+bool sim_world_turn(struct sim_world *w);
+
+/* sim/run.c */
+void sim_take_result(struct migration *m);
+void sim_take_round(struct migration *m, const struct gw_round *round);
+
+/* sim/world/faults.c */
+bool sim_listens(const struct migration *m);
+void sim_strike_at(struct migration *m, const char *text);
+bool sim_person(struct migration *m);
+/* Does to the parcel what is due to the next bytes of that side, and says what it was. */
+enum sim_fault sim_hurt(struct migration *m, int from, struct parcel *parcel);
+void sim_lose_patience(struct migration *m);
+
+/* sim/world/agent.c */
+void sim_answer(struct migration *m, int side, struct gw_event event, uint64_t delay);
+void sim_answer_plain(struct migration *m, int side, enum gw_event_kind kind, uint64_t delay);
+/* The text outlives the world. */
+void sim_answer_text(struct migration *m, int side, enum gw_event_kind kind, const char *text);
+void sim_give_answer(struct migration *m, struct happening *h);
+bool sim_journal_settled(enum gw_journal_record record);
+void sim_crash(struct migration *m, int side, uint64_t for_ns);
+void sim_start_source(struct migration *m);
+void sim_start_destination(struct migration *m, bool fresh);
+void sim_restart(struct migration *m, int side);
+void sim_step(struct migration *m, int side, struct gw_event *event);
+void sim_deadline_came(struct sim_happening *self);
+
+/* sim/world/wire.c */
+void sim_attach(struct migration *m);
+void sim_detach(struct migration *m);
+void sim_cut(struct migration *m, const struct sim_planned *plan);
+void sim_hang_up(struct migration *m, int side);
+void sim_lose(struct migration *m, struct happening *h);
+void sim_connect_again(struct migration *m);
+void sim_set_rate(struct migration *m, uint64_t bytes_per_s);
+struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size_t size);
+/* For one more frame of that size: of this turn, or one of its own. *to: where it is to be put. */
+struct parcel *sim_parcel_for(struct migration *m, enum gw_channel channel, size_t size,
+                              uint8_t **to);
+void sim_put_frame(struct migration *m, struct parcel *parcel, uint64_t bytes);
+/* `bytes` on the link: contents of pages count, and do not travel. */
+void sim_put_on_wire(struct migration *m, int from, struct parcel *parcel, uint64_t bytes);
+void sim_ask_for_room(struct migration *m);
+void sim_room_came(struct sim_happening *self);
+void sim_parcel_done(struct sim_happening *self);
+
+/* sim/world/talk.c */
+void sim_say(struct migration *m, int side, const struct gw_message *message);
+/* Of which `more` bytes count, and do not travel. */
+void sim_say_long(struct migration *m, int side, const struct gw_message *message, uint64_t more);
+void sim_say_map(struct migration *m, int side, const struct gw_set *set);
+/* As gw_message_decode(): 0 and *used, -EAGAIN, -EPROTO. */
+int sim_message_came(struct migration *m, int side, struct stream *stream, const uint8_t *bytes,
+                     size_t size, size_t *used);
+
+/* sim/world/hypervisor.c */
+void sim_command(struct migration *m, int side, enum command what, uint64_t takes);
+void sim_command_done(struct migration *m, struct happening *h);
+void sim_resume_behind(struct migration *m);
+void sim_look(struct migration *m);
+void sim_drop_commands(struct migration *m, int side);
+void sim_kill_vm(struct migration *m, int side, const char *why);
+void sim_state_came(struct migration *m, bool last);
+void sim_go_on_loading(struct migration *m);
+void sim_save(struct migration *m);
+void sim_load(struct migration *m);
+void sim_start_tracking(struct migration *m);
+
+/* sim/world/guest.c */
+void sim_guest_init(struct migration *m);
+void sim_guest_free(struct migration *m);
+/* Carries out what the guest at the source has done until now. */
+void sim_guest_lives(struct migration *m);
+void sim_guest_stops(struct migration *m);
+void sim_guest_goes_on(struct migration *m);
+void sim_guest_runs_there(struct migration *m);
+void sim_guest_ends(struct migration *m);
+/* The guest's own, over the link out of its host; while it stands there is none. */
+void sim_guest_sends(struct migration *m, unsigned link);
+/* By the thread that loads the device state. */
+void sim_read(struct migration *m, uint64_t page);
+/* Pages have come: who waits for one goes on. */
+void sim_wake(struct migration *m, struct gw_run run);
+void sim_wake_all(struct migration *m);
+void sim_fault_again(struct migration *m);
+
+/* sim/world/memory.c */
+void sim_memory_init(struct migration *m);
+void sim_memory_free(struct migration *m);
+
+/* sim/world/source_host.c, sim/world/destination_host.c */
+void sim_source_acts(struct migration *m, const struct gw_action *action);
+void sim_digest_turn(struct migration *m);
+void sim_destination_acts(struct migration *m, const struct gw_action *action);
+/* As sim_message_came(). */
+int sim_frame_came(struct migration *m, struct stream *stream, const uint8_t *bytes, size_t size,
+                   size_t *used);
+
+/* sim/world/judge.c */
+void sim_check_journals(struct migration *m);
+void sim_judge(struct migration *m);
+
+#endif
