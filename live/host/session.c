@@ -754,7 +754,8 @@ static void answer_control(struct session *s)
 		drain_queue(s);
 		if (gw_destination_state(s->machine) == state)
 			gw_control_answer(s->control, "refused: it lacks pages that only the "
-			                              "source has, and cannot run here\n");
+			                              "source has, or its journal cannot be "
+			                              "written; it does not run here\n");
 		else
 			gw_control_answer(s->control, "ok\n");
 		return;
