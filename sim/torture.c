@@ -183,6 +183,8 @@ static const struct sim_planned variants[] = {
         {.fault = SIM_FAULT_FAIL_DESTINATION},
         {.fault = SIM_FAULT_RESUME_SOURCE},
         {.fault = SIM_FAULT_FORGET_DESTINATION, .for_ns = SHORT_NS},
+        {.fault = SIM_FAULT_FULL_SOURCE},
+        {.fault = SIM_FAULT_FULL_DESTINATION},
         {.fault = SIM_FAULT_SLOW, .for_ns = SHORT_NS},
         {.fault = SIM_FAULT_SLOW, .for_ns = SECOND},
         {.fault = SIM_FAULT_DELAY, .for_ns = SHORT_NS, .side = SIM_SOURCE},

@@ -59,6 +59,7 @@ struct gw_destination {
 	bool loading;
 	bool prepared;  /* the record is (being) written */
 	bool committed; /* COMMIT came, or was taken up from the journal */
+	bool resolved;  /* a person said instead that it is to run here */
 	bool running;
 	bool run_asked;
 	bool taken_up;     /* from the journal, as `mine` */
@@ -820,6 +821,20 @@ static void failed(struct gw_destination *d, const struct gw_event *ev, struct g
 	}
 }
 
+/*
+ * What a person decided is taken back, and may be decided again; the source that would get the VM
+ * back may be no more.
+ */
+static void unwritten(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (d->state != GW_STATE_ACTIVATION || d->run_asked || !d->resolved) {
+		failed(d, ev, out);
+		return;
+	}
+	d->committed = d->resolved = false;
+	enter(d, ev, out, GW_STATE_COMMITMENT, ev->text);
+}
+
 /* It never ran here, so the source may have it back; unless an earlier agent had run it. */
 static void run_refused(struct gw_destination *d, const struct gw_event *ev, struct gw_actions *out)
 {
@@ -844,7 +859,7 @@ static void resolved(struct gw_destination *d, const struct gw_event *ev, struct
 		gw_trace(out, ev->now_ns, WHO, "it cannot run here without the source's pages");
 		return;
 	}
-	d->committed = true;
+	d->committed = d->resolved = true;
 	d->committed_ns = ev->now_ns;
 	enter(d, ev, out, GW_STATE_ACTIVATION, "a person said that the VM is to run here");
 	journal(out, GW_REC_MINE, true);
@@ -960,7 +975,7 @@ int gw_destination_step(struct gw_destination *d, const struct gw_event *ev, str
 	case GW_EV_LINK_UP: link_up(d, ev); break;
 	case GW_EV_LINK_LOST: link_lost(d, ev, out); break;
 	case GW_EV_VM_GONE: vm_gone(d, ev, out); break;
-	case GW_EV_UNWRITTEN:
+	case GW_EV_UNWRITTEN: unwritten(d, ev, out); break;
 	case GW_EV_FAILED: failed(d, ev, out); break;
 	case GW_EV_ABORT:
 		if (!d->prepared)

@@ -1248,13 +1248,18 @@ static void failed(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	}
 }
 
-/* A VM that is taken back is not kept waiting for that. */
+/*
+ * Neither a VM that is taken back is kept waiting for that, nor one that runs there: instead of
+ * `gone` the record `committed` stands, by which another agent asks the destination.
+ */
 static void unwritten(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	if (s->state == GW_STATE_CANCELLED)
 		gw_trace(out, ev->now_ns, WHO, "%.200s", ev->text);
 	else
 		failed(s, ev, out);
+	if (s->state == GW_STATE_ACTIVATION && !s->asked)
+		after_activation(s, ev, out);
 }
 
 static void recover(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)

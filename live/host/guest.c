@@ -239,6 +239,8 @@ int gw_guest_reopen(struct gw_guest *guest, const char *kind, const char *name, 
 		gw_guest_close(guest);
 		return err;
 	}
+	if (strcmp(kind, "native") != 0)
+		gw_qemu_take_over(guest->vm);
 	guest->runs = !guest->vm->paused;
 	guest->vm->paused = paused;
 	(void)snprintf(guest->kind, sizeof(guest->kind), "%s", kind);

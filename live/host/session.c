@@ -754,7 +754,8 @@ static void answer_control(struct session *s)
 		drain_queue(s);
 		if (gw_destination_state(s->machine) == state)
 			gw_control_answer(s->control, "refused: it lacks pages that only the "
-			                              "source has, and cannot run here\n");
+			                              "source has, or its journal cannot be "
+			                              "written; it does not run here\n");
 		else
 			gw_control_answer(s->control, "ok\n");
 		return;
@@ -933,8 +934,10 @@ int gw_session_run(const struct gw_session_options *options, struct gw_error *er
 
 	if (!err)
 		err = first_message(&s, error);
-	if (!err)
+	if (!err) {
 		drain_queue(&s);
+		read_control(&s); /* what came with the first message, poll() does not tell */
+	}
 	while (!err && !s.finished)
 		turn(&s);
 	give_back(&s);

@@ -700,6 +700,13 @@ int gw_qemu_open(struct gw_vm **vm, const struct gw_qemu_where *where, struct gw
 	return rc;
 }
 
+/* What the bandwidth was before is known to nobody any more. */
+void gw_qemu_take_over(struct gw_vm *vm)
+{
+	of(vm)->prepared = true;
+	of(vm)->bandwidth = BANDWIDTH_QEMU;
+}
+
 int gw_qemu_empty_ram(const char *ram_path, struct gw_error *error)
 {
 	_cleanup_close_ int fd = open(ram_path, O_RDWR | O_CLOEXEC);

@@ -34,6 +34,9 @@ struct gw_qemu_where {
  */
 int gw_qemu_open(struct gw_vm **vm, const struct gw_qemu_where *where, struct gw_error *error);
 
+/* An agent that died had prepared this VM: gw_vm_close() undoes that for it. */
+void gw_qemu_take_over(struct gw_vm *vm);
+
 struct gw_qemu_launch {
 	const char *name;
 	char *const *argv;

@@ -196,6 +196,10 @@ void sim_restart(struct migration *m, int side)
 		return;
 	if (side == SIM_SOURCE && m->image_lost && a->record != GW_REC_LEAVING)
 		return; /* its memory file is gone: there is nothing to go on with */
+	if (side == SIM_SOURCE && m->source.released) { /* live/host/migrate.c: finish_release() */
+		a->record = GW_REC_RELEASED;
+		return;
+	}
 	if (side == SIM_DESTINATION) {
 		sim_start_destination(m, false);
 		return;
@@ -208,6 +212,14 @@ void sim_restart(struct migration *m, int side)
 
 /* --- actions of both ----------------------------------------------------------------------- */
 
+static void leave_unwritten(struct migration *m, int side, enum gw_journal_record record)
+{
+	m->full[side] = false;
+	m->never_unwritten |= record == GW_REC_NEVER;
+	m->refused += record == GW_REC_MINE; /* without it `cont` is not asked for */
+	sim_answer_text(m, side, GW_EV_UNWRITTEN, "the disk is full");
+}
+
 static void write_journal(struct migration *m, int side, const struct gw_action *action)
 {
 	struct agent *a = &m->agent[side];
@@ -218,6 +230,10 @@ static void write_journal(struct migration *m, int side, const struct gw_action 
 		return;
 	if (a->tears) { /* a torn line counts for nothing */
 		sim_crash(m, side, a->tears_ns);
+		return;
+	}
+	if (m->full[side] && a->journal_open) {
+		leave_unwritten(m, side, action->journal.record);
 		return;
 	}
 	if (a->journal_open)
@@ -328,7 +344,7 @@ void sim_step(struct migration *m, int side, struct gw_event *event)
 	err = side == SIM_SOURCE ? gw_source_step(a->memory, event, out)
 	                         : gw_destination_step(a->memory, event, out);
 	enters(m, a);
-	if (err == -EPROTO && !m->hurt)
+	if (err == -EPROTO && !m->hurt && !m->never_unwritten)
 		sim_violated(m, "%s takes %s for a breach of the protocol", sim_side_names[side],
 		             event->kind == GW_EV_MESSAGE ? gw_message_name(event->message->kind)
 		                                          : "a frame");

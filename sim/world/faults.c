@@ -32,6 +32,8 @@ static const char *const fault_names[SIM_FAULTS] = {
         [SIM_FAULT_CORRUPT] = "a bit is wrong",
         [SIM_FAULT_RESUME_SOURCE] = "somebody resumes the VM at the source",
         [SIM_FAULT_FORGET_DESTINATION] = "the destination's journal and identity are lost",
+        [SIM_FAULT_FULL_SOURCE] = "the source's next record will not be written",
+        [SIM_FAULT_FULL_DESTINATION] = "the destination's next record will not be written",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -194,6 +196,8 @@ static void strike(struct migration *m, struct sim_planned *plan)
 	case SIM_FAULT_REFUSE_RESERVATION: m->dest.refuse_reservation = true; break;
 	case SIM_FAULT_FAIL_SOURCE: m->fail_next[SIM_SOURCE] = true; break;
 	case SIM_FAULT_FAIL_DESTINATION: m->fail_next[SIM_DESTINATION] = true; break;
+	case SIM_FAULT_FULL_SOURCE: m->full[SIM_SOURCE] = true; break;
+	case SIM_FAULT_FULL_DESTINATION: m->full[SIM_DESTINATION] = true; break;
 	case SIM_FAULT_RECOVER: recover(m); break;
 	case SIM_FAULT_RESOLVE: resolve(m); break;
 	case SIM_FAULT_SLOW: m->slow_ns = plan->for_ns; break;

@@ -175,7 +175,7 @@ struct migration {
 	size_t waiting; /* happenings and parcels, guests apart */
 	unsigned ticks, helped, losses, killed, refused;
 	uint64_t slow_ns, ticked_ns;
-	bool restarting[SIM_SIDES], fail_next[SIM_SIDES];
+	bool restarting[SIM_SIDES], fail_next[SIM_SIDES], full[SIM_SIDES];
 
 	unsigned moment; /* what the next line announces */
 	struct sim_strike strikes[SIM_STRIKES_MAX];
@@ -187,6 +187,7 @@ struct migration {
 	bool told_same;  /* by a VERDICT */
 	bool late;       /* some come late */
 	bool image_lost; /* the source's host went down */
+	bool never_unwritten; /* the destination's journal says more than is there */
 
 	struct agent agent[SIM_SIDES];
 	struct wire wire;

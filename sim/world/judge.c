@@ -2,7 +2,10 @@
 /* sim/world/judge.c - what must be true, at every instant and at the end. */
 #include "sim/world/inside.h"
 
-/* At most one side's journal says that it may run the VM, at any instant. */
+/*
+ * At most one side's journal says that it may run the VM, at any instant; unless what was recorded
+ * at the destination could not be taken back: then nothing of the VM is left there.
+ */
 void sim_check_journals(struct migration *m)
 {
 	enum gw_journal_record s = m->agent[SIM_SOURCE].record,
@@ -11,7 +14,7 @@ void sim_check_journals(struct migration *m)
 	bool theirs =
 	        m->agent[SIM_DESTINATION].has_journal && (d == GW_REC_MINE || d == GW_REC_WHOLE);
 
-	if (mine && theirs)
+	if (mine && theirs && (!m->never_unwritten || m->dest.vm.state != VM_NONE))
 		sim_violated(m,
 		             "both may run the VM: the source's journal says `%s`, the "
 		             "destination's `%s`",

@@ -51,6 +51,8 @@ enum sim_fault {
 	SIM_FAULT_CORRUPT,            /* in what `side` sends next a bit is wrong */
 	SIM_FAULT_RESUME_SOURCE,      /* somebody says `cont` to the source's hypervisor */
 	SIM_FAULT_FORGET_DESTINATION, /* its agent dies; journal and identity are lost */
+	SIM_FAULT_FULL_SOURCE,        /* the source's next record cannot be written */
+	SIM_FAULT_FULL_DESTINATION,
 	SIM_FAULTS
 };
 

@@ -12,7 +12,7 @@ import time
 import unittest
 
 from rig import GODWIT, PATIENCE, Rig, alive, eventually, kill, main, why_not
-from tests.wire import message, sealed
+from tests.wire import message, seal, sealed
 
 CONTROL, BULK, URGENT = 1, 2, 3
 HELLO, OFFER, ACCEPT, REFUSE, SWITCH, STATE, STATE_END = 1, 2, 3, 4, 6, 8, 9

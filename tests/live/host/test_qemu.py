@@ -363,8 +363,15 @@ class Others(Case):
         self.assertTrue(self.here.whole(), self.here.left())
         self.assertEqual(len(self.here.guests()), 1)
         self.assertTrue(eventually(lambda: self.status() == "running"), self.rig.story())
+        self.unprepared()
         self.connect()
         self.is_well()
+
+    def unprepared(self):
+        """Somebody else's later save of this VM is to hold its memory."""
+        on = [row["capability"] for row in qmp(self.control(), "query-migrate-capabilities")
+              if row["state"]]
+        self.assertEqual(on, [])
 
 
 if __name__ == "__main__":

@@ -379,6 +379,26 @@ static void test_close_leaves_no_capability(void **state)
 	assert_false(has_capability(rig, "return-path"));
 }
 
+/* An agent that was killed closes nothing: who takes its VM over does. */
+static void test_taken_over_it_is_left_as_it_was(void **state)
+{
+	struct rig *rig = *state;
+	struct gw_qemu_where where = {.name = "again", .qmp_path = rig->qmp[0]};
+
+	rig_start(rig, 0, false, NULL);
+	assert_done(rig, gw_qmp_call(gw_qemu_qmp(rig->vm[0]), "migrate-set-capabilities",
+	                             json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability",
+	                                       "x-ignore-shared", "state", true),
+	                             5000, NULL, &rig->error));
+	gw_vm_close(rig->vm[0]);
+	assert_done(rig, gw_qemu_open(&rig->vm[0], &where, &rig->error));
+	assert_true(has_capability(rig, "x-ignore-shared"));
+	gw_qemu_take_over(rig->vm[0]);
+	gw_vm_close(rig->vm[0]);
+	assert_done(rig, gw_qemu_open(&rig->vm[0], &where, &rig->error));
+	assert_false(has_capability(rig, "x-ignore-shared"));
+}
+
 static void test_last_words(void **state)
 {
 	struct rig *rig = *state;
@@ -417,6 +437,7 @@ int main(void)
 	        qemu_test(test_reset_and_pause_are_told),
 	        qemu_test(test_hot_pages),
 	        qemu_test(test_close_leaves_no_capability),
+	        qemu_test(test_taken_over_it_is_left_as_it_was),
 	        qemu_test(test_last_words),
 	};
 
