@@ -203,7 +203,7 @@ static bool knows(const struct sim_move *move, const struct sim_setting *setting
 	struct gw_policy policy;
 	struct gw_order order;
 
-	if (gw_policy_init(&policy, move->policy) || gw_order_init(&order, move->order))
+	if (gw_policy_init(&policy, move->policy) || gw_order_init(&order, sim_move_order(move)))
 		return false;
 	if (gw_policy_set(&policy, setting->key, setting->value) != -ENOENT)
 		return true;

@@ -70,7 +70,7 @@ static int read_setting(struct sim_reader *reader, struct sim_move *move, const 
 	if (!text)
 		return sim_refuse(reader, key, value, "is neither a number nor text");
 	if (!strcmp(key, "order")) {
-		if (strlen(text) >= sizeof(move->order))
+		if (!*text || strlen(text) >= sizeof(move->order))
 			return sim_refuse(reader, key, value, "is no push order");
 		memcpy(move->order, text, strlen(text) + 1);
 		return 0;

@@ -95,6 +95,24 @@ class Results(Sim):
         self.assertEqual([(x["policy"], x["settings"], x["seed"]) for x in lines], expected)
         self.assertEqual(len({x["run"] for x in lines}), len(lines))
 
+    def test_a_policy_brings_its_order(self):
+        lines = self.lines(self.small, "--policy", "hybrid,sdf-hybrid")
+        self.assertEqual([line["order"] for line in lines], ["linear", "forecast"])
+        lines = self.lines(self.small, "--policy", "hybrid,sdf-hybrid", "--set", "order=bubble")
+        self.assertEqual([line["order"] for line in lines], ["bubble", "bubble"])
+
+    def test_what_a_policy_leaves_out_is_told(self):
+        lines = self.lines(self.small, "--policy", "sdf-hybrid", "--set", "alpha=0", "--set",
+                           "dirty_threshold=0")
+        rounds = lines[0]["rounds"]
+        self.assertGreater(len(rounds), 2)
+        for before, after in zip(rounds, rounds[1:]):
+            self.assertEqual(after["deferred_pages"], before["dirty_pages"] // 2)
+            sdf = (before["dirty_pages"] - after["dirty_pages"]) / after["sent_pages"]
+            self.assertAlmostEqual(after["sdf"], sdf)
+        lines = self.lines(self.small, "--policy", "deferred")
+        self.assertTrue(all("predicted_dirty_pages" in row for row in lines[0]["rounds"][1:]))
+
     def test_orders_are_swept_too(self):
         lines = self.lines(self.small, "--policy", "precopy,postcopy", "--set", "pivots=2",
                            "--set", "order=linear,bubble")
