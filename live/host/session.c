@@ -934,8 +934,11 @@ int gw_session_run(const struct gw_session_options *options, struct gw_error *er
 
 	if (!err)
 		err = first_message(&s, error);
-	if (!err)
+	if (!err) {
 		drain_queue(&s);
+		read_control(&s); /* what came with it is read already, unseen by poll() */
+		drain_queue(&s);
+	}
 	while (!err && !s.finished)
 		turn(&s);
 	give_back(&s);
