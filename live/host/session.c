@@ -936,8 +936,7 @@ int gw_session_run(const struct gw_session_options *options, struct gw_error *er
 		err = first_message(&s, error);
 	if (!err) {
 		drain_queue(&s);
-		read_control(&s); /* what came with it is read already, unseen by poll() */
-		drain_queue(&s);
+		read_control(&s); /* what came with the first message, poll() does not tell */
 	}
 	while (!err && !s.finished)
 		turn(&s);
