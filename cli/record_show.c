@@ -133,7 +133,7 @@ static json_t *as_json(const char *path, const struct summary *s)
 	json_t *j = json_pack(
 	        "{s:s, s:s, s:{s:s, s:I, s:i, s:i}, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "schema",
 	        "godwit.trace/1", "file", path, "vm", "name", h->vm, "ram_bytes",
-	        (json_int_t)(h->ram_pages * h->page_bytes), "page_bytes", (int)h->page_bytes,
+	        (json_int_t)h->ram_pages * h->page_bytes, "page_bytes", (int)h->page_bytes,
 	        "vcpus", (int)h->vcpus, "tracker", h->tracker, "window_ns",
 	        (json_int_t)h->window_ns, "windows", (json_int_t)s->windows, "duration_ns",
 	        (json_int_t)s->ns, "populated_pages", (json_int_t)h->populated_pages, "zero_pages",
@@ -196,7 +196,7 @@ static void print_runs(FILE *out, const struct gw_run *runs, size_t count)
 	for (size_t i = 0; i < count; i++)
 		for (uint64_t page = 0; page < runs[i].count; page++) {
 			(void)fprintf(out, "%s%llu", space,
-			              (unsigned long long)(runs[i].first + page));
+			              (unsigned long long)runs[i].first + page);
 			space = " ";
 		}
 	(void)fputc('\n', out);

@@ -349,14 +349,14 @@ static int simulate(const struct asked *asked, const struct gw_sweep *sweep, FIL
 static size_t split(const struct gw_cli_list *list, const char **names, char **copy)
 {
 	size_t bytes = 1, count = 0;
-	char *rest, *name;
+	char *rest, *end, *name;
 
 	for (size_t i = 0; i < list->count; i++)
 		bytes += strlen(list->items[i]) + 1;
-	rest = *copy = calloc(1, bytes);
+	rest = end = *copy = calloc(1, bytes);
 	for (size_t i = 0; rest && i < list->count; i++) {
-		(void)strcat(rest, list->items[i]);
-		(void)strcat(rest, ",");
+		end = stpcpy(end, list->items[i]);
+		*end++ = ',';
 	}
 	while (rest && *rest && (name = strsep(&rest, ",")) && count < POLICIES_MAX)
 		names[count++] = name;
