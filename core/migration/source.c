@@ -1042,6 +1042,8 @@ static void scanned(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 
 static int round_acked(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
+	if (s->asked && !s->answered)
+		return 0; /* said before RESUME was heard, to which the answer says it all */
 	if (s->state == GW_STATE_PULL && s->marked) {
 		begin_digests(s, out); /* every page is in place there */
 		return 0;

@@ -205,10 +205,10 @@ static void do_cont(struct guest *guest, int client)
 	}
 	guest->state = RUNNING;
 	gw_machine_run(&guest->machine, true);
-	answer(guest, client, "running");
-	for (i = 0; i < CLIENTS; i++)
+	for (i = 0; i < CLIENTS; i++) /* first: who asked may count on it */
 		if (i != client)
 			answer(guest, i, "resumed");
+	answer(guest, client, "running");
 }
 
 static void *job_main(void *argument)

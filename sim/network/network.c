@@ -362,6 +362,7 @@ static service end(struct sim_flow *flow)
 		flow->wanted -= missing;
 	} else {
 		heap_remove(bundle, flow);
+		plan(bundle); /* it may have been about to leave in this instant */
 		flow->spare = missing < 0 ? -missing : 0;
 		flow->spare_ns = bundle->served_ns;
 		account(bundle, -flow->spare);
@@ -430,10 +431,10 @@ static void on_leaves(struct sim_happening *happening)
 	if (flow->waiting.first) {
 		flow->finish += flow->waiting.first->bytes * SERVICE_BYTE;
 		sink(bundle, 0, flow);
+		plan(bundle);
 	} else {
 		(void)end(flow);
 	}
-	plan(bundle);
 	/* Last, because it may close the flow. */
 	if (!flow->sends && flow->left)
 		flow->left(flow->owner);

@@ -320,6 +320,44 @@ static void test_left_may_close(void **state)
 	bench_free(&b);
 }
 
+struct closing {
+	struct sim_happening happening;
+	struct sim_flow *flow[2];
+};
+
+static void close_both(struct sim_happening *happening)
+{
+	struct closing *closing = (struct closing *)happening;
+
+	for (int i = 0; i < 2; i++)
+		sim_flow_close(closing->flow[i], letter_lost);
+}
+
+/* Closed in the very instant in which its parcel would leave: another's does not leave for it. */
+static void test_close_in_the_instant_of_leaving(void **state)
+{
+	(void)state;
+	for (unsigned others = 0; others < 2; others++) {
+		struct closing closing = {.happening.happens = close_both};
+		struct letter letter[3] = {0};
+		struct bench b;
+
+		bench_init(&b);
+		unsigned link = add_link(&b, 20 * MB, 0), elsewhere = add_link(&b, MB, 0);
+		sim_clock_at(&b.clock, &closing.happening, 2 * SECOND_NS);
+		closing.flow[0] = open_flow(&b, elsewhere, (struct sim_class){0});
+		closing.flow[1] = open_flow(&b, link, (struct sim_class){0});
+		post(&b, closing.flow[0], &letter[0], 100 * MB);
+		post(&b, closing.flow[1], &letter[1], (others ? 20 : 40) * MB);
+		if (others)
+			post(&b, open_flow(&b, link, (struct sim_class){0}), &letter[2], 40 * MB);
+		run(&b);
+		assert_int_equal(letter[0].lost + letter[1].lost, 2);
+		assert_int_equal(letter[2].came_ns, others ? 3 * SECOND_NS : 0);
+		bench_free(&b);
+	}
+}
+
 /* As many as a fleet, all of one class: the link is shared to the last byte, round by round. */
 static void test_fleet(void **state)
 {
@@ -686,10 +724,15 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_alone),          cmocka_unit_test(test_no_drift),
-	        cmocka_unit_test(test_max_min),        cmocka_unit_test(test_classes),
-	        cmocka_unit_test(test_wants),          cmocka_unit_test(test_cut),
-	        cmocka_unit_test(test_left_may_close), cmocka_unit_test(test_fleet),
+	        cmocka_unit_test(test_alone),
+	        cmocka_unit_test(test_no_drift),
+	        cmocka_unit_test(test_max_min),
+	        cmocka_unit_test(test_classes),
+	        cmocka_unit_test(test_wants),
+	        cmocka_unit_test(test_cut),
+	        cmocka_unit_test(test_left_may_close),
+	        cmocka_unit_test(test_close_in_the_instant_of_leaving),
+	        cmocka_unit_test(test_fleet),
 	        cmocka_unit_test(test_random),
 	};
 
