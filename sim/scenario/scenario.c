@@ -25,7 +25,7 @@ const struct sim_costs sim_costs_default = {
         .stop_ns = 1000000,
         .cont_ns = 1000000,
         .save_ns = 6500000,
-        .load_ns = 10600000,
+        .load_ns = 4100000,
         .reserve_ns = 86000000,
         .journal_ns = 20000,
 };

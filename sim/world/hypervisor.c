@@ -127,21 +127,18 @@ void sim_go_on_loading(struct migration *m)
 	sim_answer_plain(m, SIM_DESTINATION, GW_EV_LOADED, 1000);
 }
 
-/* It is loaded while it comes, and not before all of it is there. */
+/* What comes late is what takes time: it is loaded when all of it is there. */
 static void load(struct migration *m)
 {
-	uint64_t takes = m->world->costs.load_ns, went = sim_now(m) - m->dest.load_ns;
-
 	if (!m->dest.load_asked || !m->dest.state_ended)
 		return;
 	m->dest.load_asked = false;
-	sim_command(m, SIM_DESTINATION, DO_LOAD, went < takes ? takes - went : 0);
+	sim_command(m, SIM_DESTINATION, DO_LOAD, m->world->costs.load_ns);
 }
 
 void sim_load(struct migration *m)
 {
 	m->dest.load_asked = true;
-	m->dest.load_ns = sim_now(m);
 	load(m);
 }
 

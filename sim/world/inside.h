@@ -102,7 +102,6 @@ struct destination_host {
 	uint32_t *noted; /* digest as placed */
 	struct gw_set present;
 	bool uffd, armed, staged, digests_kept;
-	uint64_t load_ns; /* since when it loads */
 	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
 	uint8_t identity;
 	unsigned reads_left;
