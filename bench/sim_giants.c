@@ -45,7 +45,8 @@ static void describe(struct sim_scenario *scenario, struct sim_vm *vms, size_t c
                      struct sim_link_config *link, uint64_t pages, double writes,
                      const char *policy)
 {
-	*link = (struct sim_link_config){"link", LINK_BYTES, 50000};
+	*link = (struct sim_link_config){
+	        .name = "link", .bytes_per_s = LINK_BYTES, .latency_ns = 50000};
 	*scenario = (struct sim_scenario){
 	        .seed = 1, .links = link, .link_count = 1, .vms = vms, .vm_count = count};
 	for (size_t i = 0; i < count; i++) {

@@ -79,8 +79,15 @@ static void lay_path(struct migration *m, const struct sim_scenario *scenario)
 {
 	unsigned i;
 
-	for (i = 0; i < m->spec.path_count; i++)
-		m->wire.back_ns += scenario->links[m->spec.path[i]].latency_ns;
+	for (i = 0; i < m->spec.path_count; i++) {
+		const struct sim_link_config *link = &scenario->links[m->spec.path[i]];
+
+		m->wire.back_ns += link->latency_ns;
+		if (!link->cut_for_ns || m->breaks_for_ns)
+			continue;
+		m->breaks_for_ns = link->cut_for_ns;
+		sim_clock_at(&m->world->clock, &m->breaks, link->cut_ns);
+	}
 }
 
 static int by_start(const void *a, const void *b)

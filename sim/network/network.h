@@ -27,9 +27,10 @@
 #define SIM_FLOW_LINKS_MAX 8
 
 struct sim_link_config {
-	const char *name;     /* borrowed */
-	uint64_t bytes_per_s; /* 0: cut; anything above 64 TiB/s counts as that */
-	uint64_t latency_ns;  /* one way */
+	const char *name;            /* borrowed */
+	uint64_t bytes_per_s;        /* 0: cut; anything above 64 TiB/s counts as that */
+	uint64_t latency_ns;         /* one way */
+	uint64_t cut_ns, cut_for_ns; /* whose every connection breaks then, for so long; 0: never */
 };
 
 /* As in HTB: rate, ceil, prio; weight as quantum. Each flow has the guarantee and the ceiling of

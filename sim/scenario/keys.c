@@ -60,6 +60,8 @@ const struct sim_key sim_link_keys[] = {
         OTHER("name"),
         RATE("bandwidth", struct sim_link_config, bytes_per_s, 1),
         DURATION("latency", struct sim_link_config, latency_ns),
+        DURATION("cut_at", struct sim_link_config, cut_ns),
+        DURATION("cut_for", struct sim_link_config, cut_for_ns),
         END,
 };
 

@@ -30,7 +30,7 @@ const struct sim_costs sim_costs_default = {
         .journal_ns = 20000,
 };
 
-static const struct sim_link_config link_default = {NULL, 125000000, 100000};
+static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
 
 static const struct sim_move move_default = {
         .policy = "precopy", .downtime_limit_ns = 300000000};

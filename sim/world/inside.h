@@ -167,7 +167,8 @@ struct migration {
 	enum phase phase;
 	struct sim_vm spec;
 	struct sim_world_config config; /* what is to go wrong; in a scenario nothing */
-	struct sim_happening begins;
+	struct sim_happening begins, breaks;
+	uint64_t breaks_for_ns;
 
 	struct sim_chance chance;
 	uint64_t lines, steps, version;

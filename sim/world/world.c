@@ -171,7 +171,25 @@ static void begin(struct migration *m)
 
 static void begins(struct sim_happening *self)
 {
-	begin(SIM_OWNER(self, struct migration, begins));
+	struct migration *m = SIM_OWNER(self, struct migration, begins);
+
+	if (sim_now(m) < m->wire.down_until)
+		sim_clock_at(&m->world->clock, self, m->wire.down_until);
+	else
+		begin(m);
+}
+
+/* A link of its path is lost. */
+static void breaks(struct sim_happening *self)
+{
+	struct migration *m = SIM_OWNER(self, struct migration, breaks);
+
+	if (m->phase == PHASE_MOVES) {
+		sim_cut(m, &(struct sim_planned){.for_ns = m->breaks_for_ns});
+		sim_happened(m);
+	} else {
+		m->wire.down_until = sim_now(m) + m->breaks_for_ns;
+	}
 }
 
 static void begin_more(struct sim_world *w)
@@ -272,6 +290,7 @@ struct migration *sim_world_add(struct sim_world *w, uint64_t seed)
 	m->number = (unsigned)w->count++;
 	m->chance = sim_chance_of(seed, m->number);
 	m->begins.happens = begins;
+	m->breaks.happens = breaks;
 	m->wire.room.happens = sim_room_came;
 	for (side = 0; side < SIM_SIDES; side++) {
 		m->agent[side].m = m;

@@ -49,7 +49,9 @@ static void bench_free(struct bench *bench)
 static unsigned add_link(struct bench *bench, uint64_t bytes_per_s, uint64_t latency_ns)
 {
 	return sim_network_add_link(bench->network,
-	                            &(struct sim_link_config){"link", bytes_per_s, latency_ns});
+	                            &(struct sim_link_config){.name = "link",
+	                                                      .bytes_per_s = bytes_per_s,
+	                                                      .latency_ns = latency_ns});
 }
 
 static struct sim_flow *open_flow(struct bench *bench, unsigned link, struct sim_class class)

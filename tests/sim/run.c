@@ -29,7 +29,8 @@ struct world {
 static void set_up(struct world *w, const char *policy)
 {
 	memset(w, 0, sizeof(*w));
-	w->link = (struct sim_link_config){"link", 125000000, 100000};
+	w->link = (struct sim_link_config){
+	        .name = "link", .bytes_per_s = 125000000, .latency_ns = 100000};
 	w->scenario = (struct sim_scenario){
 	        .seed = 1,
 	        .links = &w->link,
@@ -92,6 +93,38 @@ static char *trace_of(struct world *w, size_t *size)
 	(void)fclose(file);
 	sim_outcome_clear(&outcome);
 	return text;
+}
+
+static enum gw_outcome cut(struct world *w, const char *policy, uint64_t at_ns, uint64_t for_ns,
+                           struct sim_outcome *outcome)
+{
+	struct gw_error error = {{0}};
+
+	set_up(w, policy);
+	w->vms[0].workload.set_pages = w->vms[0].ram_pages;
+	w->link.cut_ns = at_ns;
+	w->link.cut_for_ns = for_ns;
+	assert_int_equal(sim_run(&w->scenario, NULL, outcome, &error), 0);
+	assert_string_equal(outcome->violation, "");
+	return outcome->vms[0].outcome;
+}
+
+/* Before the switch the VM stays; in Pull its vCPUs wait, and the move goes on where it stopped. */
+static void a_lost_link_is_survived(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+
+	(void)state;
+	assert_int_equal(cut(&w, "precopy", 500 * MS, 200 * MS, &outcome), GW_STAYED);
+	assert_non_null(strstr(outcome.vms[0].reason, "link"));
+	sim_outcome_clear(&outcome);
+	assert_int_equal(cut(&w, "postcopy", 1000 * MS, 700 * MS, &outcome), GW_COMPLETED);
+	assert_true(outcome.vms[0].guest_longest_ns >= 600 * MS);
+	sim_outcome_clear(&outcome);
+	assert_int_equal(cut(&w, "precopy", 0, 5000 * MS, &outcome), GW_COMPLETED);
+	assert_true(outcome.vms[0].end_ns > 5000 * MS); /* it did not begin before */
+	sim_outcome_clear(&outcome);
 }
 
 static void a_seed_gives_the_same_bytes(void **state)
@@ -453,6 +486,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_seed_gives_the_same_bytes),
+	        cmocka_unit_test(a_lost_link_is_survived),
 	        cmocka_unit_test(a_trace_of_many_says_which),
 	        cmocka_unit_test(versions_only_check),
 	        cmocka_unit_test(bytes_counted_are_bytes_carried),

@@ -307,7 +307,8 @@ static void policies_and_settings(void **state)
 	(void)state;
 	refused(HEAD "\"policy\": \"fast\"}", "t:4: policy: 'fast': there are stop-copy", "hybrid");
 	refused(HEAD "\"order\": \"fast\"}", "t:4: order: 'fast': there are", "bubble");
-	refused(HEAD "\"settings\": {\n\"order\": \"\"}}", "t:5: settings.order: ", "no push order");
+	refused(HEAD "\"settings\": {\n\"order\": \"\"}}",
+	        "t:5: settings.order: ", "no push order");
 	refused(HEAD "\"settings\": {\n\"order\": \"fast\"}}",
 	        "t:5: settings.order: 'fast': there are", "bubble");
 	refused(HEAD "\"settings\": {\"settle\": 1,\n\"stop\": \"soon\"}}",
