@@ -856,6 +856,13 @@ static int unknown_there(struct gw_source *s, const struct gw_event *ev, struct 
 		give_up_waiting(s, ev, out);
 		return 0;
 	}
+	if (s->state == GW_STATE_ACTIVATION || s->state == GW_STATE_PULL) {
+		keep_reason(s, "the destination, to which the VM has gone, knows nothing of it any "
+		               "more: somebody said there that it is gone; `resolve "
+		               "--run-here|--gone` lets you say what becomes of it here");
+		give_up_waiting(s, ev, out);
+		return 0;
+	}
 	if (s->state != GW_STATE_COMMITMENT)
 		return -EPROTO;
 	never_ran_there(s, ev, out, "the destination never ran the VM");

@@ -83,9 +83,10 @@ static void recover(struct migration *m)
 /* Only who has seen that it never ran there may say so. */
 static void resolve(struct migration *m)
 {
-	if (m->agent[SIM_DESTINATION].alive && !m->ran_there)
-		sim_will(m, ANSWER, SIM_DESTINATION, sim_now(m) + 1)->event.kind =
-		        GW_EV_RESOLVED_GONE;
+	if (!m->agent[SIM_DESTINATION].alive || m->ran_there)
+		return;
+	m->said_gone = true;
+	sim_will(m, ANSWER, SIM_DESTINATION, sim_now(m) + 1)->event.kind = GW_EV_RESOLVED_GONE;
 }
 
 static void delay(struct migration *m, int side, uint64_t for_ns)

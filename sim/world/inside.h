@@ -197,7 +197,7 @@ struct migration {
 	struct thread *threads; /* the vCPUs, and the loader behind them */
 	unsigned waiters, idle_permille;
 	uint32_t *expected; /* what the guest must see at the destination */
-	bool ran_there, guest_stands, forgotten;
+	bool ran_there, guest_stands, forgotten, said_gone;
 	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
 	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */

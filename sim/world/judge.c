@@ -101,7 +101,8 @@ void sim_judge(struct migration *m)
 		             "VM had died",
 		             gw_journal_record_name(s), gw_journal_record_name(d));
 	} else if (m->config.person && s != GW_REC_DOUBT &&
-	           !(s == GW_REC_GONE && (d == GW_REC_DOUBT || m->forgotten))) {
+	           !(s == GW_REC_GONE &&
+	             (d == GW_REC_DOUBT || (d == GW_REC_NEVER && m->said_gone) || m->forgotten))) {
 		sim_violated(m, "the source's journal ends with `%s`", gw_journal_record_name(s));
 	}
 }
