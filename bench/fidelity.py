@@ -13,6 +13,7 @@ the same names. Nothing is fitted: the simulator's costs are its defaults.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -241,6 +242,8 @@ def main():
     why = why_no_namespaces() or guest.why_no_qemu()
     if why:
         sys.exit(f"fidelity: {why}")
+    # As Ctrl-C: through every `with`, so that nothing stays behind.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         measure(asked)
     except (Failed, LabError, guest.GuestError, hosts.MoveFailed, engine.EngineError) as error:
