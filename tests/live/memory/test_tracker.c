@@ -107,12 +107,12 @@ static void no_write_lost(const char *kind, unsigned moves, unsigned rounds)
 	for (unsigned move = 0; move < moves; move++) {
 		before = b->s.control->writes;
 		stand_in_write(&b->s);
+		while (b->s.control->writes == before)
+			; /* else all rounds may be over before the writer has a processor */
 		for (unsigned round = 0; round < rounds; round++) {
 			reported += scan(b, false);
 			send_dirty(b);
 		}
-		while (b->s.control->writes == before)
-			;
 		stand_in_rest(&b->s);
 		(void)scan(b, true);
 		send_dirty(b);
