@@ -4,9 +4,8 @@
 
     bench/traces.py [-o DIR] [--for SECONDS] [--only NAME...]     default: build/traces, 20 s
 
-Of each workload DIR gets NAME.trace, and NAME.json with how the guest was made and what the trace
-holds. They are what simulated migrations are compared with live ones by: the live one starts the
-same guest anew, the simulated one plays the trace.
+Of each workload DIR gets NAME.trace, for a scenario's key "trace", and NAME.json with how the guest
+was made and what the trace holds. bench/fidelity.py, which compares with live moves, records its own.
 """
 
 import argparse

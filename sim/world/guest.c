@@ -17,11 +17,10 @@
 /* Order `demand` pushes what nobody asked for after a second; latencies are below 17 ms. */
 #define WAIT_MAX_NS 700000000u
 
-#define AHEAD 4096 /* touches in one go */
-#define LATE_MAX_NS                                                                                \
-	10000000u         /* more than this is not made up for, as in guest/native/machine.c       \
-	                   */
-#define CLEARS_ONE_IN 16u /* of a small world's writes leaves a page of zeros */
+/* More than this is not made up for, as in guest/native/machine.c. */
+#define LATE_MAX_NS   10000000u
+#define AHEAD         4096 /* touches in one go */
+#define CLEARS_ONE_IN 16u  /* of a small world's writes leaves a page of zeros */
 
 static uint64_t later(uint64_t at, uint64_t by)
 {
