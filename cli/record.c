@@ -124,7 +124,7 @@ static int add_window(void *arg, const struct gw_watch_window *window, struct gw
 {
 	struct recording *r = arg;
 	size_t written = 0, all;
-	struct sim_trace_window w = {.start_ns = window->start_ns,
+	struct gw_window w = {.start_ns = window->start_ns,
 	                             .length_ns = window->length_ns,
 	                             .read_sampled = window->read_sampled,
 	                             .cpu_permille = window->cpu_permille,

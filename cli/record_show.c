@@ -57,7 +57,7 @@ static void count_pages(const struct sim_trace *trace, bool read, struct gw_set 
 	gw_set_clear(set);
 	*pages = (struct pages){.min = UINT64_MAX};
 	for (size_t i = 0; i < sim_trace_windows(trace); i++) {
-		const struct sim_trace_window *w = sim_trace_window(trace, i);
+		const struct gw_window *w = sim_trace_window(trace, i);
 		uint64_t n;
 
 		if (read && !w->read_sampled)
@@ -80,7 +80,7 @@ static void count_time(const struct sim_trace *trace, uint64_t *values, struct s
 	double cpu = 0;
 
 	for (size_t i = 0; i < s->windows; i++) {
-		const struct sim_trace_window *w = sim_trace_window(trace, i);
+		const struct gw_window *w = sim_trace_window(trace, i);
 
 		values[i] = w->length_ns;
 		s->ns += w->length_ns;
@@ -209,7 +209,7 @@ static int write_windows(const struct sim_trace *trace, bool read, const char *p
 	int failed = 0;
 
 	for (size_t i = 0; out && i < sim_trace_windows(trace); i++) {
-		const struct sim_trace_window *w = sim_trace_window(trace, i);
+		const struct gw_window *w = sim_trace_window(trace, i);
 
 		if (!read)
 			print_runs(out, w->written, w->written_count);

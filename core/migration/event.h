@@ -15,6 +15,7 @@
 #include "core/migration/metrics.h"
 #include "core/migration/state.h"
 #include "core/page/set.h"
+#include "core/predict/observation.h"
 
 /* One line a record in each agent's journal; the last one says who may run the VM. */
 enum gw_journal_record {
@@ -81,6 +82,7 @@ struct gw_event {
 	enum gw_event_kind kind;
 	uint64_t now_ns;     /* a monotonic clock */
 	uint64_t link_bytes; /* gone over the three connections so far, both ways */
+	struct gw_activity activity; /* SCANNED: since the last one, or since TRACKING */
 	union {
 		const struct gw_message *message;
 		const struct gw_set *set;

@@ -33,6 +33,7 @@ struct gw_round {
 	double sdf;                     /* gw_view_sdf() */
 	uint64_t duration_ns;
 	uint64_t bandwidth_bytes_per_s;
+	struct gw_activity activity;
 	enum gw_decision decision;
 	char reason[GW_REASON_BYTES];
 };

@@ -137,7 +137,8 @@ struct gw_source *gw_source_init(void *memory, const struct gw_source_config *co
 	gw_set_init(&s->owed, words, config->ram_pages);
 	gw_set_init(&s->sent, words + n, config->ram_pages);
 	gw_set_init(&s->skip, words + 2 * n, config->ram_pages);
-	gw_policy_start(&s->config.policy, words + 3 * n, config->ram_pages);
+	gw_policy_start(&s->config.policy, words + 3 * n, config->ram_pages, &config->observation);
+	s->config.observation = (struct gw_observation){0};
 	s->state = GW_STATE_PRE_MIGRATION;
 	return s;
 }
@@ -430,6 +431,7 @@ static void view_of(const struct gw_source *s, const struct gw_event *ev, struct
 	        .deadline_ns = s->config.deadline_ns,
 	        .dirty = &s->owed,
 	        .written = s->round ? ev->set : NULL,
+	        .activity = s->round ? ev->activity : (struct gw_activity){0},
 	};
 }
 
@@ -464,6 +466,7 @@ static void report_round(struct gw_source *s, const struct gw_event *ev, struct 
 	        .sdf = gw_view_sdf(view),
 	        .duration_ns = view->round_ns,
 	        .bandwidth_bytes_per_s = view->bandwidth_bytes_per_s,
+	        .activity = view->activity,
 	        .decision = verdict->decision,
 	};
 	memcpy(round->reason, verdict->reason, sizeof(round->reason));
@@ -1023,6 +1026,8 @@ static void surveyed(struct gw_source *s, const struct gw_event *ev, struct gw_a
 
 static void tracking(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
+	struct gw_view view;
+
 	if (s->state != GW_STATE_ITERATIVE_PRE_COPY) {
 		gw_act(out, GW_ACT_LET_GO);
 		return;
@@ -1032,7 +1037,9 @@ static void tracking(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	gw_set_copy(&s->owed, ev->set);
 	s->populated_pages = gw_set_count(&s->owed);
 	s->previous_dirty = s->populated_pages;
+	view_of(s, ev, &view);
 	begin_round(s, ev, s->first_rate, out);
+	leave_out(s, ev, &view, out);
 }
 
 static void scanned(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)

@@ -13,6 +13,7 @@
 struct gw_source_config {
 	struct gw_policy policy;
 	struct gw_order order;
+	struct gw_observation observation; /* before the move; borrowed for gw_source_init() */
 	struct gw_id id;
 	const char *name;    /* borrowed as long as the machine lives */
 	const uint8_t *spec; /* borrowed likewise */

@@ -72,8 +72,10 @@ static size_t bytes(const struct gw_policy *policy, uint64_t ram_pages)
 	return gw_history_bytes(pages_for(ram_pages));
 }
 
-static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages)
+static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
+                  const struct gw_observation *observation)
 {
+	(void)observation;
 	((struct deferred *)policy->memory)->history =
 	        gw_history_init(memory, pages_for(ram_pages));
 }
@@ -152,6 +154,8 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 	double dirty = 0, kept = 0, p, rate;
 	uint32_t cursor = 0;
 
+	if (!view->round)
+		return GW_NO_FORECAST;
 	while (gw_history_next(d->history, &cursor, &page, &bits)) {
 		p = forecast(d, bits, &rate);
 		dirty += p;

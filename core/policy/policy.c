@@ -58,10 +58,16 @@ size_t gw_policy_bytes(const struct gw_policy *policy, uint64_t ram_pages)
 	return policy->kind->bytes ? policy->kind->bytes(policy, ram_pages) : 0;
 }
 
-void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages)
+void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
+                     const struct gw_observation *observation)
 {
 	if (policy->kind->start)
-		policy->kind->start(policy, memory, ram_pages);
+		policy->kind->start(policy, memory, ram_pages, observation);
+}
+
+uint64_t gw_policy_observes_ns(const struct gw_policy *policy)
+{
+	return policy->kind->observes_ns ? policy->kind->observes_ns(policy) : 0;
 }
 
 bool gw_policy_peeks(const struct gw_policy *policy)
@@ -80,7 +86,7 @@ uint64_t gw_policy_choose(struct gw_policy *policy, const struct gw_view *view,
                           struct gw_set *defer)
 {
 	gw_set_clear(defer);
-	if (!policy->kind->choose || !view->round)
+	if (!policy->kind->choose)
 		return GW_NO_FORECAST;
 	return policy->kind->choose(policy, view, defer);
 }

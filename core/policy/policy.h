@@ -15,36 +15,38 @@
 #define GW_CORE_POLICY_POLICY_H
 
 #include "core/page/set.h"
+#include "core/predict/observation.h"
 #include "core/predict/ranking.h"
 
 enum gw_decision {
-	GW_CONTINUE,	  /* send another round of dirty pages */
+	GW_CONTINUE,      /* send another round of dirty pages */
 	GW_STOP_AND_COPY, /* stop the VM, send what is left, hand over */
-	GW_POST_COPY,	  /* stop the VM, hand over, pull what is left */
-	GW_GIVE_UP,	  /* the limits cannot be kept; the VM stays at the source */
+	GW_POST_COPY,     /* stop the VM, hand over, pull what is left */
+	GW_GIVE_UP,       /* the limits cannot be kept; the VM stays at the source */
 };
 
 const char *gw_decision_name(enum gw_decision decision);
 
 /* After round n, in S3's terms: S(n) = sent_pages, V2(n) = dirty_pages, R(n) = sent_total_pages. */
 struct gw_view {
-	unsigned round;			/* rounds completed; 0 before the first */
-	uint64_t now_ns;		/* since Reservation was accepted */
-	uint64_t ram_pages;		/* size of guest memory */
-	uint64_t populated_pages;	/* pages that are not holes, V2(0) */
-	uint64_t dirty_pages;		/* V2(n) */
-	uint64_t previous_dirty_pages;	/* V2(n-1) */
-	uint64_t sent_pages;		/* S(n), zero pages included */
-	uint64_t skipped_pages;		/* dirtied again before their turn came (xen, clark) */
-	uint64_t sent_total_pages;	/* R(n) */
-	uint64_t round_ns;		/* duration of round n */
+	unsigned round;                 /* rounds completed; 0 before the first */
+	uint64_t now_ns;                /* since Reservation was accepted */
+	uint64_t ram_pages;             /* size of guest memory */
+	uint64_t populated_pages;       /* pages that are not holes, V2(0) */
+	uint64_t dirty_pages;           /* V2(n) */
+	uint64_t previous_dirty_pages;  /* V2(n-1) */
+	uint64_t sent_pages;            /* S(n), zero pages included */
+	uint64_t skipped_pages;         /* dirtied again before their turn came (xen, clark) */
+	uint64_t sent_total_pages;      /* R(n) */
+	uint64_t round_ns;              /* duration of round n */
 	uint64_t bandwidth_bytes_per_s; /* measured over at least 100 ms; 0: not yet known */
-	uint64_t limit_bytes_per_s;	/* user's rate limit; 0: none */
-	uint64_t state_bytes;		/* expected size of the device state */
-	uint64_t downtime_limit_ns;	/* user's limit */
-	uint64_t deadline_ns;		/* total time the user allows; 0: none */
-	const struct gw_set *dirty;	/* borrowed: the pages themselves */
-	const struct gw_set *written;	/* borrowed: those written in round n; NULL in round 0 */
+	uint64_t limit_bytes_per_s;     /* user's rate limit; 0: none */
+	uint64_t state_bytes;           /* expected size of the device state */
+	uint64_t downtime_limit_ns;     /* user's limit */
+	uint64_t deadline_ns;           /* total time the user allows; 0: none */
+	const struct gw_set *dirty;     /* borrowed: the pages themselves */
+	const struct gw_set *written;   /* borrowed: those written in round n; NULL in round 0 */
+	struct gw_activity activity;    /* in round n; all zeros in round 0 */
 };
 
 #define GW_REASON_BYTES 192
@@ -59,7 +61,7 @@ struct gw_verdict {
 double gw_view_sdf(const struct gw_view *view);
 
 #define GW_POLICY_MEMORY 256
-#define GW_NO_FORECAST	 UINT64_MAX
+#define GW_NO_FORECAST   UINT64_MAX
 
 /* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
 struct gw_policy {
@@ -69,30 +71,35 @@ struct gw_policy {
 
 struct gw_policy_kind {
 	const char *name;
-	const char *summary; /* one line for --help */
+	const char *summary;  /* one line for --help */
 	const char *settings; /* "key=default ..." for --help; "" if none */
 	const char *order;    /* the push order that goes with it; NULL: linear */
-	bool pulls;	      /* may answer GW_POST_COPY: the destination must serve faults */
+	bool pulls;           /* may answer GW_POST_COPY: the destination must serve faults */
 	void (*init)(struct gw_policy *policy);
 	/* 0, -ENOENT for an unknown key, -EINVAL for a bad value. */
 	int (*set)(struct gw_policy *policy, const char *key, const char *value);
 	/* True if pages dirtied again should be skipped within a round. NULL: never. */
 	bool (*peeks)(const struct gw_policy *policy);
 	void (*decide)(struct gw_policy *policy, const struct gw_view *view,
-		       struct gw_verdict *verdict);
-	/* What it remembers of single pages, in caller's memory, aligned as words. NULL: nothing. */
+	               struct gw_verdict *verdict);
+	/* What it remembers of single pages, in caller's memory, aligned as words. NULL: nothing.
+	 */
 	size_t (*bytes)(const struct gw_policy *policy, uint64_t ram_pages);
-	void (*start)(struct gw_policy *policy, void *memory, uint64_t ram_pages);
+	/* What was observed before the move is borrowed for the call; it may be empty. */
+	void (*start)(struct gw_policy *policy, void *memory, uint64_t ram_pages,
+	              const struct gw_observation *observation);
+	/* For how long the VM should be observed before its move. NULL: not at all. */
+	uint64_t (*observes_ns)(const struct gw_policy *policy);
 	/*
-	 * After GW_CONTINUE in rounds 1 and later: adds to `defer`, which is empty, the pages of
-	 * view->dirty that the next round leaves out. Returns how many pages it expects to be dirty
-	 * after that round, or GW_NO_FORECAST. NULL: leaves out none.
+	 * After GW_CONTINUE: adds to `defer`, which is empty, the pages of view->dirty that the
+	 * next round leaves out; in round 0 those that the first pass does. Returns how many pages
+	 * it expects to be dirty after that round, or GW_NO_FORECAST. NULL: leaves out none.
 	 */
 	uint64_t (*choose)(struct gw_policy *policy, const struct gw_view *view,
-			   struct gw_set *defer);
+	                   struct gw_set *defer);
 	/* After GW_POST_COPY: `left`, likeliest to be needed first, as far as it has a score. */
 	void (*rank)(struct gw_policy *policy, const struct gw_set *left,
-		     struct gw_ranking *ranking);
+	             struct gw_ranking *ranking);
 };
 
 /* The table, ended by NULL. */
@@ -105,14 +112,17 @@ int gw_policy_set(struct gw_policy *policy, const char *key, const char *value);
 const char *gw_policy_order(const struct gw_policy *policy);
 /* Once all is set and before the first question: bytes of memory, and that memory. */
 size_t gw_policy_bytes(const struct gw_policy *policy, uint64_t ram_pages);
-void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages);
+void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
+                     const struct gw_observation *observation);
+/* For how long the world is to observe the VM before the move; 0: not at all. */
+uint64_t gw_policy_observes_ns(const struct gw_policy *policy);
 bool gw_policy_peeks(const struct gw_policy *policy);
 void gw_policy_decide(struct gw_policy *policy, const struct gw_view *view,
-		      struct gw_verdict *verdict);
+                      struct gw_verdict *verdict);
 /* As the callbacks above; `defer` need not be empty. */
 uint64_t gw_policy_choose(struct gw_policy *policy, const struct gw_view *view,
-			  struct gw_set *defer);
+                          struct gw_set *defer);
 void gw_policy_rank(struct gw_policy *policy, const struct gw_set *left,
-		    struct gw_ranking *ranking);
+                    struct gw_ranking *ranking);
 
 #endif

@@ -71,11 +71,13 @@ static size_t bytes(const struct gw_policy *policy, uint64_t ram_pages)
 	return windows_bytes(&limits) + 2 * (size_t)limits.pages * sizeof(struct gw_ranked);
 }
 
-static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages)
+static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
+                  const struct gw_observation *observation)
 {
 	struct gw_write_set_limits limits = limits_for(ram_pages);
 	struct sdf *s = (struct sdf *)policy->memory;
 
+	(void)observation;
 	s->windows = gw_write_set_init(memory, &limits);
 	s->ranked = (struct gw_ranked *)(void *)((char *)memory + windows_bytes(&limits));
 	s->spare = s->ranked + limits.pages;
@@ -133,6 +135,8 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 	uint64_t half = view->dirty_pages / 2, at = view->dirty->pages;
 	struct gw_ranking likely;
 
+	if (!view->round)
+		return GW_NO_FORECAST;
 	rank(policy, view->dirty, &likely);
 	for (size_t i = 0; i < likely.count && half; i++, half--)
 		gw_set_add(defer, likely.pages[i].page);

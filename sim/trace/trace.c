@@ -31,7 +31,7 @@ struct chunk { /* the runs of one block's windows */
 struct sim_trace {
 	struct sim_trace_head head;
 	struct gw_set populated; /* owned words */
-	struct sim_trace_window *windows;
+	struct gw_window *windows;
 	size_t count, room;
 	struct chunk *chunks;
 	uint64_t memory;
@@ -300,7 +300,7 @@ static int take_populated(struct reader *r)
 	return err;
 }
 
-static int window_head(struct reader *r, struct sim_trace_window *w, uint64_t *end_ns)
+static int window_head(struct reader *r, struct gw_window *w, uint64_t *end_ns)
 {
 	uint64_t gap, flags, cpu;
 	int err = number(r, &gap);
@@ -326,7 +326,7 @@ static int window_head(struct reader *r, struct sim_trace_window *w, uint64_t *e
 }
 
 /* One window; runs go to *into and move it on, or (NULL) are only looked at. */
-static int take_window(struct reader *r, struct sim_trace_window *w, struct gw_run **into,
+static int take_window(struct reader *r, struct gw_window *w, struct gw_run **into,
                        uint64_t *end_ns)
 {
 	struct gw_run *runs = into ? *into : NULL;
@@ -353,7 +353,7 @@ static int count_runs(struct reader *r, uint64_t *runs)
 
 	*runs = 0;
 	for (uint32_t i = 0; i < r->block.windows && !err; i++) {
-		struct sim_trace_window w = {0};
+		struct gw_window w = {0};
 
 		err = take_window(r, &w, NULL, &end_ns);
 		*runs += w.written_count + w.read_count;
@@ -377,7 +377,7 @@ static int make_room(struct reader *r, uint64_t runs, struct chunk **chunk)
 	t->memory += bytes;
 	if (t->count + windows > t->room) {
 		size_t room = t->count + windows + t->room / 2;
-		struct sim_trace_window *more = realloc(t->windows, room * sizeof(*more));
+		struct gw_window *more = realloc(t->windows, room * sizeof(*more));
 
 		if (!more)
 			return no_memory(r);
@@ -409,9 +409,9 @@ static int take_windows(struct reader *r)
 	into = chunk->runs;
 	r->raw_at = 0;
 	for (uint32_t i = 0; i < r->block.windows && !err; i++) {
-		struct sim_trace_window *w = &t->windows[t->count];
+		struct gw_window *w = &t->windows[t->count];
 
-		*w = (struct sim_trace_window){0};
+		*w = (struct gw_window){0};
 		err = take_window(r, w, &into, &r->end_ns);
 		t->count += !err;
 	}
@@ -567,7 +567,7 @@ size_t sim_trace_windows(const struct sim_trace *trace)
 	return trace->count;
 }
 
-const struct sim_trace_window *sim_trace_window(const struct sim_trace *trace, size_t number)
+const struct gw_window *sim_trace_window(const struct sim_trace *trace, size_t number)
 {
 	return &trace->windows[number];
 }

@@ -10,7 +10,7 @@
 #define GW_SIM_TRACE_H
 
 #include "base/error.h"
-#include "core/page/set.h"
+#include "core/predict/observation.h"
 
 /* A trace that would need more in memory for its windows is refused, and none is written. */
 #define SIM_TRACE_MEMORY_MAX (1ull << 30)
@@ -30,16 +30,6 @@ struct sim_trace_head {
 	char tracker[16];
 };
 
-struct sim_trace_window {
-	uint64_t start_ns, length_ns;        /* since recording began */
-	const struct gw_run *written, *read; /* borrowed from the trace, ascending, with gaps */
-	size_t written_count, read_count;    /* runs */
-	bool read_sampled;                   /* else nothing is known of reads */
-	/* Of the VM in this window; what S2 needs. */
-	uint32_t cpu_permille; /* of all its vCPUs: 0 to 1000 */
-	uint64_t network_bytes;
-};
-
 struct sim_trace;
 
 /* -EINVAL with a sentence that names the file, the offset, and what is wrong there. */
@@ -52,7 +42,7 @@ const struct sim_trace_head *sim_trace_head(const struct sim_trace *trace);
 /* Pages that held data when recording began. */
 const struct gw_set *sim_trace_populated(const struct sim_trace *trace);
 size_t sim_trace_windows(const struct sim_trace *trace);
-const struct sim_trace_window *sim_trace_window(const struct sim_trace *trace, size_t number);
+const struct gw_window *sim_trace_window(const struct sim_trace *trace, size_t number);
 
 /*
  * Writing: windows in their order. Only close() makes the file whole: one that was left before it,
@@ -63,7 +53,7 @@ int sim_trace_create(struct sim_trace_writer **writer, const char *path,
                      const struct sim_trace_head *head, const struct gw_set *populated,
                      struct gw_error *error);
 /* -EFBIG: the trace is full, this window is not in it; close() still makes a whole file. */
-int sim_trace_add(struct sim_trace_writer *writer, const struct sim_trace_window *window,
+int sim_trace_add(struct sim_trace_writer *writer, const struct gw_window *window,
                   struct gw_error *error);
 /* Frees the writer in any case. */
 int sim_trace_close(struct sim_trace_writer *writer, struct gw_error *error);

@@ -145,7 +145,7 @@ static bool runs_fit(const struct gw_run *runs, size_t count, uint64_t ram_pages
 	return true;
 }
 
-static int check_window(const struct sim_trace_writer *w, const struct sim_trace_window *window,
+static int check_window(const struct sim_trace_writer *w, const struct gw_window *window,
                         struct gw_error *error)
 {
 	if (window->start_ns < w->end_ns || !window->length_ns ||
@@ -169,7 +169,7 @@ static void put_runs(struct sim_trace_writer *w, const struct gw_run *runs, size
 		put_run(w, runs[i], &next);
 }
 
-static void put_window(struct sim_trace_writer *w, const struct sim_trace_window *window)
+static void put_window(struct sim_trace_writer *w, const struct gw_window *window)
 {
 	put_number(w, window->start_ns - w->end_ns);
 	put_number(w, window->length_ns);
@@ -181,7 +181,7 @@ static void put_window(struct sim_trace_writer *w, const struct sim_trace_window
 		put_runs(w, window->read, window->read_count);
 }
 
-int sim_trace_add(struct sim_trace_writer *w, const struct sim_trace_window *window,
+int sim_trace_add(struct sim_trace_writer *w, const struct gw_window *window,
                   struct gw_error *error)
 {
 	size_t runs = window->written_count + window->read_count;

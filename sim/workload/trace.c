@@ -19,7 +19,7 @@ struct hand {
 
 struct player {
 	struct hand written, read;
-	const struct sim_trace_window *window, *sampled;
+	const struct gw_window *window, *sampled;
 	size_t number;      /* of the window that comes next */
 	uint64_t passed_ns; /* of this window, up to the last touch */
 };
@@ -56,7 +56,7 @@ static uint64_t take(struct hand *hand, unsigned vcpus)
 static uint64_t open_next(const struct sim_workload *w, struct player *p, unsigned vcpu)
 {
 	const struct sim_trace *trace = w->config.trace;
-	const struct sim_trace_window *old = p->window;
+	const struct gw_window *old = p->window;
 	uint64_t ns = old ? old->length_ns - p->passed_ns : 0;
 
 	p->window = sim_trace_window(trace, p->number);
@@ -114,7 +114,7 @@ static void average(struct sim_workload_config *config)
 	uint64_t ns = 0, busy = 0, bytes = 0;
 
 	for (size_t i = 0; i < windows; i++) {
-		const struct sim_trace_window *window = sim_trace_window(config->trace, i);
+		const struct gw_window *window = sim_trace_window(config->trace, i);
 
 		ns += window->length_ns;
 		busy += window->length_ns / 1000 * window->cpu_permille;

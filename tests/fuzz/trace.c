@@ -64,7 +64,7 @@ static void check_runs(const struct gw_run *runs, size_t count, uint64_t pages)
 	}
 }
 
-static void check_window(const struct sim_trace *trace, const struct sim_trace_window *w)
+static void check_window(const struct sim_trace *trace, const struct gw_window *w)
 {
 	uint64_t pages = sim_trace_head(trace)->ram_pages;
 
@@ -84,8 +84,8 @@ static void same(const struct sim_trace *a, const struct sim_trace *b)
 	require(sim_trace_windows(a) == sim_trace_windows(b), "as many windows");
 	require(gw_set_equal(sim_trace_populated(a), sim_trace_populated(b)), "the same pages");
 	for (size_t i = 0; i < sim_trace_windows(a); i++) {
-		const struct sim_trace_window *v = sim_trace_window(a, i);
-		const struct sim_trace_window *w = sim_trace_window(b, i);
+		const struct gw_window *v = sim_trace_window(a, i);
+		const struct gw_window *w = sim_trace_window(b, i);
 
 		require(v->start_ns == w->start_ns && v->length_ns == w->length_ns &&
 		                v->cpu_permille == w->cpu_permille &&

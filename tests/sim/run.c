@@ -382,7 +382,7 @@ static struct sim_trace *record(char *path)
 	assert_int_equal(sim_trace_create(&writer, path, &head, &populated, &error), 0);
 	for (uint64_t i = 0; i < 10; i++) {
 		struct gw_run written = {4000 + 10 * i, 200};
-		struct sim_trace_window window = {.start_ns = i * 50 * MS,
+		struct gw_window window = {.start_ns = i * 50 * MS,
 		                                  .length_ns = 50 * MS,
 		                                  .written = &written,
 		                                  .written_count = 1};

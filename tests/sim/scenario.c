@@ -334,7 +334,7 @@ static int make_trace(void **state)
 	                              .zero_pages = 8,
 	                              .tracker = "pagemap"};
 	const struct gw_run written[] = {{3, 5}};
-	struct sim_trace_window window = {
+	struct gw_window window = {
 	        .length_ns = 50000000, .written = written, .written_count = 1};
 	struct sim_trace_writer *writer;
 	struct gw_set populated;

@@ -99,11 +99,11 @@ static void random_set(struct sim_chance *chance, struct gw_set *set)
 }
 
 /* Windows are made anew from the seed wherever they are compared. */
-static void random_window(struct sim_chance *chance, uint64_t *now, struct sim_trace_window *w)
+static void random_window(struct sim_chance *chance, uint64_t *now, struct gw_window *w)
 {
 	static struct gw_run written[RUNS_MAX], read[RUNS_MAX];
 
-	*w = (struct sim_trace_window){
+	*w = (struct gw_window){
 	        .start_ns = *now + sim_chance_below(chance, 3) * 1000,
 	        .length_ns = 1 + sim_chance_below(chance, 60000000),
 	        .written = written,
@@ -131,7 +131,7 @@ static void write_random(struct file *file, uint64_t seed, unsigned windows)
 	file_make(file);
 	assert_int_equal(sim_trace_create(&writer, file->path, &head, &populated, &error), 0);
 	for (unsigned i = 0; i < windows; i++) {
-		struct sim_trace_window w;
+		struct gw_window w;
 
 		random_window(&chance, &now, &w);
 		assert_int_equal(sim_trace_add(writer, &w, &error), 0);
@@ -140,7 +140,7 @@ static void write_random(struct file *file, uint64_t seed, unsigned windows)
 	file_read(file);
 }
 
-static void same_window(const struct sim_trace_window *a, const struct sim_trace_window *b)
+static void same_window(const struct gw_window *a, const struct gw_window *b)
 {
 	assert_int_equal(a->start_ns, b->start_ns);
 	assert_int_equal(a->length_ns, b->length_ns);
@@ -186,7 +186,7 @@ static void check_random(const struct sim_trace *trace, uint64_t seed, unsigned 
 	assert_true(gw_set_equal(sim_trace_populated(trace), &populated));
 	assert_int_equal(sim_trace_windows(trace), windows);
 	for (unsigned i = 0; i < windows; i++) {
-		struct sim_trace_window w;
+		struct gw_window w;
 
 		random_window(&chance, &now, &w);
 		same_window(sim_trace_window(trace, i), &w);
@@ -470,7 +470,7 @@ static void windows_that_cannot_be_are_not_written(void **state)
 {
 	static const struct gw_run backwards[] = {{5, 1}, {3, 1}}, touching[] = {{5, 1}, {6, 1}},
 	                           beyond[] = {{PAGES - 1, 2}}, none[] = {{5, 0}};
-	const struct sim_trace_window bad[] = {
+	const struct gw_window bad[] = {
 	        {.length_ns = 0},
 	        {.length_ns = 1, .cpu_permille = 1001},
 	        {.length_ns = 1, .written = backwards, .written_count = 2},

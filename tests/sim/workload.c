@@ -458,7 +458,7 @@ static void impossible_values_are_refused(void **state)
 static struct sim_trace_head head = {
         .ram_pages = RAM, .page_bytes = GW_PAGE_BYTES, .vcpus = 2, .window_ns = 1000};
 static const struct gw_run written[] = {{10, 3}, {20, 1}, {30, 2}}, read_pages[] = {{100, 2}};
-static const struct sim_trace_window windows[] = {
+static const struct gw_window windows[] = {
         {.start_ns = 0, .length_ns = 1000},
         {.start_ns = 1000,
          .length_ns = 1200,
@@ -489,7 +489,7 @@ size_t sim_trace_windows(const struct sim_trace *trace)
 	return window_count;
 }
 
-const struct sim_trace_window *sim_trace_window(const struct sim_trace *trace, size_t number)
+const struct gw_window *sim_trace_window(const struct sim_trace *trace, size_t number)
 {
 	(void)trace;
 	return &windows[number];

@@ -44,7 +44,7 @@ static void begin(void)
 	memory = malloc(bytes);
 	assert_non_null(memory);
 	memset(memory, 0xa5, bytes);
-	gw_policy_start(&policy, memory, PAGES);
+	gw_policy_start(&policy, memory, PAGES, &(struct gw_observation){0});
 }
 
 static enum gw_decision ask(void)
