@@ -30,7 +30,7 @@ const struct sim_costs sim_costs_default = {
         .journal_ns = 20000,
 };
 
-static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
+const struct sim_link_config sim_link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
 
 static const struct sim_move move_default = {
         .policy = "precopy", .downtime_limit_ns = 300000000};
@@ -324,23 +324,38 @@ static int open_trace(struct building *b, const json_t *value, const struct sim_
 	return add_trace(b, trace, name);
 }
 
-/* What the recording knows of the VM, unless the scenario says otherwise. */
-static void as_recorded(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
+void sim_vm_as_recorded(struct sim_vm *vm, const struct sim_trace *trace)
 {
 	const struct sim_trace_head *head = sim_trace_head(trace);
 
 	vm->workload = sim_workload_find("trace")->defaults;
 	vm->workload.trace = trace;
-	if (!json_object_get(object, "ram"))
-		vm->ram_pages = head->ram_pages;
-	if (!json_object_get(object, "vcpus"))
-		vm->vcpus = head->vcpus;
-	if (!json_object_get(object, "populated") && head->ram_pages)
+	vm->ram_pages = head->ram_pages;
+	vm->vcpus = head->vcpus;
+	if (head->ram_pages)
 		vm->populated_share = (double)head->populated_pages / (double)head->ram_pages;
-	if (!json_object_get(object, "zero") && head->populated_pages)
+	if (head->populated_pages)
 		vm->zero_share = (double)head->zero_pages / (double)head->populated_pages;
-	if (!json_object_get(object, "state") && head->state_bytes)
+	if (head->state_bytes)
 		vm->state_bytes = head->state_bytes;
+}
+
+/* Unless the scenario says otherwise. */
+static void as_recorded(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
+{
+	const struct sim_vm said = *vm;
+
+	sim_vm_as_recorded(vm, trace);
+	if (json_object_get(object, "ram"))
+		vm->ram_pages = said.ram_pages;
+	if (json_object_get(object, "vcpus"))
+		vm->vcpus = said.vcpus;
+	if (json_object_get(object, "populated"))
+		vm->populated_share = said.populated_share;
+	if (json_object_get(object, "zero"))
+		vm->zero_share = said.zero_share;
+	if (json_object_get(object, "state"))
+		vm->state_bytes = said.state_bytes;
 }
 
 static int read_trace(struct building *b, const json_t *value, const json_t *vm_object,
@@ -353,6 +368,7 @@ static int read_trace(struct building *b, const json_t *value, const json_t *vm_
 	if (err)
 		return err;
 	as_recorded(trace, vm_object, vm);
+	vm->workload.from_ns = vm->trace_from_ns;
 	problem = sim_workload_check(&vm->workload, vm->ram_pages, vm->vcpus, &key);
 	return problem ? sim_refuse(&b->reader, "trace", value, "%s", problem) : 0;
 }
@@ -395,7 +411,7 @@ static int read_link(struct sim_reader *reader, const json_t *object, struct sim
 
 	if (err)
 		return err;
-	*link = link_default;
+	*link = sim_link_default;
 	if (name && (!json_is_string(name) || !*json_string_value(name) ||
 	             json_string_length(name) >= SIM_NAME_BYTES))
 		return sim_refuse(reader, "name", name, "is no name");

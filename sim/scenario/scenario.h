@@ -34,6 +34,7 @@ struct sim_costs {
 };
 
 extern const struct sim_costs sim_costs_default;
+extern const struct sim_link_config sim_link_default;
 
 #define SIM_SETTINGS_MAX 16
 #define SIM_PATH_MAX     4
@@ -82,9 +83,13 @@ struct sim_vm {
 	unsigned path_count;
 	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */
 	uint64_t start_ns;      /* when its move begins */
+	uint64_t trace_from_ns; /* where in its recording playing begins */
 	bool paused;
 	size_t entry; /* in the scenario's "vms": those of one "count" share it */
 };
+
+/* What the recording knows of the VM; it plays the trace, which is borrowed. */
+void sim_vm_as_recorded(struct sim_vm *vm, const struct sim_trace *trace);
 
 struct sim_scenario {
 	char name[SIM_NAME_BYTES]; /* the file's, without folder and ending */

@@ -537,6 +537,32 @@ int sim_trace_open(struct sim_trace **trace, const char *path, struct gw_error *
 	return err ? err : sim_trace_parse(trace, bytes, size, path, error);
 }
 
+struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
+                               const struct gw_window *windows, size_t count, size_t first)
+{
+	struct sim_trace *t = calloc(1, sizeof(*t));
+	uint64_t end_ns = 0;
+
+	if (!t)
+		return NULL;
+	t->head = *head;
+	t->windows = calloc(count ? count : 1, sizeof(*t->windows));
+	gw_set_init(&t->populated, calloc(gw_set_words(head->ram_pages), sizeof(uint64_t)),
+	            head->ram_pages);
+	if (!t->windows || !t->populated.words) {
+		sim_trace_free(t);
+		return NULL;
+	}
+	gw_set_copy(&t->populated, populated);
+	t->head.populated_pages = gw_set_count(populated);
+	for (; t->count < count; t->count++) {
+		t->windows[t->count] = windows[(first + t->count) % count];
+		t->windows[t->count].start_ns = end_ns;
+		end_ns += t->windows[t->count].length_ns;
+	}
+	return t;
+}
+
 void sim_trace_free(struct sim_trace *trace)
 {
 	if (!trace)

@@ -37,6 +37,12 @@ int sim_trace_open(struct sim_trace **trace, const char *path, struct gw_error *
 /* `name` is what the sentence calls it; the bytes are not needed afterwards. */
 int sim_trace_parse(struct sim_trace **trace, const uint8_t *bytes, size_t size, const char *name,
                     struct gw_error *error);
+/*
+ * A trace in memory: these windows, from number `first` on and around to it again, without gaps.
+ * populated and the windows are copied, their runs are borrowed. NULL: no memory.
+ */
+struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
+                               const struct gw_window *windows, size_t count, size_t first);
 void sim_trace_free(struct sim_trace *trace);
 const struct sim_trace_head *sim_trace_head(const struct sim_trace *trace);
 /* Pages that held data when recording began. */
