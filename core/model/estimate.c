@@ -125,12 +125,13 @@ static void refuse(struct gw_choice *choice, const struct gw_forecast *forecasts
 		(void)snprintf(choice->reason, bytes, "no policy is sure to complete the move%s%s",
 		               count ? ": " : "", count ? forecasts[0].obstacle : "");
 	else if (!stands)
-		(void)snprintf(choice->reason, bytes,
-		               "no policy keeps a downtime of %s: the shortest, of %s%s%s, is up to "
-		               "%s",
-		               TIME(limits->downtime_ns), shortest->policy,
-		               shortest->settings[0] ? " " : "", shortest->settings,
-		               TIME(shortest->figures[GW_FIGURE_DOWNTIME].high));
+		(void)snprintf(
+		        choice->reason, bytes,
+		        "no policy keeps a downtime of %s: the shortest, of %s%s%s, is up to "
+		        "%s",
+		        TIME(limits->downtime_ns), shortest->policy,
+		        shortest->settings[0] ? " " : "", shortest->settings,
+		        TIME(shortest->figures[GW_FIGURE_DOWNTIME].high));
 	else if (!ends)
 		(void)snprintf(choice->reason, bytes,
 		               "no policy ends within %s: the fastest, %s%s%s, takes up to %s",
@@ -143,9 +144,8 @@ static void refuse(struct gw_choice *choice, const struct gw_forecast *forecasts
 		               "the shortest downtime and takes up to %s, %s is the fastest and "
 		               "stands up to %s",
 		               TIME(limits->downtime_ns), TIME(limits->deadline_ns),
-		               shortest->policy,
-		               TIME(shortest->figures[GW_FIGURE_TOTAL_TIME].high), fastest->policy,
-		               TIME(fastest->figures[GW_FIGURE_DOWNTIME].high));
+		               shortest->policy, TIME(shortest->figures[GW_FIGURE_TOTAL_TIME].high),
+		               fastest->policy, TIME(fastest->figures[GW_FIGURE_DOWNTIME].high));
 }
 
 /* --- the choice ----------------------------------------------------------------------------- */

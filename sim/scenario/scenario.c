@@ -30,7 +30,7 @@ const struct sim_costs sim_costs_default = {
         .journal_ns = 20000,
 };
 
-const struct sim_link_config sim_link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
+static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
 
 static const struct sim_move move_default = {
         .policy = "precopy", .downtime_limit_ns = 300000000};
@@ -324,7 +324,8 @@ static int open_trace(struct building *b, const json_t *value, const struct sim_
 	return add_trace(b, trace, name);
 }
 
-void sim_vm_as_recorded(struct sim_vm *vm, const struct sim_trace *trace)
+/* What the recording knows of the VM, which plays it. */
+static void as_recorded(struct sim_vm *vm, const struct sim_trace *trace)
 {
 	const struct sim_trace_head *head = sim_trace_head(trace);
 
@@ -340,12 +341,11 @@ void sim_vm_as_recorded(struct sim_vm *vm, const struct sim_trace *trace)
 		vm->state_bytes = head->state_bytes;
 }
 
-/* Unless the scenario says otherwise. */
-static void as_recorded(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
+static void as_recorded_but(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
 {
 	const struct sim_vm said = *vm;
 
-	sim_vm_as_recorded(vm, trace);
+	as_recorded(vm, trace);
 	if (json_object_get(object, "ram"))
 		vm->ram_pages = said.ram_pages;
 	if (json_object_get(object, "vcpus"))
@@ -367,7 +367,7 @@ static int read_trace(struct building *b, const json_t *value, const json_t *vm_
 
 	if (err)
 		return err;
-	as_recorded(trace, vm_object, vm);
+	as_recorded_but(trace, vm_object, vm);
 	vm->workload.from_ns = vm->trace_from_ns;
 	problem = sim_workload_check(&vm->workload, vm->ram_pages, vm->vcpus, &key);
 	return problem ? sim_refuse(&b->reader, "trace", value, "%s", problem) : 0;
@@ -411,7 +411,7 @@ static int read_link(struct sim_reader *reader, const json_t *object, struct sim
 
 	if (err)
 		return err;
-	*link = sim_link_default;
+	*link = link_default;
 	if (name && (!json_is_string(name) || !*json_string_value(name) ||
 	             json_string_length(name) >= SIM_NAME_BYTES))
 		return sim_refuse(reader, "name", name, "is no name");
@@ -834,6 +834,29 @@ int sim_scenario_load(struct sim_scenario *scenario, const char *path, struct gw
 	if (slash)
 		*slash = '\0';
 	return sim_scenario_parse(scenario, text, size, path, slash ? folder : NULL, error);
+}
+
+int sim_scenario_of_trace(struct sim_scenario *scenario, const struct sim_trace *trace,
+                          struct gw_error *error)
+{
+	struct sim_vm *vm;
+
+	*scenario = (struct sim_scenario){.seed = 1, .versions = true, .costs = sim_costs_default};
+	scenario->links = calloc(1, sizeof(*scenario->links));
+	scenario->vms = vm = calloc(1, sizeof(*vm));
+	if (!scenario->links || !vm) {
+		sim_scenario_free(scenario);
+		return gw_fail(error, ENOMEM, "no memory for a scenario");
+	}
+	scenario->link_count = scenario->vm_count = 1;
+	scenario->links[0] = link_default;
+	*vm = vm_default;
+	vm->move = move_default;
+	(void)snprintf(vm->name, sizeof(vm->name), "%.*s", SIM_NAME_BYTES - 1,
+	               sim_trace_head(trace)->vm);
+	vm->path_count = 1;
+	as_recorded(vm, trace);
+	return 0;
 }
 
 void sim_scenario_free(struct sim_scenario *scenario)

@@ -34,7 +34,6 @@ struct sim_costs {
 };
 
 extern const struct sim_costs sim_costs_default;
-extern const struct sim_link_config sim_link_default;
 
 #define SIM_SETTINGS_MAX 16
 #define SIM_PATH_MAX     4
@@ -88,9 +87,6 @@ struct sim_vm {
 	size_t entry; /* in the scenario's "vms": those of one "count" share it */
 };
 
-/* What the recording knows of the VM; it plays the trace, which is borrowed. */
-void sim_vm_as_recorded(struct sim_vm *vm, const struct sim_trace *trace);
-
 struct sim_scenario {
 	char name[SIM_NAME_BYTES]; /* the file's, without folder and ending */
 	char look[256];            /* one sentence: what to look at */
@@ -111,6 +107,9 @@ struct sim_scenario {
 int sim_scenario_load(struct sim_scenario *scenario, const char *path, struct gw_error *error);
 int sim_scenario_parse(struct sim_scenario *scenario, const char *text, size_t size,
                        const char *name, const char *folder, struct gw_error *error);
+/* One VM with what its recording knows, over one link; the trace is borrowed. -ENOMEM. */
+int sim_scenario_of_trace(struct sim_scenario *scenario, const struct sim_trace *trace,
+                          struct gw_error *error);
 void sim_scenario_free(struct sim_scenario *scenario);
 
 #endif

@@ -563,6 +563,28 @@ struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct g
 	return t;
 }
 
+struct sim_trace *sim_trace_part(const struct sim_trace *trace, uint64_t from_ns, uint64_t for_ns)
+{
+	uint64_t end_ns = for_ns > UINT64_MAX - from_ns ? UINT64_MAX : from_ns + for_ns;
+	uint64_t *words = calloc(gw_set_words(trace->head.ram_pages), sizeof(*words));
+	struct gw_set populated;
+	struct sim_trace *part = NULL;
+	size_t first = 0, last;
+
+	if (!words)
+		return NULL;
+	gw_set_init(&populated, words, trace->head.ram_pages);
+	sim_trace_populated_at(trace, from_ns, &populated);
+	while (first < trace->count && trace->windows[first].start_ns < from_ns)
+		first++;
+	for (last = first; last < trace->count; last++)
+		if (trace->windows[last].start_ns + trace->windows[last].length_ns > end_ns)
+			break;
+	part = sim_trace_of(&trace->head, &populated, trace->windows + first, last - first, 0);
+	free(words);
+	return part;
+}
+
 void sim_trace_free(struct sim_trace *trace)
 {
 	if (!trace)
@@ -586,6 +608,19 @@ const struct sim_trace_head *sim_trace_head(const struct sim_trace *trace)
 const struct gw_set *sim_trace_populated(const struct sim_trace *trace)
 {
 	return &trace->populated;
+}
+
+void sim_trace_populated_at(const struct sim_trace *trace, uint64_t at_ns, struct gw_set *populated)
+{
+	gw_set_copy(populated, &trace->populated);
+	for (size_t i = 0; i < trace->count; i++) {
+		const struct gw_window *window = &trace->windows[i];
+
+		if (window->start_ns + window->length_ns > at_ns)
+			return;
+		for (size_t k = 0; k < window->written_count; k++)
+			gw_set_add_run(populated, window->written[k]);
+	}
 }
 
 size_t sim_trace_windows(const struct sim_trace *trace)
