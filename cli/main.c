@@ -20,6 +20,7 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_list,
         &gw_verb_probe,
         &gw_verb_record,
+        &gw_verb_estimate,
         &gw_verb_sim,
         &gw_verb_model,
         &gw_verb_predict,
