@@ -8,8 +8,9 @@ A chart is data, too:
      "series": [{"column": "precopy", "title": "pre-copy", "table": "figure-2a"}, ...],
      "xlabel": "write rate, MB/s", "ylabel": "total time, s", "log": false, "top": 5000}
 
-A series may have "low" and "high", columns of its error bars, and "mark": "points" in a chart of
-lines. Another table than the chart's own is read where "table" names one.
+A series may have "low" and "high", columns of its error bars, "mark": "points" in a chart of lines,
+"open": true for hollow points, and "colour", a number, where it goes with another series. Another
+table than the chart's own is read where "table" names one.
 """
 
 import shutil
@@ -18,7 +19,8 @@ import subprocess
 # Okabe and Ito's colours, told apart by everyone.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B2A500")
 DASHES = ("1", "2", "4", "5", "6", "3", "1", "2")
-POINTS = (7, 5, 9, 13, 11, 4, 6, 8)
+POINTS = (7, 5, 9, 13, 11, 15, 2, 1)
+OPEN_POINTS = (6, 4, 8, 12, 10, 14, 2, 1)
 PACKAGE = "gnuplot-nox"
 
 
@@ -56,10 +58,12 @@ def _lines(chart, tables):
     for number, series in enumerate(chart["series"]):
         table = tables[series.get("table", chart["table"])]
         columns = [table.index(chart["x"]), table.index(series["column"])]
-        colour = f"lc rgb '{COLOURS[number % len(COLOURS)]}'"
-        marks = series.get("mark", "lines" if chart["kind"] == "lines" else "points") == "points"
-        form = f"points pt {POINTS[number % len(POINTS)]} ps 0.9" if marks else (
-            f"lines lw 2.2 dt {DASHES[number % len(DASHES)]}")
+        hue = series.get("colour", number)
+        colour = f"lc rgb '{COLOURS[hue % len(COLOURS)]}'"
+        marks = series.get("mark", chart["kind"]) == "points"
+        points = OPEN_POINTS if series.get("open") else POINTS
+        form = f"points pt {points[hue % len(points)]} ps 0.9 lw 1.6" if marks else (
+            f"lines lw 2.2 dt {DASHES[hue % len(DASHES)]}")
         using = ":".join(f"{column + 1}" for column in columns)
         if "low" in series:
             bars = ":".join([using, *(str(table.index(series[key]) + 1) for key in ("low", "high"))])

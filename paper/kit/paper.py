@@ -5,11 +5,12 @@ import collections
 import json
 import os
 import platform
+import sys
 
 from kit import chart
 from kit.claim import judge
 from kit.document import Html, write
-from kit.run import PaperError, Run
+from kit.run import NotHere, PaperError, Run
 
 # simulate, live: called with a Run; live is None where there is nothing to run. source: who wrote
 # what and where it appeared, and what of it is shown here.
@@ -62,7 +63,13 @@ def regenerate(paper, output, parts, godwit, quick=False, quiet=False):
         if play is None:
             continue
         run = Run(godwit, folder, quick, quiet)
-        play(run)
+        try:
+            play(run)
+        except NotHere as error:
+            if len(parts) == 1:
+                raise
+            print(f"godwit: {error}", file=sys.stderr)
+            continue
         kept[part] = {"made_by": f"`{_command(paper, [part] if len(parts) == 1 else PARTS, quick)}`"
                                  + (f" ({_machine()})" if part == "live" else ""),
                       "found": run.found, "blocks": run.blocks}

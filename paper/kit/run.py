@@ -29,6 +29,10 @@ class PaperError(Exception):
     """One sentence for the user."""
 
 
+class NotHere(PaperError):
+    """This machine cannot do it; the rest goes on."""
+
+
 class Table:
     """Where a table's CSV lies, and in which order its columns stand."""
 

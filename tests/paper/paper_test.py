@@ -89,7 +89,7 @@ class Left(PaperTest):
                 self.assertIn(f">{value:,.{column['digits']}f}<", page)
 
     def test_s5(self):
-        results = self.check("s5", 6)
+        results = self.check("s5", 7)
         by_hand = results["claims"][0]
         self.assertEqual(by_hand["verdict"], "confirmed")
 
