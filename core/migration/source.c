@@ -650,8 +650,8 @@ static double next_round_s(const struct gw_source *s, const struct gw_view *view
 	return (besides > 0 ? besides : 0) + pages * GW_PAGE_BYTES / bytes_per_s;
 }
 
-static struct gw_forecast forecast_round(const struct gw_source *s, const struct gw_view *view,
-                                         uint64_t rate)
+static struct gw_round_forecast forecast_round(const struct gw_source *s,
+                                               const struct gw_view *view, uint64_t rate)
 {
 	uint64_t sent = view->dirty_pages - s->round_deferred;
 	const struct gw_next_round next = {
@@ -685,7 +685,7 @@ static void leave_out(struct gw_source *s, const struct gw_event *ev, const stru
                       uint64_t rate, struct gw_actions *out)
 {
 	const struct gw_policy *policy = &s->config.policy;
-	struct gw_forecast forecast;
+	struct gw_round_forecast forecast;
 	char who[96];
 
 	s->predicted_dirty = gw_policy_choose(&s->config.policy, view, &s->skip);
