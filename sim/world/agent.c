@@ -141,6 +141,7 @@ void sim_start_source(struct migration *m)
 	        .name = vm->name,
 	        .vcpus = vm->vcpus,
 	        .ram_pages = vm->ram_pages,
+	        .latency_ns = m->wire.back_ns,
 	        .state_bytes = vm->state_bytes,
 	        .limit_bytes_per_s = vm->move.limit_bytes_per_s,
 	        .downtime_limit_ns = vm->move.downtime_limit_ns,
