@@ -3,39 +3,50 @@
 
 #include <string.h>
 
-#define DIGIT_BITS 8
+/* Three digits of a float's bits; the sign is none of them. */
+#define DIGIT_BITS 11u
 #define DIGITS     (1u << DIGIT_BITS)
+#define PASSES     3u
 
 /* A float that is not negative is ordered as its bits are; here the largest comes first. */
-static unsigned digit_of(const struct gw_ranked *page, unsigned shift)
+static unsigned digit_of(const struct gw_ranked *page, unsigned pass)
 {
 	uint32_t bits;
 
 	memcpy(&bits, &page->score, sizeof(bits));
-	return DIGITS - 1 - (bits >> shift & (DIGITS - 1));
+	return DIGITS - 1 - (bits >> pass * DIGIT_BITS & (DIGITS - 1));
 }
 
-static void sort_by_digit(const struct gw_ranked *from, struct gw_ranked *to, size_t count,
-                          unsigned shift)
+static void count_digits(const struct gw_ranked *pages, size_t count, size_t place[PASSES][DIGITS])
 {
-	size_t place[DIGITS] = {0}, before = 0;
-
 	for (size_t i = 0; i < count; i++)
-		place[digit_of(&from[i], shift)]++;
-	for (unsigned d = 0; d < DIGITS; d++) {
-		size_t here = place[d];
+		for (unsigned pass = 0; pass < PASSES; pass++)
+			place[pass][digit_of(&pages[i], pass)]++;
+	for (unsigned pass = 0; pass < PASSES; pass++) {
+		size_t before = 0;
 
-		place[d] = before;
-		before += here;
+		for (unsigned d = 0; d < DIGITS; d++) {
+			size_t here = place[pass][d];
+
+			place[pass][d] = before;
+			before += here;
+		}
 	}
-	for (size_t i = 0; i < count; i++)
-		to[place[digit_of(&from[i], shift)]++] = from[i];
 }
 
 void gw_rank(struct gw_ranked *pages, struct gw_ranked *spare, size_t count)
 {
-	for (unsigned shift = 0; shift < 32; shift += 2 * DIGIT_BITS) {
-		sort_by_digit(pages, spare, count, shift);
-		sort_by_digit(spare, pages, count, shift + DIGIT_BITS);
+	size_t place[PASSES][DIGITS] = {0};
+	struct gw_ranked *from = pages, *to = spare;
+
+	count_digits(pages, count, place);
+	for (unsigned pass = 0; pass < PASSES; pass++) {
+		struct gw_ranked *sorted = to;
+
+		for (size_t i = 0; i < count; i++)
+			to[place[pass][digit_of(&from[i], pass)]++] = from[i];
+		to = from;
+		from = sorted;
 	}
+	memcpy(pages, spare, count * sizeof(*pages));
 }
