@@ -3,50 +3,75 @@
 
 #include <string.h>
 
-/* Three digits of a float's bits; the sign is none of them. */
 #define DIGIT_BITS 11u
 #define DIGITS     (1u << DIGIT_BITS)
-#define PASSES     3u
 
-/* A float that is not negative is ordered as its bits are; here the largest comes first. */
-static unsigned digit_of(const struct gw_ranked *page, unsigned pass)
+/* What is sorted by: by how much the bits of a score lie below those of the largest. */
+struct key {
+	uint32_t most;
+	unsigned shift; /* bits that say nothing, of 2 * DIGIT_BITS + shift */
+};
+
+/* A float that is not negative is ordered as its bits are. */
+static uint32_t bits_of(const struct gw_ranked *page)
 {
 	uint32_t bits;
 
 	memcpy(&bits, &page->score, sizeof(bits));
-	return DIGITS - 1 - (bits >> pass * DIGIT_BITS & (DIGITS - 1));
+	return bits;
 }
 
-static void count_digits(const struct gw_ranked *pages, size_t count, size_t place[PASSES][DIGITS])
+static struct key key_for(const struct gw_ranked *pages, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		for (unsigned pass = 0; pass < PASSES; pass++)
-			place[pass][digit_of(&pages[i], pass)]++;
-	for (unsigned pass = 0; pass < PASSES; pass++) {
-		size_t before = 0;
+	uint32_t least = UINT32_MAX;
+	struct key key = {0};
 
-		for (unsigned d = 0; d < DIGITS; d++) {
-			size_t here = place[pass][d];
+	for (size_t i = 0; i < count; i++) {
+		uint32_t bits = bits_of(&pages[i]);
 
-			place[pass][d] = before;
-			before += here;
-		}
+		key.most = bits > key.most ? bits : key.most;
+		least = bits < least ? bits : least;
+	}
+	while (count && (key.most - least) >> (2 * DIGIT_BITS + key.shift))
+		key.shift++;
+	return key;
+}
+
+static unsigned low_digit(const struct key *key, const struct gw_ranked *page)
+{
+	return (key->most - bits_of(page)) >> key->shift & (DIGITS - 1);
+}
+
+static unsigned high_digit(const struct key *key, const struct gw_ranked *page)
+{
+	return (key->most - bits_of(page)) >> (key->shift + DIGIT_BITS) & (DIGITS - 1);
+}
+
+static void add_up(size_t place[DIGITS])
+{
+	size_t before = 0;
+
+	for (unsigned digit = 0; digit < DIGITS; digit++) {
+		size_t here = place[digit];
+
+		place[digit] = before;
+		before += here;
 	}
 }
 
 void gw_rank(struct gw_ranked *pages, struct gw_ranked *spare, size_t count)
 {
-	size_t place[PASSES][DIGITS] = {0};
-	struct gw_ranked *from = pages, *to = spare;
+	size_t low[DIGITS] = {0}, high[DIGITS] = {0};
+	const struct key key = key_for(pages, count);
 
-	count_digits(pages, count, place);
-	for (unsigned pass = 0; pass < PASSES; pass++) {
-		struct gw_ranked *sorted = to;
-
-		for (size_t i = 0; i < count; i++)
-			to[place[pass][digit_of(&from[i], pass)]++] = from[i];
-		to = from;
-		from = sorted;
+	for (size_t i = 0; i < count; i++) {
+		low[low_digit(&key, &pages[i])]++;
+		high[high_digit(&key, &pages[i])]++;
 	}
-	memcpy(pages, spare, count * sizeof(*pages));
+	add_up(low);
+	add_up(high);
+	for (size_t i = 0; i < count; i++)
+		spare[low[low_digit(&key, &pages[i])]++] = pages[i];
+	for (size_t i = 0; i < count; i++)
+		pages[high[high_digit(&key, &spare[i])]++] = spare[i];
 }

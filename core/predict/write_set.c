@@ -18,7 +18,7 @@
  * A score goes twice over all entries. It does so tile by tile, so that what it reads and adds at
  * random stays in the nearest cache, and the rest is read as it lies.
  */
-#define TILE_SLOTS 2048u /* 16 KiB of scores */
+#define TILE_SLOTS 8192u /* 64 KiB of scores */
 
 struct gw_write_set {
 	struct gw_write_set_limits limits;
