@@ -18,6 +18,8 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_hybrid,
         &gw_policy_deferred,
         &gw_policy_sdf_hybrid,
+        &gw_policy_wws_hybrid,
+        &gw_policy_run_ahead,
         NULL,
 };
 
@@ -124,6 +126,12 @@ void gw_policy_rank(struct gw_policy *policy, const struct gw_set *left, struct 
 	*ranking = (struct gw_ranking){0};
 	if (policy->kind->rank)
 		policy->kind->rank(policy, left, ranking);
+}
+
+void gw_policy_keep(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull)
+{
+	if (policy->kind->keep)
+		policy->kind->keep(policy, written, pull);
 }
 
 void gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...)

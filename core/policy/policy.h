@@ -42,6 +42,8 @@ struct gw_view {
 	uint64_t round_ns;              /* duration of round n */
 	uint64_t bandwidth_bytes_per_s; /* measured over at least 100 ms; 0: not yet known */
 	uint64_t limit_bytes_per_s;     /* user's rate limit; 0: none */
+	uint64_t latency_ns;            /* of the link, one way; 0: not known */
+	uint32_t vcpus;                 /* among which stalls are divided */
 	uint64_t state_bytes;           /* expected size of the device state */
 	uint64_t downtime_limit_ns;     /* user's limit */
 	uint64_t deadline_ns;           /* total time the user allows; 0: none */
@@ -102,9 +104,19 @@ struct gw_policy_kind {
 	 */
 	uint64_t (*choose)(struct gw_policy *policy, const struct gw_view *view,
 	                   struct gw_set *defer);
-	/* After GW_POST_COPY: `left`, likeliest to be needed first, as far as it has a score. */
+	/*
+	 * After GW_POST_COPY, while the VM still runs: pages likeliest to be needed first, as far
+	 * as they have a score. `left` is dirty now; a page may be named that is written only
+	 * before the VM stops.
+	 */
 	void (*rank)(struct gw_policy *policy, const struct gw_set *left,
 	             struct gw_ranking *ranking);
+	/*
+	 * Once the VM has stopped: takes out of `pull`, the pages that are left, those that are to
+	 * be sent before the handover; the VM stands meanwhile. `written`: since `rank`. NULL:
+	 * none.
+	 */
+	void (*keep)(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull);
 };
 
 /* The table, ended by NULL. */
@@ -133,5 +145,7 @@ uint64_t gw_policy_choose(struct gw_policy *policy, const struct gw_view *view,
                           struct gw_set *defer);
 void gw_policy_rank(struct gw_policy *policy, const struct gw_set *left,
                     struct gw_ranking *ranking);
+/* `written` may be NULL: not known. */
+void gw_policy_keep(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull);
 
 #endif

@@ -81,7 +81,7 @@ static double written_anyway(const struct gw_rounds *rounds)
 }
 
 static void next(const struct gw_rounds *rounds, const struct gw_next_round *next_round,
-                 struct gw_forecast *to)
+                 struct gw_round_forecast *to)
 {
 	const struct gw_seen *last = rounds->count ? &rounds->seen[rounds->count - 1] : NULL;
 	struct sums sums = {0};

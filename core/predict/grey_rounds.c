@@ -73,7 +73,7 @@ static void lag(struct table *t)
 }
 
 static void forecast(const struct gw_rounds *rounds, const struct gw_next_round *next,
-                     enum gw_grey_form form, bool residual, struct gw_forecast *to)
+                     enum gw_grey_form form, bool residual, struct gw_round_forecast *to)
 {
 	_Alignas(max_align_t) unsigned char work[GW_GREY_WORK_BYTES(ROWS_MAX)];
 	double fitted[ROWS_MAX], drivers[DRIVERS];
@@ -104,25 +104,25 @@ static void forecast(const struct gw_rounds *rounds, const struct gw_next_round 
 }
 
 static void grey(const struct gw_rounds *rounds, const struct gw_next_round *next,
-                 struct gw_forecast *to)
+                 struct gw_round_forecast *to)
 {
 	forecast(rounds, next, GW_GREY_DIFFERENCE, true, to);
 }
 
 static void grey_plain(const struct gw_rounds *rounds, const struct gw_next_round *next,
-                       struct gw_forecast *to)
+                       struct gw_round_forecast *to)
 {
 	forecast(rounds, next, GW_GREY_DIFFERENCE, false, to);
 }
 
 static void whitening(const struct gw_rounds *rounds, const struct gw_next_round *next,
-                      struct gw_forecast *to)
+                      struct gw_round_forecast *to)
 {
 	forecast(rounds, next, GW_GREY_WHITENING, true, to);
 }
 
 static void whitening_plain(const struct gw_rounds *rounds, const struct gw_next_round *next,
-                            struct gw_forecast *to)
+                            struct gw_round_forecast *to)
 {
 	forecast(rounds, next, GW_GREY_WHITENING, false, to);
 }

@@ -92,11 +92,11 @@ static double of_series(const struct gw_rounds *rounds, const struct gw_count_pr
 	return rounds->count ? predictor->of_series(dirty_pages, rounds->count) : -1;
 }
 
-struct gw_forecast gw_rounds_forecast(const struct gw_rounds *rounds,
-                                      const struct gw_count_predictor *predictor,
-                                      const struct gw_next_round *next)
+struct gw_round_forecast gw_rounds_forecast(const struct gw_rounds *rounds,
+                                            const struct gw_count_predictor *predictor,
+                                            const struct gw_next_round *next)
 {
-	struct gw_forecast f = {.pages = -1};
+	struct gw_round_forecast f = {.pages = -1};
 
 	if (predictor->of_series)
 		f.pages = of_series(rounds, predictor);

@@ -52,7 +52,7 @@ struct gw_next_round {
 	double most_pages;     /* of the VM */
 };
 
-struct gw_forecast {
+struct gw_round_forecast {
 	double pages;         /* that will be dirty after it; below 0: nothing to go by */
 	const char *fallback; /* why an EWMA stands in; NULL: it does not */
 };
@@ -65,7 +65,7 @@ struct gw_count_predictor {
 	/* Of the rounds' dirty pages, oldest first, at least one. NULL: it takes more than that. */
 	double (*of_series)(const double *dirty_pages, size_t count);
 	void (*next)(const struct gw_rounds *rounds, const struct gw_next_round *next,
-	             struct gw_forecast *forecast);
+	             struct gw_round_forecast *forecast);
 };
 
 /* `scratch` is for as many pages as the VM has; it is left empty. */
@@ -75,8 +75,8 @@ void gw_rounds_add(struct gw_rounds *rounds, const struct gw_seen *seen);
 /* The stretches nearest in length to the last round, or the longest; NULL: there are none. */
 const struct gw_stretch *gw_rounds_stretches(const struct gw_rounds *rounds, unsigned *count);
 /* The predictor's answer, within what is possible: left out pages stay dirty, no more than all. */
-struct gw_forecast gw_rounds_forecast(const struct gw_rounds *rounds,
-                                      const struct gw_count_predictor *predictor,
-                                      const struct gw_next_round *next);
+struct gw_round_forecast gw_rounds_forecast(const struct gw_rounds *rounds,
+                                            const struct gw_count_predictor *predictor,
+                                            const struct gw_next_round *next);
 
 #endif

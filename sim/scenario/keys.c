@@ -74,6 +74,7 @@ const struct sim_key sim_vm_keys[] = {
         SIMPLE("zero", SIM_KEY_SHARE, struct sim_vm, zero_share),
         {"state", SIM_KEY_SIZE, FIELD(struct sim_vm, state_bytes), 1, SIM_STATE_MAX_BYTES},
         DURATION("start", struct sim_vm, start_ns),
+        DURATION("trace_from", struct sim_vm, trace_from_ns),
         SIMPLE("paused", SIM_KEY_FLAG, struct sim_vm, paused),
         OTHER("over"),
         OTHER("class"),

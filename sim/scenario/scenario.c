@@ -324,23 +324,38 @@ static int open_trace(struct building *b, const json_t *value, const struct sim_
 	return add_trace(b, trace, name);
 }
 
-/* What the recording knows of the VM, unless the scenario says otherwise. */
-static void as_recorded(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
+/* What the recording knows of the VM, which plays it. */
+static void as_recorded(struct sim_vm *vm, const struct sim_trace *trace)
 {
 	const struct sim_trace_head *head = sim_trace_head(trace);
 
 	vm->workload = sim_workload_find("trace")->defaults;
 	vm->workload.trace = trace;
-	if (!json_object_get(object, "ram"))
-		vm->ram_pages = head->ram_pages;
-	if (!json_object_get(object, "vcpus"))
-		vm->vcpus = head->vcpus;
-	if (!json_object_get(object, "populated") && head->ram_pages)
+	vm->ram_pages = head->ram_pages;
+	vm->vcpus = head->vcpus;
+	if (head->ram_pages)
 		vm->populated_share = (double)head->populated_pages / (double)head->ram_pages;
-	if (!json_object_get(object, "zero") && head->populated_pages)
+	if (head->populated_pages)
 		vm->zero_share = (double)head->zero_pages / (double)head->populated_pages;
-	if (!json_object_get(object, "state") && head->state_bytes)
+	if (head->state_bytes)
 		vm->state_bytes = head->state_bytes;
+}
+
+static void as_recorded_but(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
+{
+	const struct sim_vm said = *vm;
+
+	as_recorded(vm, trace);
+	if (json_object_get(object, "ram"))
+		vm->ram_pages = said.ram_pages;
+	if (json_object_get(object, "vcpus"))
+		vm->vcpus = said.vcpus;
+	if (json_object_get(object, "populated"))
+		vm->populated_share = said.populated_share;
+	if (json_object_get(object, "zero"))
+		vm->zero_share = said.zero_share;
+	if (json_object_get(object, "state"))
+		vm->state_bytes = said.state_bytes;
 }
 
 static int read_trace(struct building *b, const json_t *value, const json_t *vm_object,
@@ -352,7 +367,8 @@ static int read_trace(struct building *b, const json_t *value, const json_t *vm_
 
 	if (err)
 		return err;
-	as_recorded(trace, vm_object, vm);
+	as_recorded_but(trace, vm_object, vm);
+	vm->workload.from_ns = vm->trace_from_ns;
 	problem = sim_workload_check(&vm->workload, vm->ram_pages, vm->vcpus, &key);
 	return problem ? sim_refuse(&b->reader, "trace", value, "%s", problem) : 0;
 }
@@ -818,6 +834,29 @@ int sim_scenario_load(struct sim_scenario *scenario, const char *path, struct gw
 	if (slash)
 		*slash = '\0';
 	return sim_scenario_parse(scenario, text, size, path, slash ? folder : NULL, error);
+}
+
+int sim_scenario_of_trace(struct sim_scenario *scenario, const struct sim_trace *trace,
+                          struct gw_error *error)
+{
+	struct sim_vm *vm;
+
+	*scenario = (struct sim_scenario){.seed = 1, .versions = true, .costs = sim_costs_default};
+	scenario->links = calloc(1, sizeof(*scenario->links));
+	scenario->vms = vm = calloc(1, sizeof(*vm));
+	if (!scenario->links || !vm) {
+		sim_scenario_free(scenario);
+		return gw_fail(error, ENOMEM, "no memory for a scenario");
+	}
+	scenario->link_count = scenario->vm_count = 1;
+	scenario->links[0] = link_default;
+	*vm = vm_default;
+	vm->move = move_default;
+	(void)snprintf(vm->name, sizeof(vm->name), "%.*s", SIM_NAME_BYTES - 1,
+	               sim_trace_head(trace)->vm);
+	vm->path_count = 1;
+	as_recorded(vm, trace);
+	return 0;
 }
 
 void sim_scenario_free(struct sim_scenario *scenario)

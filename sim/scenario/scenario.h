@@ -82,6 +82,7 @@ struct sim_vm {
 	unsigned path_count;
 	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */
 	uint64_t start_ns;      /* when its move begins */
+	uint64_t trace_from_ns; /* where in its recording playing begins */
 	bool paused;
 	size_t entry; /* in the scenario's "vms": those of one "count" share it */
 };
@@ -106,6 +107,9 @@ struct sim_scenario {
 int sim_scenario_load(struct sim_scenario *scenario, const char *path, struct gw_error *error);
 int sim_scenario_parse(struct sim_scenario *scenario, const char *text, size_t size,
                        const char *name, const char *folder, struct gw_error *error);
+/* One VM with what its recording knows, over one link; the trace is borrowed. -ENOMEM. */
+int sim_scenario_of_trace(struct sim_scenario *scenario, const struct sim_trace *trace,
+                          struct gw_error *error);
 void sim_scenario_free(struct sim_scenario *scenario);
 
 #endif

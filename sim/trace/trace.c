@@ -537,6 +537,54 @@ int sim_trace_open(struct sim_trace **trace, const char *path, struct gw_error *
 	return err ? err : sim_trace_parse(trace, bytes, size, path, error);
 }
 
+struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
+                               const struct gw_window *windows, size_t count, size_t first)
+{
+	struct sim_trace *t = calloc(1, sizeof(*t));
+	uint64_t end_ns = 0;
+
+	if (!t)
+		return NULL;
+	t->head = *head;
+	t->windows = calloc(count ? count : 1, sizeof(*t->windows));
+	gw_set_init(&t->populated, calloc(gw_set_words(head->ram_pages), sizeof(uint64_t)),
+	            head->ram_pages);
+	if (!t->windows || !t->populated.words) {
+		sim_trace_free(t);
+		return NULL;
+	}
+	gw_set_copy(&t->populated, populated);
+	t->head.populated_pages = gw_set_count(populated);
+	for (; t->count < count; t->count++) {
+		t->windows[t->count] = windows[(first + t->count) % count];
+		t->windows[t->count].start_ns = end_ns;
+		end_ns += t->windows[t->count].length_ns;
+	}
+	return t;
+}
+
+struct sim_trace *sim_trace_part(const struct sim_trace *trace, uint64_t from_ns, uint64_t for_ns)
+{
+	uint64_t end_ns = for_ns > UINT64_MAX - from_ns ? UINT64_MAX : from_ns + for_ns;
+	uint64_t *words = calloc(gw_set_words(trace->head.ram_pages), sizeof(*words));
+	struct gw_set populated;
+	struct sim_trace *part = NULL;
+	size_t first = 0, last;
+
+	if (!words)
+		return NULL;
+	gw_set_init(&populated, words, trace->head.ram_pages);
+	sim_trace_populated_at(trace, from_ns, &populated);
+	while (first < trace->count && trace->windows[first].start_ns < from_ns)
+		first++;
+	for (last = first; last < trace->count; last++)
+		if (trace->windows[last].start_ns + trace->windows[last].length_ns > end_ns)
+			break;
+	part = sim_trace_of(&trace->head, &populated, trace->windows + first, last - first, 0);
+	free(words);
+	return part;
+}
+
 void sim_trace_free(struct sim_trace *trace)
 {
 	if (!trace)
@@ -560,6 +608,19 @@ const struct sim_trace_head *sim_trace_head(const struct sim_trace *trace)
 const struct gw_set *sim_trace_populated(const struct sim_trace *trace)
 {
 	return &trace->populated;
+}
+
+void sim_trace_populated_at(const struct sim_trace *trace, uint64_t at_ns, struct gw_set *populated)
+{
+	gw_set_copy(populated, &trace->populated);
+	for (size_t i = 0; i < trace->count; i++) {
+		const struct gw_window *window = &trace->windows[i];
+
+		if (window->start_ns + window->length_ns > at_ns)
+			return;
+		for (size_t k = 0; k < window->written_count; k++)
+			gw_set_add_run(populated, window->written[k]);
+	}
 }
 
 size_t sim_trace_windows(const struct sim_trace *trace)

@@ -107,6 +107,20 @@ static void next(struct sim_workload *w, unsigned vcpu, struct sim_touch *touch)
 	p->passed_ns = at;
 }
 
+/* The window in which from_ns lies; the first, if that is behind the last. */
+static void start(struct sim_workload *w, unsigned vcpu)
+{
+	struct player *p = sim_vcpu_own(sim_vcpu(w, vcpu));
+	const struct sim_trace *trace = w->config.trace;
+
+	while (p->number < sim_trace_windows(trace) &&
+	       sim_trace_window(trace, p->number)->start_ns +
+	                       sim_trace_window(trace, p->number)->length_ns <=
+	               w->config.from_ns)
+		p->number++;
+	p->number %= sim_trace_windows(trace);
+}
+
 /* As the recording saw them on average. */
 static void average(struct sim_workload_config *config)
 {
@@ -150,5 +164,6 @@ const struct sim_workload_kind sim_workload_trace = {
         .set_divisor = 1,
         .check = check,
         .vcpu_bytes = sizeof(struct player),
+        .start = start,
         .next = next,
 };

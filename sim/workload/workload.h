@@ -48,6 +48,7 @@ struct sim_workload_config {
 	unsigned phases;               /* phases: how many working sets take turns */
 	uint64_t burst_ns;             /* server: mean time between bursts of requests */
 	const struct sim_trace *trace; /* kind "trace": borrowed */
+	uint64_t from_ns;              /* trace: into the recording, where it begins */
 };
 
 struct sim_workload; /* of one guest: where each vCPU is */

@@ -133,6 +133,21 @@ static void populate_by_chance(struct migration *m)
 	}
 }
 
+/* Playing may begin within the recording. */
+static void fill_written_before(struct migration *m, const struct sim_trace *trace)
+{
+	for (size_t i = 0; i < sim_trace_windows(trace); i++) {
+		const struct gw_window *window = sim_trace_window(trace, i);
+
+		if (window->start_ns + window->length_ns > m->spec.workload.from_ns)
+			return;
+		for (size_t k = 0; k < window->written_count; k++) {
+			gw_set_add_run(&m->source.populated, window->written[k]);
+			fill(m, window->written[k]);
+		}
+	}
+}
+
 /* A trace knows which pages held data; of those that were zero it knows how many. */
 static void populate_as_recorded(struct migration *m)
 {
@@ -144,6 +159,7 @@ static void populate_as_recorded(struct migration *m)
 
 	gw_set_copy(&m->source.populated, sim_trace_populated(trace));
 	fill_evenly(m, (struct spread){threshold(zero), 0}, 1);
+	fill_written_before(m, trace);
 }
 
 static void populate(struct migration *m)
