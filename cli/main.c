@@ -24,6 +24,7 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_sim,
         &gw_verb_model,
         &gw_verb_predict,
+        &gw_verb_paper,
         &gw_verb_torture,
         NULL,
 };

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/predict/kinds.h"
+
 /*
  * Windows stand one after the other in `entry`, each as numbers of slots; a slot is a page that
  * occurs in one of them. When anything is full, the older half of the windows goes and the slots
@@ -256,3 +258,8 @@ bool gw_write_set_known(const struct gw_write_set *set, uint32_t number, uint64_
 	*score = set->slot[number].score;
 	return true;
 }
+
+const struct gw_page_predictor gw_predict_write_set = {
+        .name = "write-set",
+        .summary = "which pages followed those that are dirty now (S3, 3.1)",
+};

@@ -139,6 +139,7 @@ void sim_start_source(struct migration *m)
 	        .name = vm->name,
 	        .vcpus = vm->vcpus,
 	        .ram_pages = vm->ram_pages,
+	        .latency_ns = m->wire.back_ns,
 	        .state_bytes = vm->state_bytes,
 	        .limit_bytes_per_s = vm->move.limit_bytes_per_s,
 	        .downtime_limit_ns = vm->move.downtime_limit_ns,
@@ -155,8 +156,9 @@ void sim_start_source(struct migration *m)
 
 	if (sim_move_init(&vm->move, &config.policy, &config.order, NULL))
 		abort(); /* the scenario was checked */
-	(void)gw_source_init(give_memory(a, gw_source_bytes(&config.policy, vm->ram_pages)),
-	                     &config);
+	(void)gw_source_init(
+	        give_memory(a, gw_source_bytes(&config.policy, &config.order, vm->ram_pages)),
+	        &config);
 }
 
 /* A fresh one has heard of nothing; else it takes up what its journal says. */
