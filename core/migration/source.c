@@ -52,6 +52,16 @@
 #define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
 #endif
 
+/* The copy that runs ahead (S4). It owns nothing, and nothing waits for it. */
+enum shadow {
+	SHADOW_NONE,
+	SHADOW_PREPARED,
+	SHADOW_ASKED, /* to run */
+	SHADOW_RUNS,
+	SHADOW_HELD,
+	SHADOW_OVER, /* ended or gone: there is no second one */
+};
+
 struct gw_source {
 	struct gw_source_config config;
 	enum gw_state state;
@@ -103,6 +113,7 @@ struct gw_source {
 	bool stands;          /* and has said that the VM runs there */
 	bool finished;
 	bool digests_sent;
+	enum shadow shadow;
 	enum gw_outcome outcome;
 	struct gw_metrics metrics;
 	char reason[GW_TRACE_BYTES];
@@ -111,10 +122,16 @@ struct gw_source {
 
 /* --- memory, views ------------------------------------------------------------------------- */
 
-size_t gw_source_bytes(const struct gw_policy *policy, uint64_t ram_pages)
+static size_t policy_bytes(const struct gw_policy *policy, uint64_t ram_pages)
+{
+	return (gw_policy_bytes(policy, ram_pages) + 7) / 8 * 8;
+}
+
+size_t gw_source_bytes(const struct gw_policy *policy, const struct gw_order *order,
+                       uint64_t ram_pages)
 {
 	return sizeof(struct gw_source) + 3 * gw_set_words(ram_pages) * sizeof(uint64_t) +
-	       gw_policy_bytes(policy, ram_pages);
+	       policy_bytes(policy, ram_pages) + gw_order_bytes(order, ram_pages);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
@@ -138,6 +155,9 @@ struct gw_source *gw_source_init(void *memory, const struct gw_source_config *co
 	gw_set_init(&s->sent, words + n, config->ram_pages);
 	gw_set_init(&s->skip, words + 2 * n, config->ram_pages);
 	gw_policy_start(&s->config.policy, words + 3 * n, config->ram_pages, &config->observation);
+	gw_order_attach(&s->config.order,
+	                words + 3 * n + policy_bytes(&config->policy, config->ram_pages) / 8,
+	                config->ram_pages);
 	s->config.observation = (struct gw_observation){0};
 	s->state = GW_STATE_PRE_MIGRATION;
 	return s;
@@ -201,6 +221,114 @@ static void journal(struct gw_actions *out, enum gw_journal_record record, bool 
 	action->journal.durable = durable;
 }
 
+/* --- the shadow ---------------------------------------------------------------------------- */
+
+/* What it is ahead by before the link's rate is known: a bulk connection's worth. */
+#define AHEAD_PAGES_FIRST 1024
+#define AHEAD_PAGES_MIN   64
+#define AHEAD_PAGES_MAX   ((uint64_t)1 << 19)
+
+static bool shadow_lives(const struct gw_source *s)
+{
+	return s->shadow != SHADOW_NONE && s->shadow != SHADOW_OVER;
+}
+
+static void prepare_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	if (!gw_order_wants_shadow(&s->config.order) || !s->config.policy.kind->pulls ||
+	    s->config.paused)
+		return;
+	s->shadow = SHADOW_PREPARED;
+	gw_act(out, GW_ACT_SHADOW_PREPARE);
+}
+
+static void run_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	if (s->shadow != SHADOW_PREPARED || !s->pulls)
+		return;
+	s->shadow = SHADOW_ASKED;
+	gw_act(out, GW_ACT_SHADOW_RUN);
+}
+
+static void end_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	if (!shadow_lives(s))
+		return;
+	s->shadow = SHADOW_OVER;
+	gw_act(out, GW_ACT_SHADOW_END);
+}
+
+static void shadow_started(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->shadow != SHADOW_ASKED)
+		return;
+	s->shadow = SHADOW_RUNS;
+	s->metrics.shadow_ran = true;
+	gw_trace(out, ev->now_ns, WHO, "the shadow runs, %llu us after the VM was stopped",
+	         (unsigned long long)((ev->now_ns - s->stopped_ns) / 1000));
+}
+
+static void shadow_gone(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (!shadow_lives(s))
+		return;
+	s->shadow = SHADOW_OVER;
+	gw_trace(out, ev->now_ns, WHO, "the shadow %s, neighbours of faults go first: %.200s",
+	         s->metrics.shadow_ran ? "is gone" : "could not be started", ev->text);
+}
+
+/* Far ahead it would only take what the sending needs: it stands until half of that is sent. */
+static void pace_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	const struct gw_foresight *f = &s->config.order.foresight;
+	double carries = (double)s->bandwidth / GW_PAGE_BYTES * (double)f->ahead_ns / SECOND;
+	uint64_t limit = AHEAD_PAGES_FIRST;
+
+	if (s->bandwidth)
+		limit = carries < AHEAD_PAGES_MAX ? (uint64_t)carries : AHEAD_PAGES_MAX;
+	if (limit < AHEAD_PAGES_MIN)
+		limit = AHEAD_PAGES_MIN;
+	if (s->shadow == SHADOW_RUNS && f->waiting_pages > limit) {
+		s->shadow = SHADOW_HELD;
+		gw_act(out, GW_ACT_SHADOW_HOLD);
+	} else if (s->shadow == SHADOW_HELD && f->waiting_pages <= limit / 2) {
+		s->shadow = SHADOW_RUNS;
+		gw_act(out, GW_ACT_SHADOW_GO);
+	}
+}
+
+static void touched(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	struct gw_order *order = &s->config.order;
+
+	if (s->shadow != SHADOW_RUNS && s->shadow != SHADOW_HELD)
+		return;
+	order->kind->touched(order, &s->owed, ev->touched.runs, ev->touched.count);
+	s->metrics.shadow_pages = order->foresight.touched_pages;
+	pace_shadow(s, out);
+}
+
+/* The destination waits for the page. */
+static void tell_order(struct gw_source *s, const struct gw_event *ev, uint64_t page,
+                       struct gw_actions *out)
+{
+	struct gw_order *order = &s->config.order;
+	const struct gw_foresight *f = &order->foresight;
+	bool astray = f->astray;
+
+	order->kind->fault(order, &s->owed, page, ev->now_ns);
+	s->metrics.faults_watched = f->faults;
+	s->metrics.faults_foretold = f->foretold;
+	if (f->astray == astray)
+		return;
+	gw_trace(out, ev->now_ns, WHO, "%u of %u faults on pages that the shadow had touched: %s",
+	         f->right, f->judged,
+	         f->astray ? "it leads astray, its pages lose priority"
+	                   : "it shows the way, its pages have priority again");
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
 static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
                    enum gw_outcome outcome)
 {
@@ -210,6 +338,7 @@ static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_act
 		return;
 	s->finished = true;
 	s->sending = false;
+	end_shadow(s, out);
 	if (s->begun_ns)
 		s->metrics.total_time_ns = ev->now_ns - s->begun_ns;
 	s->metrics.bytes_on_link = ev->link_bytes;
@@ -277,6 +406,7 @@ static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	enter(s, ev, out, GW_STATE_CANCELLED, why);
 	if (given_away)
 		journal(out, GW_REC_HANDING_OVER, false);
+	end_shadow(s, out);
 	gw_act(out, GW_ACT_LET_GO);
 	s->tracking = false;
 	s->settled = !tell && !s->may_be_prepared;
@@ -399,6 +529,8 @@ static void begin_switch(struct gw_source *s, const struct gw_event *ev, struct 
 {
 	s->pulls = pulls;
 	s->sending = false;
+	if (!pulls)
+		end_shadow(s, out);
 	enter(s, ev, out, GW_STATE_STOP_AND_COPY, why);
 	if (pulls)
 		rank(s, ev, out);
@@ -673,10 +805,12 @@ static void begin_digests(struct gw_source *s, struct gw_actions *out)
 
 static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
+	bool alone = gw_order_wants_shadow(&s->config.order) && !shadow_lives(s);
 	char why[80];
 
-	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s",
-	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name);
+	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s%s",
+	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name,
+	               alone ? " without a shadow" : "");
 	enter(s, ev, out, GW_STATE_PULL, why);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;
@@ -735,8 +869,10 @@ static void push(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 		pages += (uint32_t)s->runs[i].count;
 	if (count)
 		emit(s, out, GW_BULK, count, pages);
+	pace_shadow(s, out);
 	if (gw_set_empty(&s->owed)) {
 		mark(s, out, GW_FRAME_END);
+		end_shadow(s, out);
 	} else if (!count) {
 		s->sending = false; /* until a fault, or the order's deadline */
 	}
@@ -973,6 +1109,7 @@ static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	s->config.destination = ev->message->accept.host;
 	gw_act(out, GW_ACT_PEER)->host = s->config.destination;
 	journal(out, GW_REC_LEAVING, false);
+	prepare_shadow(s, out);
 }
 
 /* Once the record is on disk and what was stale is out of the way there. */
@@ -1118,7 +1255,7 @@ static int fault(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 	s->runs[0] = (struct gw_run){page, 1};
 	emit(s, out, GW_URGENT, 1, 1);
 	if (pushes(s)) {
-		s->config.order.kind->fault(&s->config.order, &s->owed, page, ev->now_ns);
+		tell_order(s, ev, page, out);
 		s->sending = true;
 	}
 	return 0;
@@ -1433,7 +1570,11 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_EV_SAVED:
 		s->waiting_since_ns = ev->now_ns;
 		gw_trace(out, ev->now_ns, WHO, "the device state is saved");
+		run_shadow(s, out);
 		break;
+	case GW_EV_SHADOW_STARTED: shadow_started(s, ev, out); break;
+	case GW_EV_TOUCHED: touched(s, ev, out); break;
+	case GW_EV_SHADOW_GONE: shadow_gone(s, ev, out); break;
 	case GW_EV_RUNNING:
 		if (s->state == GW_STATE_CANCELLED && s->resuming)
 			came_back(s, ev, out);

@@ -15,6 +15,7 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_hybrid,
         &gw_policy_deferred,
         &gw_policy_sdf_hybrid,
+        &gw_policy_run_ahead,
         NULL,
 };
 

@@ -76,6 +76,7 @@ struct agent {
 	struct gw_shaping shaping;
 	bool shaped;
 	struct gw_pacer pacer;
+	uint64_t unread_ns; /* of bulk, at the last look */
 	bool pacing, shaping_tried;
 	uint64_t policy_rate, paced_rate, shaped_rate;
 
@@ -406,13 +407,18 @@ static void begin_pacing(struct agent *a)
  */
 static void pace_pull(struct agent *a)
 {
-	uint64_t acked = gw_net_acked_bytes(a->link.bulk) +
-	                 gw_net_acked_bytes(gw_mailbox_fd(a->link.urgent));
+	struct gw_net_flow bulk = gw_net_look(a->link.bulk);
+	struct gw_net_flow urgent = gw_net_look(gw_mailbox_fd(a->link.urgent));
+	struct gw_pacer_look look = {
+	        .acked_bytes = bulk.acked_bytes + urgent.acked_bytes,
+	        .busy = !bulk_idle(a) || gw_source_wants_room(a->machine),
+	        .dry = bulk.empty || bulk.unread_ns > a->unread_ns,
+	};
 
 	if (!a->pacing)
 		begin_pacing(a);
-	(void)gw_pacer_update(&a->pacer, gw_now_ns(), acked,
-	                      !bulk_idle(a) || gw_source_wants_room(a->machine));
+	a->unread_ns = bulk.unread_ns;
+	(void)gw_pacer_update(&a->pacer, gw_now_ns(), &look);
 	adapt_class(a);
 	set_pace(a, a->pacer.rate_bytes_per_s);
 }
@@ -1102,7 +1108,7 @@ static void turn(struct agent *a)
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
 	size_t words = gw_set_words(pages);
-	void *machine = malloc(gw_source_bytes(&a->options->policy, pages));
+	void *machine = malloc(gw_source_bytes(&a->options->policy, &a->options->order, pages));
 	uint64_t *sets = calloc(3 * words, sizeof(*sets));
 
 	a->machine = machine;

@@ -155,8 +155,9 @@ void sim_start_source(struct migration *m)
 
 	if (sim_move_init(&vm->move, &config.policy, &config.order, NULL))
 		abort(); /* the scenario was checked */
-	(void)gw_source_init(give_memory(a, gw_source_bytes(&config.policy, vm->ram_pages)),
-	                     &config);
+	(void)gw_source_init(
+	        give_memory(a, gw_source_bytes(&config.policy, &config.order, vm->ram_pages)),
+	        &config);
 }
 
 /* A fresh one has heard of nothing; else it takes up what its journal says. */
