@@ -13,6 +13,9 @@
  *                 ^                                     |
  *                 '------------- queue -----------------'
  *
+ * The VM's shadow, where the push order wants one, has a thread of its own (live/host/shadow.h);
+ * its reports are events like all others.
+ *
  * Page contents go from the mapped guest memory to the socket without a copy.
  */
 #include "live/host/migrate.h"
@@ -28,6 +31,7 @@
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
+#include "live/host/shadow.h"
 #include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
@@ -89,6 +93,8 @@ struct agent {
 	bool resuming;   /* the VM is to run: nothing may make it wait */
 	bool runs;       /* somebody resumed what we had stopped */
 	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
+
+	struct gw_shadow *shadow; /* NULL: none, or none any more */
 
 	bool digesting;
 	uint64_t digest_at;
@@ -691,6 +697,69 @@ static void look(struct agent *a)
 	queue(a, a->runs ? GW_EV_RUNNING : GW_EV_STOPPED, NULL);
 }
 
+/* --- the shadow ----------------------------------------------------------------------------- */
+
+static void prepare_shadow(struct agent *a)
+{
+	struct gw_shadow_limits limits;
+	struct gw_error error;
+
+	gw_shadow_limits_init(&limits);
+	if (!a->guest)
+		queue(a, GW_EV_SHADOW_GONE, "the hypervisor is gone");
+	else if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
+		queue(a, GW_EV_SHADOW_GONE, error.text);
+}
+
+static void end_shadow(struct agent *a)
+{
+	gw_shadow_close(a->shadow);
+	a->shadow = NULL;
+}
+
+static void tell_shadow(struct agent *a, enum gw_action_kind what)
+{
+	if (!a->shadow)
+		return;
+	if (what == GW_ACT_SHADOW_RUN)
+		gw_shadow_run(a->shadow);
+	else if (what == GW_ACT_SHADOW_END)
+		gw_shadow_kill(a->shadow);
+	else
+		gw_shadow_hold(a->shadow, what == GW_ACT_SHADOW_HOLD);
+}
+
+/* Of the buffer; 0 bytes: that was all. */
+static void feed_shadow(struct agent *a, size_t count)
+{
+	if (!a->shadow)
+		return;
+	if (!count)
+		gw_shadow_feed_end(a->shadow);
+	else if (gw_shadow_feed(a->shadow, a->buffer, count))
+		gw_shadow_kill(a->shadow);
+}
+
+static void read_shadow(struct agent *a)
+{
+	struct gw_shadow_report report;
+	struct gw_event event;
+
+	while (a->shadow && !a->finished && gw_shadow_next(a->shadow, &report)) {
+		event = (struct gw_event){.kind = GW_EV_TOUCHED};
+		switch (report.kind) {
+		case GW_SHADOW_STARTED: queue(a, GW_EV_SHADOW_STARTED, NULL); break;
+		case GW_SHADOW_GONE: queue(a, GW_EV_SHADOW_GONE, report.text); break;
+		case GW_SHADOW_TOUCHED:
+			event.touched.runs = report.runs;
+			event.touched.count = report.count;
+			step(a, &event);
+			break;
+		}
+		drain_queue(a);
+	}
+}
+
 static void read_state(struct agent *a)
 {
 	ssize_t n = recv(a->state_fd, a->buffer, STATE_CHUNK, MSG_DONTWAIT);
@@ -702,9 +771,11 @@ static void read_state(struct agent *a)
 		a->state_ended = true;
 		message.kind = GW_MSG_STATE_END;
 		send_message(a, &message);
+		feed_shadow(a, 0);
 		return;
 	}
 	a->result->state_bytes += (uint64_t)n;
+	feed_shadow(a, (size_t)n);
 	message.state.bytes = a->buffer;
 	message.state.count = (uint32_t)n;
 	send_message(a, &message);
@@ -896,6 +967,7 @@ static void remove_what_is_left(const struct gw_journal *j)
 
 static void release(struct agent *a)
 {
+	end_shadow(a); /* before the memory that it looks at */
 	stop_tracking(a);
 	if (a->guest)
 		gw_guest_remove(a->guest);
@@ -939,6 +1011,11 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
 	case GW_ACT_ROUND: keep_round(a, action->round); break;
+	case GW_ACT_SHADOW_PREPARE: prepare_shadow(a); break;
+	case GW_ACT_SHADOW_RUN:
+	case GW_ACT_SHADOW_HOLD:
+	case GW_ACT_SHADOW_GO:
+	case GW_ACT_SHADOW_END: tell_shadow(a, action->kind); break;
 	case GW_ACT_CONNECT: connect_again(a); break;
 	case GW_ACT_RELEASE: release(a); break;
 	default: break;
@@ -983,7 +1060,7 @@ static void show_progress(struct agent *a)
 	                     done * GW_PAGE_BYTES, all * GW_PAGE_BYTES, now);
 }
 
-enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_STOP, P_ASK, P_COUNT };
+enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_SHADOW, P_STOP, P_ASK, P_COUNT };
 
 static void prepare_poll(struct agent *a, struct pollfd *items)
 {
@@ -1006,6 +1083,8 @@ static void prepare_poll(struct agent *a, struct pollfd *items)
 	gw_agent_watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL,
 	               false);
 	gw_agent_watch(&items[P_STATE], a->state_fd, state_may, false);
+	gw_agent_watch(&items[P_SHADOW], a->shadow ? gw_shadow_fd(a->shadow) : -1,
+	               a->shadow != NULL, false);
 	gw_agent_watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
 	gw_agent_watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1,
 	               a->control != NULL, false);
@@ -1089,6 +1168,8 @@ static void turn(struct agent *a)
 		read_vm(a);
 	if (a->state_fd >= 0 && items[P_STATE].revents)
 		read_state(a);
+	if (items[P_SHADOW].revents)
+		read_shadow(a);
 	if (items[P_STOP].revents)
 		stop_asked(a);
 	if (items[P_ASK].revents)
@@ -1128,6 +1209,7 @@ static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 
 static void give_back(struct agent *a)
 {
+	end_shadow(a);
 	stop_tracking(a);
 	hang_up(a);
 	if (a->shaped)

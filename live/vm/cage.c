@@ -175,12 +175,23 @@ static int await_start(struct gw_cage *cage, const struct gw_cage_start *start, 
 	return rc < 0 ? rc : hand_image(cage, start, listener, error);
 }
 
+static bool too_many(const struct gw_cage_start *start)
+{
+	unsigned count = start->fd_count;
+
+	for (unsigned i = 0; i < start->tap_count; i++)
+		count += start->taps[i];
+	return count > GW_CAGE_FDS_MAX;
+}
+
 int gw_cage_start(struct gw_cage *cage, const struct gw_cage_start *start, struct gw_error *error)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
 	int pair[2], rc;
 
 	*cage = (struct gw_cage){.pidfd = -1};
+	if (too_many(start))
+		return gw_fail(error, E2BIG, "it has too many disks and network queues");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return gw_fail(error, errno, "no socket can be made: %s", strerror(errno));
 	ours = pair[0];

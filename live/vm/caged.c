@@ -213,7 +213,7 @@ static void arrange_files(const struct gw_cage_start *start, int null, const int
                           unsigned tap_fds)
 {
 	unsigned count = GW_CAGE_FIRST_FD + start->fd_count + tap_fds;
-	int from[GW_CAGE_FIRST_FD + 2 * GW_CAGE_FDS_MAX] = {null, start->log, start->log};
+	int from[GW_CAGE_FIRST_FD + GW_CAGE_FDS_MAX] = {null, start->log, start->log};
 	int *others = from + GW_CAGE_FIRST_FD;
 
 	memcpy(others, start->fds, start->fd_count * sizeof(int));
