@@ -49,6 +49,7 @@
 #define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
 #define STATE_BYTES_GUESS (1u << 20)
+#define SHADOW_READY_NS   1000000000ull /* that a move waits for its shadow, while the VM runs */
 
 struct agent {
 	const struct gw_migrate_options *options;
@@ -95,6 +96,9 @@ struct agent {
 	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
 
 	struct gw_shadow *shadow; /* NULL: none, or none any more */
+	bool shadow_ready;
+	char no_shadow[256];   /* why there is none */
+	uint64_t survey_at_ns; /* waits for the shadow until then; UINT64_MAX: does not wait */
 
 	bool digesting;
 	uint64_t digest_at;
@@ -531,7 +535,7 @@ static void peek(struct agent *a)
 	queue(a, GW_EV_PEEKED, NULL);
 }
 
-static void survey(struct agent *a)
+static void survey_now(struct agent *a)
 {
 	struct gw_error error;
 	int err;
@@ -541,6 +545,28 @@ static void survey(struct agent *a)
 	a->surveyed = true;
 	err = gw_ram_populated(&a->ram, &a->pages, &error);
 	gw_answers_put_result(&a->answers, GW_EV_SURVEYED, err, &error);
+}
+
+/*
+ * The switch may follow at once. A shadow that is still starting would run too late to be of use,
+ * so the move waits for it here, where the VM runs and nothing is lost but a moment.
+ */
+static void survey(struct agent *a)
+{
+	if (a->shadow && !a->shadow_ready)
+		a->survey_at_ns = gw_now_ns() + SHADOW_READY_NS;
+	else
+		survey_now(a);
+}
+
+static void survey_if_due(struct agent *a)
+{
+	if (a->survey_at_ns == UINT64_MAX)
+		return;
+	if (a->shadow && !a->shadow_ready && gw_now_ns() < a->survey_at_ns)
+		return;
+	a->survey_at_ns = UINT64_MAX;
+	survey_now(a);
 }
 
 /* --- the VM -------------------------------------------------------------------------------- */
@@ -699,16 +725,24 @@ static void look(struct agent *a)
 
 /* --- the shadow ----------------------------------------------------------------------------- */
 
-static void prepare_shadow(struct agent *a)
+/* Before the machine asks for it: it starts while the destination starts its hypervisor. */
+static void begin_shadow(struct agent *a)
 {
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
+	if (!gw_order_wants_shadow(&a->options->order) || !a->options->policy.kind->pulls ||
+	    a->journal.paused)
+		return;
 	gw_shadow_limits_init(&limits);
-	if (!a->guest)
-		queue(a, GW_EV_SHADOW_GONE, "the hypervisor is gone");
-	else if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
-		queue(a, GW_EV_SHADOW_GONE, error.text);
+	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
+		(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%.250s", error.text);
+}
+
+static void prepare_shadow(struct agent *a)
+{
+	if (!a->shadow)
+		queue(a, GW_EV_SHADOW_GONE, a->no_shadow);
 }
 
 static void end_shadow(struct agent *a)
@@ -740,6 +774,14 @@ static void feed_shadow(struct agent *a, size_t count)
 		gw_shadow_kill(a->shadow);
 }
 
+/* It may be gone before the machine has asked for it: then prepare_shadow() says so again. */
+static void lose_shadow(struct agent *a, const char *why)
+{
+	(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%s", why);
+	queue(a, GW_EV_SHADOW_GONE, why);
+	end_shadow(a);
+}
+
 static void read_shadow(struct agent *a)
 {
 	struct gw_shadow_report report;
@@ -748,8 +790,9 @@ static void read_shadow(struct agent *a)
 	while (a->shadow && !a->finished && gw_shadow_next(a->shadow, &report)) {
 		event = (struct gw_event){.kind = GW_EV_TOUCHED};
 		switch (report.kind) {
+		case GW_SHADOW_READY: a->shadow_ready = true; break;
 		case GW_SHADOW_STARTED: queue(a, GW_EV_SHADOW_STARTED, NULL); break;
-		case GW_SHADOW_GONE: queue(a, GW_EV_SHADOW_GONE, report.text); break;
+		case GW_SHADOW_GONE: lose_shadow(a, report.text); break;
 		case GW_SHADOW_TOUCHED:
 			event.touched.runs = report.runs;
 			event.touched.count = report.count;
@@ -1170,6 +1213,7 @@ static void turn(struct agent *a)
 		read_state(a);
 	if (items[P_SHADOW].revents)
 		read_shadow(a);
+	survey_if_due(a);
 	if (items[P_STOP].revents)
 		stop_asked(a);
 	if (items[P_ASK].revents)
@@ -1294,7 +1338,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(result, 0, sizeof(*result));
 	a->options = options;
 	a->result = result;
-	a->resume_at_ns = UINT64_MAX;
+	a->resume_at_ns = a->survey_at_ns = UINT64_MAX;
 	a->state_fd = -1;
 	a->journal.fd = -1;
 	a->ram.fd = -1;
@@ -1336,6 +1380,7 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 	if (!err)
 		err = open_journal(&a, error);
 	if (!err) {
+		begin_shadow(&a);
 		a.control = gw_control_open(a.journal.path, NULL);
 		err = gw_link_connect(&a.link, options->to, &a.journal.id, a.ram.pages, CONNECT_MS,
 		                      error);

@@ -83,7 +83,7 @@ struct gw_shadow {
 	size_t state_count, state_room, state_sent;
 	bool state_ended, may_run, held, killed;
 	int kill_fd; /* the process's, while it may be killed; borrowed */
-	bool started, started_told, gone, gone_told;
+	bool ready, ready_told, started, started_told, gone, gone_told;
 	char why[256];
 	uint32_t ring[RING];
 	size_t ring_put, ring_taken;
@@ -107,6 +107,15 @@ static void quiet_bell(int fd)
 	uint64_t rung;
 
 	(void)!read(fd, &rung, sizeof(rung));
+}
+
+/* Of the thread: something for the agent to take. */
+static void tell(struct gw_shadow *s, bool *flag)
+{
+	pthread_mutex_lock(&s->lock);
+	*flag = true;
+	pthread_mutex_unlock(&s->lock);
+	ring_bell(s->tell);
 }
 
 /* --- what it may use ------------------------------------------------------------------------ */
@@ -350,12 +359,7 @@ static int vm_event(struct gw_shadow *s, const struct gw_vm_event *event, struct
 {
 	switch (event->kind) {
 	case GW_VM_LOADED: s->loaded = true; return 0;
-	case GW_VM_RUNNING:
-		pthread_mutex_lock(&s->lock);
-		s->started = true;
-		pthread_mutex_unlock(&s->lock);
-		ring_bell(s->tell);
-		return 0;
+	case GW_VM_RUNNING: tell(s, &s->started); return 0;
 	case GW_VM_STOPPED:
 	case GW_VM_SAVED: return 0;
 	case GW_VM_REFUSED: return gw_fail(error, EPERM, "%s", event->text);
@@ -469,6 +473,7 @@ static void live(struct gw_shadow *s, struct gw_error *error)
 {
 	int rc = 0;
 
+	tell(s, &s->ready);
 	while (rc == 0 && !is_killed(s)) {
 		await(s);
 		rc = serve_touches(s, error);
@@ -708,7 +713,10 @@ bool gw_shadow_next(struct gw_shadow *s, struct gw_shadow_report *report)
 	report->kind = 0;
 	quiet_bell(s->tell);
 	pthread_mutex_lock(&s->lock);
-	if (s->started && !s->started_told) {
+	if (s->ready && !s->ready_told) {
+		s->ready_told = true;
+		report->kind = GW_SHADOW_READY;
+	} else if (s->started && !s->started_told) {
 		s->started_told = true;
 		report->kind = GW_SHADOW_STARTED;
 	} else if (s->started && s->ring_taken != s->ring_put) {

@@ -11,7 +11,7 @@
  * whatever happens to it is a report here and nothing more. A thread of its own drives it, so that
  * neither its hypervisor nor its page faults ever make the agent wait.
  *
- *     prepare -> feed ... feed_end -> run -> STARTED, TOUCHED ...   (hold, go)
+ *     prepare -> READY -> feed ... feed_end -> run -> STARTED, TOUCHED ...   (hold, go)
  *        '--------------- GONE at any time --------'        close: it is dead before this returns
  */
 #ifndef GW_LIVE_HOST_SHADOW_H
@@ -30,7 +30,12 @@ struct gw_shadow_limits {
 	uint64_t time_ns; /* since it was prepared */
 };
 
-enum gw_shadow_report_kind { GW_SHADOW_STARTED = 1, GW_SHADOW_TOUCHED, GW_SHADOW_GONE };
+enum gw_shadow_report_kind {
+	GW_SHADOW_READY = 1,
+	GW_SHADOW_STARTED,
+	GW_SHADOW_TOUCHED,
+	GW_SHADOW_GONE
+};
 
 #define GW_SHADOW_RUNS 256
 
