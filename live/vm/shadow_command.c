@@ -20,7 +20,8 @@ struct build {
 	const json_t *from; /* the destination's command line */
 	const json_t *block;
 	const char *backend;
-	int next_fd;
+	int control_fd;
+	int next_fd; /* of the next overlay */
 	int tap_fd; /* taps come after the disks: numbered from here */
 	const char *option, *value;
 	struct gw_error *error;
@@ -98,7 +99,7 @@ static int take_chardev(struct build *b, struct gw_options *o)
 	int rc = 0;
 
 	if (is(o, "id", CONTROL_ID)) {
-		(void)snprintf(fd, sizeof(fd), "%d", b->next_fd++);
+		(void)snprintf(fd, sizeof(fd), "%d", b->control_fd);
 		rc = change(b, o, inherited);
 	}
 	return rc < 0 ? rc : push_pairs(b, b->option, o);
@@ -432,14 +433,15 @@ static int take_all_in_order(struct build *b, int first_fd)
 {
 	int rc;
 
-	b->next_fd = first_fd;
+	b->control_fd = first_fd;
+	b->next_fd = first_fd + 1;
 	rc = take_all(b);
 	if (rc < 0)
 		return rc;
 	json_array_clear(b->out->argv);
 	json_array_append(b->out->argv, json_array_get(b->from, 0));
 	b->tap_fd = b->next_fd;
-	b->next_fd = first_fd;
+	b->next_fd = first_fd + 1;
 	b->out->disk_count = b->out->tap_count = 0;
 	return take_all(b);
 }
