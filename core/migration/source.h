@@ -2,7 +2,8 @@
 /*
  * core/migration/source.h - the side that the VM leaves.
  *
- * Memory is the caller's: gw_source_bytes() of it, about 3 bits a page and what the policy takes.
+ * Memory is the caller's: gw_source_bytes() of it, about 3 bits a page and what the policy
+ * and the order take.
  */
 #ifndef GW_CORE_MIGRATION_SOURCE_H
 #define GW_CORE_MIGRATION_SOURCE_H
@@ -43,7 +44,8 @@ struct gw_source_config {
 
 struct gw_source;
 
-size_t gw_source_bytes(const struct gw_policy *policy, uint64_t ram_pages);
+size_t gw_source_bytes(const struct gw_policy *policy, const struct gw_order *order,
+                       uint64_t ram_pages);
 struct gw_source *gw_source_init(void *memory, const struct gw_source_config *config);
 /* 0, or -EPROTO: the peer broke the protocol (the actions then hold the consequences). */
 int gw_source_step(struct gw_source *source, const struct gw_event *event,

@@ -17,6 +17,7 @@
 #include "core/page/set.h"
 #include "core/predict/observation.h"
 #include "core/predict/ranking.h"
+#include "core/predict/rounds.h"
 
 enum gw_decision {
 	GW_CONTINUE,      /* send another round of dirty pages */
@@ -68,6 +69,9 @@ double gw_view_sdf(const struct gw_view *view);
 /* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
 struct gw_policy {
 	const struct gw_policy_kind *kind;
+	/* Who forecasts a round where the policy itself does not; settings of every policy. */
+	const struct gw_count_predictor *forecast;
+	uint64_t observes_ns; /* asked for by the user; UINT64_MAX: as the policy needs it */
 	_Alignas(16) unsigned char memory[GW_POLICY_MEMORY];
 };
 
@@ -77,6 +81,7 @@ struct gw_policy_kind {
 	const char *settings; /* "key=default ..." for --help; "" if none */
 	const char *order;    /* the push order that goes with it; NULL: linear */
 	bool pulls;           /* may answer GW_POST_COPY: the destination must serve faults */
+	bool at_once;         /* has no rounds, and so nothing to forecast */
 	void (*init)(struct gw_policy *policy);
 	/* 0, -ENOENT for an unknown key, -EINVAL for a bad value. */
 	int (*set)(struct gw_policy *policy, const char *key, const char *value);
@@ -119,6 +124,10 @@ extern const struct gw_policy_kind *const gw_policies[];
 
 /* 0, or -ENOENT: no such policy. */
 int gw_policy_init(struct gw_policy *policy, const char *name);
+/*
+ * Besides its own settings each policy has `observe`, a duration, and each with rounds `forecast`,
+ * a name of gw_count_predictors.
+ */
 int gw_policy_set(struct gw_policy *policy, const char *key, const char *value);
 /* The push order to take where the user names none. */
 const char *gw_policy_order(const struct gw_policy *policy);
