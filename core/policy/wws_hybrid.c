@@ -33,11 +33,6 @@
 /* Gigabit Ethernet's, until a rate was measured. */
 #define BANDWIDTH_FIRST 125000000u
 
-/*
- * What a fault takes beside two latencies and its page: into and out of the agents 70 us, and
- * behind what has been pushed, half a frame of 300 us (docs/simulator.md, source.c).
- */
-#define FAULT_NS 220000.0
 /* A round's own time: its scan, and that the link is idle until its end is known. */
 #define ROUND_NS 2000000.0
 /* What is written until the VM stands is sent in vain, too: thousandths of W1 for that. */
@@ -138,8 +133,7 @@ static void learn_link(struct wws *w, const struct gw_view *view)
 	uint64_t limit = view->downtime_limit_ns, stop;
 
 	w->page_ns = GW_PAGE_BYTES * 1e9 / (double)rate;
-	w->fault_ns = (2 * (double)view->latency_ns + w->page_ns + FAULT_NS) /
-	              (view->vcpus ? view->vcpus : 1);
+	w->fault_ns = gw_view_fault_ns(view, w->page_ns);
 	stop = limit / 1000 * w->stop_share;
 	if (stop > limit - SWITCH_NS)
 		stop = limit > SWITCH_NS ? limit - SWITCH_NS : 0;
@@ -304,6 +298,20 @@ static double spare_of(const struct wws *w, const struct gw_view *view)
 	return (double)w->hybrid_sends - (double)(view->sent_total_pages + view->dirty_pages);
 }
 
+/* Its first pass is longer than ours by what we left out, and more is written meanwhile. */
+static void learn_hybrid(struct wws *w, const struct gw_view *view)
+{
+	double longer = ((double)view->populated_pages - (double)view->sent_pages) * w->page_ns;
+	struct round rest = {.most = 0};
+	struct census census;
+	double written;
+
+	take_census(w, view->dirty, view->dirty_pages, &census);
+	weigh(w, &census, longer > 0 ? longer : 0, &rest);
+	written = (double)gw_set_count(view->written) + rest.in_vain;
+	w->hybrid_sends = view->populated_pages + (uint64_t)(written * (1000 - MARGIN) / 1000);
+}
+
 static void another(struct wws *w, const struct gw_view *view, struct gw_verdict *verdict)
 {
 	double spare = spare_of(w, view);
@@ -349,8 +357,7 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	learn_pace(w, view);
 	gw_renewal_round(w->pages, view->written, view->round_ns);
 	if (view->round == 1)
-		w->hybrid_sends = view->populated_pages +
-		                  gw_set_count(view->written) * (1000 - MARGIN) / 1000;
+		learn_hybrid(w, view);
 	if (!view->dirty_pages || !gw_renewal_ready(w->pages))
 		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages left%s",
 		               (unsigned long long)view->dirty_pages,
