@@ -867,7 +867,7 @@ static void send_hot(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	emit(s, out, GW_BULK, count, count);
 }
 
-/* What is needed at once costs less time now than by a fault, if the policy says so. */
+/* What is needed at once may cost less time now than by a fault: the policy says. */
 static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	uint64_t kept;
@@ -878,7 +878,7 @@ static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 	s->image_pages -= kept;
 	if (kept)
 		gw_trace(out, ev->now_ns, WHO,
-		         "%llu pages that will be needed at once go before the handover",
+		         "%llu pages go before the handover, while the VM stands",
 		         (unsigned long long)kept);
 }
 

@@ -164,7 +164,8 @@ static uint64_t stop_bytes(const struct split *s, const struct gw_view *view)
 	return bytes ? bytes : GW_PAGE_BYTES;
 }
 
-static void announce(struct split *s, const struct gw_view *view, struct gw_verdict *verdict)
+static int model(const struct split *s, const struct gw_view *view, struct gw_model_times *times,
+                 const char **why)
 {
 	const struct gw_model_input input = {
 	        .volume = (double)view->populated_pages * GW_PAGE_BYTES,
@@ -174,31 +175,36 @@ static void announce(struct split *s, const struct gw_view *view, struct gw_verd
 	        .stop_limit = (double)stop_bytes(s, view),
 	        .background_share = (double)s->share / 1000,
 	};
-	bool diverges = s->write_rate >= input.bandwidth;
+
+	return gw_model(GW_MODEL_HYBRID, &input, times, why);
+}
+
+/* Before the move starts: what it takes. A rate that nobody told is told anew after a round. */
+static void announce(struct split *s, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	double volume = (double)view->populated_pages * GW_PAGE_BYTES, link = (double)rate_of(view);
+	bool known = view->bandwidth_bytes_per_s || view->limit_bytes_per_s;
 	struct gw_model_times times;
 	const char *why;
 
-	s->stop_pages = stop_bytes(s, view) / GW_PAGE_BYTES;
-	if (gw_model(GW_MODEL_HYBRID, &input, &times, &why)) {
-		s->rounds = 0;
+	if (model(s, view, &times, &why)) {
 		gw_verdict_say(verdict, GW_POST_COPY, "no model of it: %s", why);
 		return;
 	}
-	s->rounds = diverges ? 1 : times.rounds + 1;
-	if (diverges)
+	s->rounds = s->write_rate < link ? times.rounds + 1 : 1;
+	if (s->write_rate >= link)
 		gw_verdict_say(verdict, GW_CONTINUE,
-		               "written %.1f MB/s, the link carries %.1f: iterations diverge, V1 "
+		               "written %.1f MB/s, the link carries %s%.1f: iterations diverge, V1 "
 		               "goes once and the rest is pulled",
-		               s->write_rate / 1e6, input.bandwidth / 1e6);
+		               s->write_rate / 1e6, known ? "" : "perhaps ", link / 1e6);
 	else
 		gw_verdict_say(
 		        verdict, GW_CONTINUE,
-		        "V1 %.0f of %.0f MB (written %.1f, read %.1f MB/s) in %llu rounds at "
-		        "%.1f MB/s: Tm %.2f s, Td %.2f s",
-		        input.volume / 1e6 * s->write_rate / (s->write_rate + s->read_rate),
-		        input.volume / 1e6, s->write_rate / 1e6, s->read_rate / 1e6,
-		        (unsigned long long)s->rounds, input.bandwidth / 1e6, times.total_s,
-		        times.unavailable_s);
+		        "V1 %.1f of %.1f MB (written %.1f, read %.1f MB/s) in %llu rounds at "
+		        "%s%.1f MB/s: Tm %.2f s, Td %.2f s",
+		        volume / 1e6 * s->write_rate / (s->write_rate + s->read_rate), volume / 1e6,
+		        s->write_rate / 1e6, s->read_rate / 1e6, (unsigned long long)s->rounds,
+		        known ? "" : "perhaps ", link / 1e6, times.total_s, times.unavailable_s);
 }
 
 static void begin(struct split *s, const struct gw_view *view, struct gw_verdict *verdict)
@@ -276,29 +282,38 @@ static void choose_first(struct split *s, const struct gw_view *view)
 
 /* --- rounds ---------------------------------------------------------------------------------- */
 
+static void go_on(struct split *s, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	uint64_t left = gw_set_count_common(view->dirty, &s->first);
+	struct gw_model_times times;
+	char announced[64] = "";
+	const char *why;
+
+	if (view->round == 1 && s->observed && !model(s, view, &times, &why))
+		(void)snprintf(announced, sizeof(announced), "; at %.1f MB/s Tm %.2f s, Td %.2f s",
+		               (double)rate_of(view) / 1e6, times.total_s, times.unavailable_s);
+	s->stop_pages = s->observed ? stop_bytes(s, view) / GW_PAGE_BYTES : 0;
+	if (left > s->stop_pages && view->round < s->rounds)
+		gw_verdict_say(verdict, GW_CONTINUE, "%llu pages of V1 left, %llu may stop%s",
+		               (unsigned long long)left, (unsigned long long)s->stop_pages,
+		               announced);
+	else
+		gw_verdict_say(
+		        verdict, GW_POST_COPY,
+		        "%llu pages of V1 left, %llu may go while the VM stands, %llu are of "
+		        "V3%s",
+		        (unsigned long long)left, (unsigned long long)s->stop_pages,
+		        (unsigned long long)(view->dirty_pages - left), announced);
+}
+
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
 {
 	struct split *s = (struct split *)policy->memory;
-	uint64_t left;
 
-	if (!view->round) {
+	if (!view->round)
 		begin(s, view, verdict);
-	} else {
-		left = gw_set_count_common(view->dirty, &s->first);
-		s->stop_pages = s->observed ? stop_bytes(s, view) / GW_PAGE_BYTES : 0;
-		if (left > s->stop_pages && view->round < s->rounds)
-			gw_verdict_say(
-			        verdict, GW_CONTINUE,
-			        "round %u of %llu done, %llu pages of V1 left, %llu may stop",
-			        view->round, (unsigned long long)s->rounds,
-			        (unsigned long long)left, (unsigned long long)s->stop_pages);
-		else
-			gw_verdict_say(verdict, GW_POST_COPY,
-			               "%llu pages of V1 left, %llu may go while the VM stands, "
-			               "%llu are of V3",
-			               (unsigned long long)left, (unsigned long long)s->stop_pages,
-			               (unsigned long long)(view->dirty_pages - left));
-	}
+	else
+		go_on(s, view, verdict);
 	if (verdict->decision == GW_POST_COPY && s->share < 1000)
 		verdict->rate_bytes_per_s = rate_of(view) / 1000 * s->share;
 }
