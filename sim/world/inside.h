@@ -213,6 +213,7 @@ struct migration {
 	struct sim_observer *observer; /* NULL: it is not observed before its move */
 	uint64_t observed_ns;
 	struct sim_counts counted;     /* when its round began */
+	uint64_t lives_since_ns;
 	uint64_t first_writes, guest_faults;
 	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
 	uint64_t digest_at, zero_pages;
