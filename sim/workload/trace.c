@@ -107,18 +107,21 @@ static void next(struct sim_workload *w, unsigned vcpu, struct sim_touch *touch)
 	p->passed_ns = at;
 }
 
-/* The window in which from_ns lies; the first, if that is behind the last. */
+static uint64_t end_of(const struct gw_window *window)
+{
+	return window->start_ns + window->length_ns;
+}
+
+/* The window in which from_ns lies; behind the last comes the first. */
 static size_t first_window(const struct sim_workload_config *config)
 {
 	const struct sim_trace *trace = config->trace;
-	size_t number = 0;
+	size_t windows = sim_trace_windows(trace), number = 0;
+	uint64_t from_ns = config->from_ns % end_of(sim_trace_window(trace, windows - 1));
 
-	while (number < sim_trace_windows(trace) &&
-	       sim_trace_window(trace, number)->start_ns +
-	                       sim_trace_window(trace, number)->length_ns <=
-	               config->from_ns)
+	while (end_of(sim_trace_window(trace, number)) <= from_ns)
 		number++;
-	return number % sim_trace_windows(trace);
+	return number;
 }
 
 static void start(struct sim_workload *w, unsigned vcpu)
@@ -134,7 +137,7 @@ static double busy_until(const struct sim_trace *trace, uint64_t at_ns)
 	size_t windows = sim_trace_windows(trace);
 	const struct gw_window *first = sim_trace_window(trace, 0),
 	                       *last = sim_trace_window(trace, windows - 1);
-	uint64_t all_ns = last->start_ns + last->length_ns - first->start_ns;
+	uint64_t all_ns = end_of(last) - first->start_ns;
 	double whole = 0, part = 0;
 
 	for (size_t i = 0; i < windows; i++) {

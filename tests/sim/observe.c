@@ -126,7 +126,8 @@ static struct sim_trace *record(void)
 		run[1] = (struct gw_run){10 * i + 4, 1};
 		run[2] = (struct gw_run){1000 + i, 1 + i};
 		run[3] = (struct gw_run){2000 + 10 * i, 5};
-		windows[i] = (struct gw_window){.length_ns = 50 * MS,
+		windows[i] = (struct gw_window){.start_ns = 50 * MS * i,
+		                                .length_ns = 50 * MS,
 		                                .written = run,
 		                                .written_count = 3,
 		                                .read = run + 3,
@@ -134,7 +135,7 @@ static struct sim_trace *record(void)
 		                                .read_sampled = true,
 		                                .cpu_permille = 50 * i};
 	}
-	return sim_trace_of(&head, &populated, windows, COUNT, 0);
+	return sim_trace_of(&head, &populated, windows, COUNT);
 }
 
 static void what_was_recorded(void **state)
