@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/values.h"
+#include "cli/choices.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -376,10 +377,10 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	         {"qmp", 0, GW_CLI_STRING, &a->qmp, "PATH", "its control socket, with --pid"}},
 	        {MIGRATES,
 	         {"policy", 'p', GW_CLI_STRING, &a->policy, "NAME",
-	          "stop-copy, precopy (default), postcopy, hybrid, deferred, sdf-hybrid"}},
+	          "how it moves; below (default precopy)"}},
 	        {MIGRATES,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
-	          "of pages pushed after the switch: demand, linear, bubble, forecast"}},
+	          "of pages pushed after the switch; below (default: the policy's)"}},
 	        {RECOVERS,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
 	          "of pages that are still to be pushed"}},
@@ -404,7 +405,7 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	          "how long the destination is tried (default 30s)"}},
 	        {MIGRATES,
 	         {"observe", 0, GW_CLI_DURATION, &a->observe, "TIME",
-	          "watch the VM for so long before (default: as the policy wants; 0: not)"}},
+	          "watch the VM for so long before (default: as the policy wants)"}},
 	        {MIGRATES,
 	         {"observed", 0, GW_CLI_STRING, &a->observed, "TRACE",
 	          "what `godwit record` saw of it, instead of watching it"}},
@@ -485,6 +486,7 @@ const struct gw_verb gw_verb_migrate = {
         .usage = "NAME|--pid N --to HOST[:PORT] [OPTION...]",
         .summary = "move a running VM to another host",
         .run = run_migrate,
+        .help = gw_choices_print,
 };
 
 const struct gw_verb gw_verb_recover = {

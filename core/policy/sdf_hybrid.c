@@ -25,11 +25,11 @@
 #define PAGES_MAX   ((uint64_t)1 << 20)
 #define ENTRIES_MAX ((uint64_t)1 << 23)
 #define WINDOWS     256
+#define OBSERVE_NS  8000000000
 
 struct sdf {
 	uint64_t alpha; /* thousandths */
 	uint64_t dirty_threshold;
-	uint64_t observe_ns;
 	struct gw_write_set *windows;
 	struct gw_ranked *ranked, *spare;
 };
@@ -38,8 +38,7 @@ _Static_assert(sizeof(struct sdf) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct sdf *)policy->memory =
-	        (struct sdf){.alpha = 500, .dirty_threshold = 50, .observe_ns = 8000000000};
+	*(struct sdf *)policy->memory = (struct sdf){.alpha = 500, .dirty_threshold = 50};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -50,8 +49,6 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 		return gw_setting_share(value, &s->alpha);
 	if (!strcmp(key, "dirty_threshold"))
 		return gw_setting_number(value, 0, (uint64_t)1 << 40, &s->dirty_threshold);
-	if (!strcmp(key, "observe"))
-		return gw_setting_duration(value, &s->observe_ns);
 	return -ENOENT;
 }
 
@@ -97,7 +94,8 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 
 static uint64_t observes_ns(const struct gw_policy *policy)
 {
-	return ((const struct sdf *)policy->memory)->observe_ns;
+	(void)policy;
+	return OBSERVE_NS;
 }
 
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
