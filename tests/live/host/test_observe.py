@@ -143,7 +143,7 @@ class Observes(unittest.TestCase):
     def test_nobody_there(self):
         self.guest()
         self.there.stop_agent()
-        said = self.here.migrate("web", ("127.0.0.1", 1), policy="sdf-hybrid").fails()
+        said = self.here.migrate("web", ("127.0.0.1", 1), observe="1h").fails()
         self.assertIn("127.0.0.1", said)
         self.there.serve()
         self.untouched()
