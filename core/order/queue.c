@@ -13,7 +13,8 @@
  * A shadow is no oracle: interrupts, time and input are its own. A window of faults that it hardly
  * foretold, better than chance would, takes the priority from its pages. While they have none it
  * can show what it is worth: pages that come in time do not fault, so that before only its failures
- * were seen. Each time it wins the priority back it takes twice as many faults to lose it again.
+ * were seen. A quarter of a window is enough for that; and when it has won the priority back it
+ * takes four times as many faults to lose it again.
  */
 #include <errno.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct queue {
 	struct gw_bubbles bubbles;
 	struct gw_set touched; /* ever */
 	struct gw_set waiting; /* of these, to be sent */
+	struct gw_set sent;    /* of these, handed out in their order since the link stands */
 	uint64_t *log;         /* in first-touch order */
 	size_t head, count, room;
 	size_t rank;
@@ -81,7 +83,7 @@ static uint64_t room_for(uint64_t ram_pages)
 static size_t bytes(const struct gw_order *order, uint64_t ram_pages)
 {
 	(void)order;
-	return (2 * gw_set_words(ram_pages) + (size_t)room_for(ram_pages)) * sizeof(uint64_t);
+	return (3 * gw_set_words(ram_pages) + (size_t)room_for(ram_pages)) * sizeof(uint64_t);
 }
 
 static void attach(struct gw_order *order, void *memory, uint64_t ram_pages)
@@ -92,7 +94,8 @@ static void attach(struct gw_order *order, void *memory, uint64_t ram_pages)
 
 	gw_set_init(&q->touched, words, ram_pages);
 	gw_set_init(&q->waiting, words + n, ram_pages);
-	q->log = words + 2 * n;
+	gw_set_init(&q->sent, words + 2 * n, ram_pages);
+	q->log = words + 3 * n;
 	q->room = (size_t)room_for(ram_pages);
 	q->patience = q->window;
 }
@@ -105,6 +108,7 @@ static void start(struct gw_order *order, uint64_t now_ns)
 	gw_bubbles_start(&q->bubbles);
 	q->cursor = q->head = q->rank = 0;
 	q->again = true;
+	gw_set_clear(&q->sent);
 }
 
 static void look_again(struct gw_order *order, const struct gw_set *left)
@@ -186,7 +190,7 @@ static void judge(struct gw_order *order, const struct gw_set *left, bool right)
 
 	q->faults++;
 	q->right += right;
-	if (q->faults < (f->astray ? q->window : q->patience))
+	if (q->faults < (f->astray ? (q->window + 3) / 4 : q->patience))
 		return;
 	worth = skill(order, left, q->right, q->faults);
 	f->judged = q->faults;
@@ -197,7 +201,7 @@ static void judge(struct gw_order *order, const struct gw_set *left, bool right)
 	} else if (f->astray && worth >= q->won_back) {
 		f->astray = false;
 		if (q->patience < WINDOW_MAX)
-			q->patience *= 2;
+			q->patience *= 4;
 	}
 }
 
@@ -242,10 +246,16 @@ static size_t pop(struct gw_order *order, const struct gw_set *left, struct gw_r
 
 		if (!waits_no_more(order, page) || !gw_set_has(left, page))
 			continue;
+		gw_set_add(&q->sent, page);
 		gw_order_append(runs, &n, page);
 		max_pages--;
 	}
 	return n;
+}
+
+static bool comes_next(const struct gw_order *order, uint64_t page)
+{
+	return gw_set_has(&((const struct queue *)order->memory)->sent, page);
 }
 
 static size_t choose(struct gw_order *order, const struct gw_set *left, struct gw_run *runs,
@@ -291,5 +301,6 @@ const struct gw_order_kind gw_order_queue = {
         .next = next,
         .bytes = bytes,
         .attach = attach,
+        .comes_next = comes_next,
         .touched = touched,
 };
