@@ -48,7 +48,7 @@ struct sim_workload_config {
 	unsigned phases;               /* phases: how many working sets take turns */
 	uint64_t burst_ns;             /* server: mean time between bursts of requests */
 	const struct sim_trace *trace; /* kind "trace": borrowed */
-	uint64_t from_ns;              /* trace: into the recording, where it begins */
+	uint64_t from_ns;              /* trace: where it begins; behind the end, again from the start */
 };
 
 struct sim_workload; /* of one guest: where each vCPU is */

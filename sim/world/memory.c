@@ -133,6 +133,14 @@ static void populate_by_chance(struct migration *m)
 	}
 }
 
+static void fill_known(struct migration *m, const struct gw_set *filled)
+{
+	struct gw_run run = {0, 0};
+
+	while (filled && gw_set_next_run(filled, run.first + run.count, filled->pages, &run))
+		fill(m, run);
+}
+
 /* Playing may begin within the recording. */
 static void fill_written_before(struct migration *m, const struct sim_trace *trace)
 {
@@ -159,6 +167,7 @@ static void populate_as_recorded(struct migration *m)
 
 	gw_set_copy(&m->source.populated, sim_trace_populated(trace));
 	fill_evenly(m, (struct spread){threshold(zero), 0}, 1);
+	fill_known(m, sim_trace_filled(trace));
 	fill_written_before(m, trace);
 }
 
