@@ -31,6 +31,7 @@ struct queue {
 	struct gw_set touched; /* ever */
 	struct gw_set waiting; /* of these, to be sent */
 	struct gw_set sent;    /* of these, handed out in their order since the link stands */
+	struct gw_set missed;  /* not foretold, of this judgement's faults */
 	uint64_t *log;         /* in first-touch order */
 	size_t head, count, room;
 	size_t rank;
@@ -55,7 +56,7 @@ static void init(struct gw_order *order)
 
 	order->foresight.ahead_ns = 300000000;
 	q->bubbles.pivots = 8;
-	q->window = 32;
+	q->window = 64;
 	q->lost = 250;
 	q->won_back = 500;
 }
@@ -83,7 +84,7 @@ static uint64_t room_for(uint64_t ram_pages)
 static size_t bytes(const struct gw_order *order, uint64_t ram_pages)
 {
 	(void)order;
-	return (3 * gw_set_words(ram_pages) + (size_t)room_for(ram_pages)) * sizeof(uint64_t);
+	return (4 * gw_set_words(ram_pages) + (size_t)room_for(ram_pages)) * sizeof(uint64_t);
 }
 
 static void attach(struct gw_order *order, void *memory, uint64_t ram_pages)
@@ -95,7 +96,8 @@ static void attach(struct gw_order *order, void *memory, uint64_t ram_pages)
 	gw_set_init(&q->touched, words, ram_pages);
 	gw_set_init(&q->waiting, words + n, ram_pages);
 	gw_set_init(&q->sent, words + 2 * n, ram_pages);
-	q->log = words + 3 * n;
+	gw_set_init(&q->missed, words + 3 * n, ram_pages);
+	q->log = words + 4 * n;
 	q->room = (size_t)room_for(ram_pages);
 	q->patience = q->window;
 }
@@ -147,6 +149,10 @@ static bool touch(struct gw_order *order, const struct gw_set *left, uint64_t pa
 		return false;
 	q->log[q->count++] = page;
 	gw_set_add(&q->touched, page);
+	if (gw_set_has(&q->missed, page)) { /* right, but late */
+		gw_set_remove(&q->missed, page);
+		q->right++;
+	}
 	order->foresight.touched_pages++;
 	if (gw_set_has(left, page)) {
 		gw_set_add(&q->waiting, page);
@@ -182,7 +188,8 @@ static uint64_t skill(const struct gw_order *order, const struct gw_set *left, u
 	return share > chance ? (share - chance) * 1000 / (1000 - chance) : 0;
 }
 
-static void judge(struct gw_order *order, const struct gw_set *left, bool right)
+/* A page that the shadow touches soon after its fault was foretold too late, but not wrongly. */
+static void judge(struct gw_order *order, const struct gw_set *left, uint64_t page, bool right)
 {
 	struct gw_foresight *f = &order->foresight;
 	struct queue *q = queue_of(order);
@@ -190,12 +197,15 @@ static void judge(struct gw_order *order, const struct gw_set *left, bool right)
 
 	q->faults++;
 	q->right += right;
+	if (!right)
+		gw_set_add(&q->missed, page);
 	if (q->faults < (f->astray ? (q->window + 3) / 4 : q->patience))
 		return;
 	worth = skill(order, left, q->right, q->faults);
 	f->judged = q->faults;
 	f->right = q->right;
 	q->faults = q->right = 0;
+	gw_set_clear(&q->missed);
 	if (!f->astray && worth < q->lost) {
 		f->astray = true;
 	} else if (f->astray && worth >= q->won_back) {
@@ -232,7 +242,7 @@ static void fault(struct gw_order *order, const struct gw_set *left, uint64_t pa
 		return;
 	f->faults++;
 	f->foretold += foretold;
-	judge(order, left, foretold);
+	judge(order, left, page, foretold);
 }
 
 static size_t pop(struct gw_order *order, const struct gw_set *left, struct gw_run *runs,
@@ -292,7 +302,7 @@ static size_t next(struct gw_order *order, const struct gw_set *left, uint64_t n
 const struct gw_order_kind gw_order_queue = {
         .name = "queue",
         .summary = "what a copy that runs ahead at the source touches first (S4)",
-        .settings = "ahead=300ms window=32 astray=0.25 trusted=0.5 pivots=8 (to 64) "
+        .settings = "ahead=300ms window=64 astray=0.25 trusted=0.5 pivots=8 (to 64) "
                     "direction=both (both|forward)",
         .init = init,
         .set = set,

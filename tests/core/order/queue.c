@@ -232,6 +232,28 @@ static void chance_is_no_skill(void **state)
 	assert_false(order.foresight.astray); /* never, by its setting */
 }
 
+/* The first faults come before the shadow is ahead. */
+static void late_is_not_astray(void **state)
+{
+	(void)state;
+	with("window", "4", 1000);
+	touch(500, 1);
+	for (uint64_t page = 10; page < 50; page++) {
+		fault(page);
+		touch(page - 1, 1);
+	}
+	assert_false(order.foresight.astray);
+	assert_int_equal(order.foresight.foretold, 0);
+	fault(100);
+	fault(200);
+	fault(100); /* asked for again, and missed once */
+	touch(100, 1);
+	touch(48, 1); /* of an earlier judgement */
+	fault(300);
+	assert_true(order.foresight.astray);
+	assert_int_equal(order.foresight.right, 1);
+}
+
 /* What went out in the order of the queue needs no second way; what went otherwise may. */
 static void comes_next(void **state)
 {
@@ -406,6 +428,7 @@ int main(void)
 	        cmocka_unit_test(sent_otherwise),
 	        cmocka_unit_test(leads_astray),
 	        cmocka_unit_test(chance_is_no_skill),
+	        cmocka_unit_test(late_is_not_astray),
 	        cmocka_unit_test(comes_next),
 	        cmocka_unit_test(before_the_first_touch),
 	        cmocka_unit_test(memory_is_bounded),
