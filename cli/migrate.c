@@ -376,10 +376,11 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	         {"qmp", 0, GW_CLI_STRING, &a->qmp, "PATH", "its control socket, with --pid"}},
 	        {MIGRATES,
 	         {"policy", 'p', GW_CLI_STRING, &a->policy, "NAME",
-	          "stop-copy, precopy (default), postcopy, hybrid, deferred, sdf-hybrid"}},
+	          "stop-copy, precopy (default), postcopy, hybrid, deferred, sdf-hybrid, "
+	          "run-ahead"}},
 	        {MIGRATES,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
-	          "of pages pushed after the switch: demand, linear, bubble, forecast"}},
+	          "of pages pushed after the switch: demand, linear, bubble, forecast, queue"}},
 	        {RECOVERS,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
 	          "of pages that are still to be pushed"}},
