@@ -266,10 +266,14 @@ uint32_t gw_write_set_windows(const struct gw_write_set *set)
 	return set->windows;
 }
 
+#define AHEAD 16 /* slots, while one is looked up */
+
 /* 1/N_i of those that are dirty, the others' weigh nothing. */
 static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty)
 {
 	for (uint32_t s = 0; s < set->slots; s++) {
+		if (s + AHEAD < set->slots)
+			gw_set_prepare(dirty, set->page[s + AHEAD]);
 		set->dirty[s] = gw_set_has(dirty, set->page[s]);
 		set->score[s] = set->dirty[s] && set->followers[s] > 0 ? 1 / set->followers[s] : 0;
 	}
