@@ -75,6 +75,9 @@ struct gw_source {
 	 */
 	struct gw_set skip;
 
+	size_t observed_windows; /* before the move */
+	uint64_t observed_ns, observed_pages;
+
 	unsigned round;
 	uint64_t cursor;
 	uint64_t populated_pages;
@@ -139,6 +142,22 @@ size_t gw_source_bytes(const struct gw_policy *policy, const struct gw_order *or
 	       policy_bytes(policy, ram_pages) + gw_order_bytes(order, ram_pages);
 }
 
+/* How much it is; `skip` is not needed yet. */
+static void count_observed(struct gw_source *s, const struct gw_observation *observation)
+{
+	s->observed_windows = observation->count;
+	for (size_t i = 0; i < observation->count; i++) {
+		const struct gw_window *window = &observation->windows[i];
+
+		s->observed_ns += window->length_ns;
+		for (size_t r = 0; r < window->written_count; r++)
+			gw_set_add_run(&s->skip, window->written[r]);
+	}
+	s->observed_pages = gw_set_count(&s->skip);
+	if (s->observed_pages)
+		gw_set_clear(&s->skip);
+}
+
 static uint64_t or_default(uint64_t value, uint64_t fallback)
 {
 	return value ? value : fallback;
@@ -164,6 +183,7 @@ struct gw_source *gw_source_init(void *memory, const struct gw_source_config *co
 	                words + 3 * n + policy_bytes(&config->policy, config->ram_pages) / 8,
 	                config->ram_pages);
 	gw_rounds_start(&s->rounds, &config->observation, &s->skip);
+	count_observed(s, &config->observation);
 	s->config.observation = (struct gw_observation){0};
 	s->state = GW_STATE_PRE_MIGRATION;
 	return s;
@@ -231,12 +251,20 @@ static void journal(struct gw_actions *out, enum gw_journal_record record, bool 
 
 /* What it is ahead by before the link's rate is known: a bulk connection's worth. */
 #define AHEAD_PAGES_FIRST 1024
-#define AHEAD_PAGES_MIN   64
+#define AHEAD_PAGES_MIN   16
 #define AHEAD_PAGES_MAX   ((uint64_t)1 << 19)
 
 static bool shadow_lives(const struct gw_source *s)
 {
 	return s->shadow != SHADOW_NONE && s->shadow != SHADOW_OVER;
+}
+
+static const char *shadow_there(const struct gw_source *s)
+{
+	if (!gw_order_wants_shadow(&s->config.order) || s->shadow == SHADOW_RUNS ||
+	    s->shadow == SHADOW_HELD)
+		return "";
+	return shadow_lives(s) ? ", the shadow does not run yet" : " without a shadow";
 }
 
 static void prepare_shadow(struct gw_source *s, struct gw_actions *out)
@@ -906,12 +934,11 @@ static void begin_digests(struct gw_source *s, struct gw_actions *out)
 
 static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
-	bool alone = gw_order_wants_shadow(&s->config.order) && !shadow_lives(s);
-	char why[80];
+	char why[120];
 
 	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s%s",
 	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name,
-	               alone ? " without a shadow" : "");
+	               shadow_there(s));
 	enter(s, ev, out, GW_STATE_PULL, why);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;
@@ -1183,6 +1210,16 @@ static void take_up_pull(struct gw_source *s, const struct gw_event *ev, struct 
 }
 
 /* --- events -------------------------------------------------------------------------------- */
+
+static void tell_observed(const struct gw_source *s, const struct gw_event *ev,
+                          struct gw_actions *out)
+{
+	if (s->observed_windows)
+		gw_trace(out, ev->now_ns, WHO,
+		         "observed for %llu ms in %zu windows: %llu different pages were written",
+		         (unsigned long long)(s->observed_ns / 1000000), s->observed_windows,
+		         (unsigned long long)s->observed_pages);
+}
 
 static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
@@ -1658,7 +1695,10 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	if (s->finished)
 		return 0;
 	switch (ev->kind) {
-	case GW_EV_START: offer(s, ev, out); break;
+	case GW_EV_START:
+		tell_observed(s, ev, out);
+		offer(s, ev, out);
+		break;
 	case GW_EV_RECOVER: recover(s, ev, out); break;
 	case GW_EV_MESSAGE: err = message(s, ev, out); break;
 	case GW_EV_JOURNALED: journaled(s, ev, out); break;
