@@ -31,10 +31,18 @@ static json_t *settings_of(const struct sim_move *move)
 
 static json_t *guest_json(const struct sim_vm_outcome *vm)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults, "stall_ns",
-	                 (json_int_t)vm->guest_stall_ns, "longest_ns",
-	                 (json_int_t)vm->guest_longest_ns, "first_writes",
-	                 (json_int_t)vm->first_writes);
+	json_t *json = json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults,
+	                         "stall_ns", (json_int_t)vm->guest_stall_ns, "longest_ns",
+	                         (json_int_t)vm->guest_longest_ns, "first_writes",
+	                         (json_int_t)vm->first_writes);
+
+	if (vm->order[0])
+		(void)json_object_update_new(
+		        json, json_pack("{s:I, s:I, s:I}", "early_stall_ns",
+		                        (json_int_t)vm->early_stall_ns, "touched_pages",
+		                        (json_int_t)vm->touched_pages, "arrived_pages",
+		                        (json_int_t)vm->arrived_pages));
+	return json;
 }
 
 static json_t *result_json(const struct sim_vm_outcome *vm)
@@ -54,6 +62,7 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 	        .latency_ns = vm->latency_ns,
 	        .zero_pages = vm->zero_pages,
 	        .state_bytes = vm->state_bytes,
+	        .observation_ns = vm->observation_ns,
 	        .metrics = &vm->metrics,
 	        .rounds = vm->rounds,
 	        .round_count = vm->round_count,

@@ -4,8 +4,8 @@
 
     paper/docs.py DIR [-o docs]
 
-A picture is copied for each chart; docs/papers/NAME.json keeps the figures that the claims ask for,
-so that a test can judge them again.
+docs/papers/ keeps each paper's results and pictures. What DIR has takes the place of what is there;
+the page is made of all of it, so that one paper can be measured anew without the others.
 """
 
 import argparse
@@ -33,23 +33,25 @@ COMMANDS = """    godwit paper all -o DIR        # data, pictures and DIR/index.
     paper/docs.py DIR              # this page"""
 
 
-def copy_pictures(results, folder, to):
+def take(results, folder, to):
+    """A paper's pictures and results, from DIR into the docs."""
+    name = results["paper"]
     for part in results["parts"].values():
         for block in part["blocks"]:
             if block["kind"] == "chart":
-                name = block["name"] + ".svg"
-                shutil.copyfile(os.path.join(folder, name),
-                                os.path.join(to, f"{results['paper']}-{name}"))
-                block["name"] = f"{results['paper']}-{block['name']}"
-
-
-def keep_found(results, to):
-    found = {}
-    for part in results["parts"].values():
-        found.update(part["found"])
-    with open(os.path.join(to, results["paper"] + ".json"), "w", encoding="utf-8") as file:
-        json.dump(found, file, indent=1, sort_keys=True, ensure_ascii=False)
+                picture = f"{name}-{block['name']}"
+                shutil.copyfile(os.path.join(folder, block["name"] + ".svg"),
+                                os.path.join(to, picture + ".svg"))
+                block["name"] = picture
+    with open(os.path.join(to, name + ".json"), "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1, ensure_ascii=False)
         file.write("\n")
+
+
+def drop_old_pictures(name, to):
+    for old in os.listdir(to):
+        if old.startswith(name + "-") and old.endswith(".svg"):
+            os.unlink(os.path.join(to, old))
 
 
 def main():
@@ -65,13 +67,13 @@ def main():
     page.text(COMMANDS)
     for name in names():
         folder = os.path.join(asked.results, name)
-        results = load(folder)
-        if results is None:
-            sys.exit(f"docs: {folder} holds no results; run `godwit paper {name} -o {asked.results}`")
-        rejudge(paper_of(name), results)
-        copy_pictures(results, folder, pictures)
-        keep_found(results, pictures)
-        write(page, results, pictures)
+        measured = load(os.path.join(folder, "results.json"))
+        if measured:
+            drop_old_pictures(name, pictures)
+            take(measured, folder, pictures)
+        results = load(os.path.join(pictures, name + ".json"))
+        if results:
+            write(page, rejudge(paper_of(name), results), pictures)
     with open(os.path.join(asked.output, "papers.md"), "w", encoding="utf-8") as file:
         file.write(page.page())
 

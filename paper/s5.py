@@ -184,15 +184,17 @@ def compare(run, world, rows):
             draw_points(run, world, varied, figure, what)
     errors = [errors_of(NAMES[kind], [r for r in rows if r["approach"] == NAMES[kind]]) for kind in KINDS]
     errors.append(errors_of("all", rows))
-    run.table(f"{world}-errors", f"How far the model is off what was {WORLDS[world]}",
-              [Column("approach", "approach"), Column("points", "points", 0), Column("completed", "completed", 0),
-               *(Column(f"{figure}_{part}_{unit}", f"{short}, {part}, {head}", digits)
-                 for figure, short in (("total_s", "Tm"), ("unavailable_s", "Td"))
-                 for part in ("median", "most") for unit, head, digits in (("share", "%", 0), ("s", "s", 2)))],
-              errors)
+    run.table(f"{world}-errors", f"How far the model is off, {WORLDS[world]}", error_columns("approach"), errors)
     run.note(f"{world}.errors", errors[-1])
     run.note(f"{world}.points", [{key: row.get(key) for key in
                                   ("approach", "varied", "rate", *FIELDS)} for row in rows])
+
+
+def error_columns(head):
+    return [Column("approach", head), Column("points", "points", 0), Column("completed", "completed", 0),
+            *(Column(f"{figure}_{part}_{unit}", f"{short}, {part}, {unit_head}", digits)
+              for figure, short in (("total_s", "Tm"), ("unavailable_s", "Td"))
+              for part in ("median", "most") for unit, unit_head, digits in (("share", "%", 0), ("s", "s", 2)))]
 
 
 def errors_of(name, rows):
@@ -237,8 +239,9 @@ def beside_the_simulator(run):
     compare(run, "sim", [row_of(run, kind, varied, rate, simulated(run, kind, varied, rate, "random"))
                          for kind, varied, rate in run.progress("simulated moves", points)])
     run.text("""What the difference is made of: the model takes every write for a page not written before in the
-        round, every read for a page not there yet, and no write for a fault. The same pre-copy with writes
-        that sweep over memory, where the first of these is true:""")
+        round, every read for a page not there yet, and no write for a fault; and it adds l/µ to the total
+        time although what is left, at most l, has been counted as the last iteration. The same pre-copy with
+        writes that sweep over memory, where the first of these is true, so that what stays is l/µ:""")
     rows = [row_of(run, "precopy", "write_rate", rate, simulated(run, "precopy", "write_rate", rate, "sequential"))
             for rate in rates]
     run.table("sim-sequential", "Pre-copy of a guest whose writes sweep over memory",
@@ -261,8 +264,22 @@ def live(run):
         found[kind, rates].append(moves.native(
             number, RAM_PAGES, {"pattern": "random", "writes": writes, "reads": reads}, *POLICIES[kind],
             "--downtime", downtime(), "--deadline", DEADLINE))
-    compare(run, "live", [row_of(run, kind, varied, rate, found[kind, rates_of(varied, rate)])
-                          for kind, varied, rate in points])
+    rows = [row_of(run, kind, varied, rate, found[kind, rates_of(varied, rate)])
+            for kind, varied, rate in points]
+    compare(run, "live", rows)
+    beside_live(run, rows, points)
+
+
+def beside_live(run, rows, points):
+    """The model and the simulator, by how far each is off the same live moves."""
+    told = {"the model": rows, "the simulator": []}
+    for row, point in zip(rows, points):
+        seen = row_of(run, *point, simulated(run, *point, "random"))
+        told["the simulator"].append({**row, **{key + part: value for key in FIELDS for part, value in (
+            ("_model", seen[key]), ("_error", error(seen[key], row[key])))}})
+    errors = [errors_of(name, rows_) for name, rows_ in told.items()]
+    run.table("live-both", "How far each is off the live moves", error_columns("what tells it"), errors)
+    run.note("live.simulator", errors[-1])
 
 
 def simulate(run):

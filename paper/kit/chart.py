@@ -17,7 +17,7 @@ import shutil
 import subprocess
 
 # Okabe and Ito's colours, told apart by everyone.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B2A500")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#C4C4C4")
 DASHES = ("1", "2", "4", "5", "6", "3", "1", "2")
 POINTS = (7, 5, 9, 13, 11, 15, 2, 1)
 OPEN_POINTS = (6, 4, 8, 12, 10, 14, 2, 1)
@@ -44,6 +44,8 @@ def _head(chart, path):
     yield "set encoding utf8"
     yield "set border 3 lc rgb '#444444'"
     yield "set tics nomirror out scale 0.6"
+    yield "set errorbars small lc rgb '#333333' lw 1.2"
+    yield "set xzeroaxis lt 1 lc rgb '#444444'"
     yield "set grid ytics lc rgb '#dddddd' lt 1"
     yield "set key outside right center Left reverse samplen 2.5 spacing 1.3"
     yield f"set xlabel {_quoted(chart.get('xlabel', ''))}"
@@ -79,8 +81,9 @@ def _bars(chart, tables):
         if "low" in series:
             columns += [table.index(series["low"]), table.index(series["high"])]
         using = ":".join(f"{column + 1}" for column in columns)
+        hue = series.get("colour", number)
         yield (f"{_quoted(table.path)} skip 1 using {using}:xticlabels({group}) "
-               f"lc rgb '{COLOURS[number % len(COLOURS)]}' title {_quoted(series['title'])}")
+               f"lc rgb '{COLOURS[hue % len(COLOURS)]}' title {_quoted(series['title'])}")
 
 
 def script(chart, tables, path):
@@ -89,7 +92,7 @@ def script(chart, tables, path):
     if chart["kind"] == "bars":
         errors = "low" in chart["series"][0]
         lines += ["set style data histogram",
-                  f"set style histogram {'errorbars gap 1 lw 1.2' if errors else 'clustered gap 1'}",
+                  f"set style histogram {'errorbars gap 1' if errors else 'clustered gap 1'}",
                   "set style fill solid 0.85 noborder", "set boxwidth 0.92",
                   "set xtics rotate by -22" if chart.get("slant") else "set xtics"]
         plots = _bars(chart, tables)

@@ -12,6 +12,7 @@ made again: an interrupted run goes on where it stopped. Another folder measures
 import contextlib
 import json
 import os
+import subprocess
 import sys
 
 from kit.run import NotHere, PaperError
@@ -64,6 +65,19 @@ class Moves:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"key": key, "result": self.done[key]}) + "\n")
         return self.done[key]
+
+    def traces(self):
+        """[(name, path)] of bench/traces.py's held-out guests, recorded where they are not yet."""
+        folder = os.path.join(self.build, "traces")
+        self.run.say("recorded guests (those that are missing take 40 s each)")
+        done = subprocess.run([sys.executable, os.path.join(ROOT, "bench", "traces.py"), "--build",
+                               self.build, "-o", folder, "--set", "held-out"],
+                              capture_output=True, text=True, check=False)
+        held = os.path.join(folder, "held-out")
+        names = sorted(name for name in os.listdir(held) if name.endswith(".trace"))
+        if not names:
+            raise PaperError(f"bench/traces.py recorded nothing: {done.stderr.strip()}")
+        return [(name.removesuffix(".trace"), os.path.join(held, name)) for name in names]
 
     def _native(self, pages, options, arguments):
         try:

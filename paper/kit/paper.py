@@ -30,10 +30,10 @@ def _command(paper, parts, quick):
     return f"godwit paper {paper.name}{only}{' --quick' if quick else ''} -o DIR"
 
 
-def load(folder):
-    """The results that lie in a paper's folder; None: there are none."""
+def load(path):
+    """A results.json; None: there is none."""
     try:
-        with open(os.path.join(folder, "results.json"), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             results = json.load(file)
     except (OSError, ValueError):
         return None
@@ -56,7 +56,8 @@ def regenerate(paper, output, parts, godwit, quick=False, quiet=False):
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise PaperError(f"cannot write to {folder}: {error.strerror}") from None
-    old = load(folder)
+    path = os.path.join(folder, "results.json")
+    old = load(path)
     kept = old["parts"] if old else {}
     for part in parts:
         play = paper.simulate if part == "sim" else paper.live
@@ -75,7 +76,7 @@ def regenerate(paper, output, parts, godwit, quick=False, quiet=False):
                       "found": run.found, "blocks": run.blocks}
     results = rejudge(paper, {"schema": SCHEMA, "paper": paper.name, "title": paper.title,
                               "source": paper.source, "parts": kept})
-    with open(os.path.join(folder, "results.json"), "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8") as file:
         json.dump(results, file, indent=1, ensure_ascii=False)
         file.write("\n")
     return results
@@ -86,7 +87,7 @@ def write_index(output, names):
     page = Html()
     page.heading("The papers, measured", 1)
     for name in names:
-        results = load(os.path.join(output, name))
+        results = load(os.path.join(output, name, "results.json"))
         if results:
             page.pictures = name
             write(page, results, os.path.join(output, name))

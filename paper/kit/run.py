@@ -16,6 +16,7 @@ import csv
 import json
 import os
 import subprocess
+import sys
 import tempfile
 
 from kit import chart as charts
@@ -87,6 +88,10 @@ class Run:
 
     def progress(self, label, items):
         return Progress(label, items, self.quiet)
+
+    def say(self, text):
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
 
     # --- godwit ---
 

@@ -201,6 +201,7 @@ void sim_memory_init(struct migration *m)
 	new_set(m, &m->source.written);
 	new_set(m, &m->source.scanned);
 	new_set(m, &m->dest.present);
+	new_set(m, &m->dest.untouched);
 	m->source.content = new_versions(m);
 	m->dest.content = new_versions(m);
 	m->dest.noted = new_versions(m);
@@ -218,6 +219,7 @@ void sim_memory_free(struct migration *m)
 	sim_give(w, m->source.written.words);
 	sim_give(w, m->source.scanned.words);
 	sim_give(w, m->dest.present.words);
+	sim_give(w, m->dest.untouched.words);
 	sim_give(w, m->source.content);
 	sim_give(w, m->dest.content);
 	sim_give(w, m->dest.noted);

@@ -7,8 +7,9 @@ import re
 import unittest
 
 import support
-from kit.claim import UNMEASURED, judge
+from kit.claim import UNMEASURED
 from kit.document import Markdown, claim_rows
+from kit.paper import rejudge
 from main import names, paper_of
 
 DOCS = os.path.join(support.ROOT, "docs")
@@ -22,10 +23,13 @@ def read(*names_):
 class Docs(unittest.TestCase):
     def test_verdicts_are_judged_anew(self):
         page = read("papers.md")
+        kept = {name.removesuffix(".json") for name in os.listdir(os.path.join(DOCS, "papers"))
+                if name.endswith(".json")}
+        self.assertEqual(kept, set(names()))
         for name in names():
             with self.subTest(paper=name):
-                found = json.loads(read("papers", name + ".json"))
-                claims = [judge(claim, found) for claim in paper_of(name).claims]
+                results = rejudge(paper_of(name), json.loads(read("papers", name + ".json")))
+                claims = results["claims"]
                 self.assertEqual([c["where"] for c in claims if c["verdict"] == UNMEASURED], [])
                 expected = Markdown("papers")
                 expected.claims(claim_rows(claims))

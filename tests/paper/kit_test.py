@@ -146,7 +146,7 @@ class Pages(Folder):
         regenerate(PAPER, self.folder, ("sim",), "godwit", quiet=True)
         results = regenerate(PAPER, self.folder, ("live",), "godwit", quiet=True)
         self.assertEqual([row["verdict"] for row in results["claims"]], [CONFIRMED, CONFIRMED])
-        self.assertEqual(load(self.path("s0")), results)
+        self.assertEqual(load(self.path("s0", "results.json")), results)
         self.assertEqual(set(results["parts"]), {"sim", "live"})
 
     def test_verdicts_follow_the_figures(self):

@@ -88,6 +88,10 @@ class Left(PaperTest):
                 self.assertEqual(value, ours[column["key"]])
                 self.assertIn(f">{value:,.{column['digits']}f}<", page)
 
+    def test_s2(self):
+        results = self.check("s2", 1)
+        self.assertEqual(results["claims"][0]["verdict"], "confirmed")
+
     def test_s5(self):
         results = self.check("s5", 7)
         by_hand = results["claims"][0]
