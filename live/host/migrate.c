@@ -744,7 +744,7 @@ static void begin_shadow(struct agent *a)
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
-	if (!gw_order_wants_shadow(&a->options->order) || !a->policy.kind->pulls ||
+	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls ||
 	    a->journal.paused)
 		return;
 	gw_shadow_limits_init(&limits);
