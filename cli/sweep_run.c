@@ -54,6 +54,7 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 	        .latency_ns = vm->latency_ns,
 	        .zero_pages = vm->zero_pages,
 	        .state_bytes = vm->state_bytes,
+	        .observation_ns = vm->observation_ns,
 	        .metrics = &vm->metrics,
 	        .rounds = vm->rounds,
 	        .round_count = vm->round_count,

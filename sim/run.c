@@ -67,6 +67,7 @@ void sim_take_result(struct migration *m)
 	r->metrics = *gw_source_metrics(s->memory);
 	r->zero_pages = m->zero_pages;
 	r->state_bytes = m->spec.state_bytes;
+	r->observation_ns = m->observed_ns;
 	r->latency_ns = m->wire.back_ns;
 	if (m->dest.staged)
 		(void)snprintf(r->order, sizeof(r->order), "%s", sim_move_order(&m->spec.move));

@@ -24,6 +24,7 @@ struct sim_vm_outcome {
 	uint64_t bandwidth_bytes_per_s; /* as measured in the last round; 0: none was */
 	uint64_t latency_ns;            /* of its path, one way */
 	uint64_t zero_pages, state_bytes;
+	uint64_t observation_ns; /* of the guest, before its move */
 	size_t round_count, round_room;
 	struct gw_round *rounds; /* owned */
 	/* As the guest saw it. */

@@ -15,6 +15,8 @@
 #define MS           1000000ull
 #define SECOND       1000000000ull
 #define BLOCK        64 /* runs that a thread takes at once */
+#define WINDOW_NS    (50 * MS)
+#define WINDOWS_MAX  3 /* in which a VM is observed, where its policy wants that */
 
 /* --- what is moved ------------------------------------------------------------------------- */
 
@@ -47,6 +49,13 @@ static void choose_chooser(struct sim_world_config *config, size_t number)
 	config->policy = choosers[number].policy;
 	config->order = choosers[number].order;
 	memcpy(config->settings, choosers[number].settings, sizeof(choosers[number].settings));
+}
+
+static bool observes(const struct sim_world_config *config)
+{
+	struct gw_policy policy;
+
+	return !gw_policy_init(&policy, config->policy) && gw_policy_observes_ns(&policy);
 }
 
 static void choose(struct sim_world_config *config, size_t policy, size_t order)
@@ -145,6 +154,8 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 	/* By chances of their own: what they do not choose stays the same run. */
 	if (!sim_chance_below(&others, 4))
 		choose_chooser(config, sim_chance_below(&others, COUNT(choosers)));
+	if (observes(config))
+		config->observe_ns = sim_chance_below(&others, WINDOWS_MAX + 1) * WINDOW_NS;
 	if (sim_chance_below(&chance, 16))
 		faults = 1 + sim_chance_below(&chance, SIM_PLANNED_MAX);
 	for (i = 0; i < faults; i++)
@@ -230,6 +241,8 @@ static void fault_free(struct sim_world_config *config, size_t course)
 		choose(config, course / COUNT(orders), course % COUNT(orders));
 	else
 		choose_chooser(config, course - COUNT(policies) * COUNT(orders));
+	if (observes(config))
+		config->observe_ns = WINDOWS_MAX * WINDOW_NS;
 }
 
 /* Lines of the courses before each one. */

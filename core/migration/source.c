@@ -75,6 +75,9 @@ struct gw_source {
 	 */
 	struct gw_set skip;
 
+	size_t observed_windows; /* before the move */
+	uint64_t observed_ns, observed_pages;
+
 	unsigned round;
 	uint64_t cursor;
 	uint64_t populated_pages;
@@ -139,6 +142,22 @@ size_t gw_source_bytes(const struct gw_policy *policy, const struct gw_order *or
 	       policy_bytes(policy, ram_pages) + gw_order_bytes(order, ram_pages);
 }
 
+/* How much it is; `skip` is not needed yet. */
+static void count_observed(struct gw_source *s, const struct gw_observation *observation)
+{
+	s->observed_windows = observation->count;
+	for (size_t i = 0; i < observation->count; i++) {
+		const struct gw_window *window = &observation->windows[i];
+
+		s->observed_ns += window->length_ns;
+		for (size_t r = 0; r < window->written_count; r++)
+			gw_set_add_run(&s->skip, window->written[r]);
+	}
+	s->observed_pages = gw_set_count(&s->skip);
+	if (s->observed_pages)
+		gw_set_clear(&s->skip);
+}
+
 static uint64_t or_default(uint64_t value, uint64_t fallback)
 {
 	return value ? value : fallback;
@@ -164,6 +183,7 @@ struct gw_source *gw_source_init(void *memory, const struct gw_source_config *co
 	                words + 3 * n + policy_bytes(&config->policy, config->ram_pages) / 8,
 	                config->ram_pages);
 	gw_rounds_start(&s->rounds, &config->observation, &s->skip);
+	count_observed(s, &config->observation);
 	s->config.observation = (struct gw_observation){0};
 	s->state = GW_STATE_PRE_MIGRATION;
 	return s;
@@ -1184,6 +1204,16 @@ static void take_up_pull(struct gw_source *s, const struct gw_event *ev, struct 
 
 /* --- events -------------------------------------------------------------------------------- */
 
+static void tell_observed(const struct gw_source *s, const struct gw_event *ev,
+                          struct gw_actions *out)
+{
+	if (s->observed_windows)
+		gw_trace(out, ev->now_ns, WHO,
+		         "observed for %llu ms in %zu windows: %llu different pages were written",
+		         (unsigned long long)(s->observed_ns / 1000000), s->observed_windows,
+		         (unsigned long long)s->observed_pages);
+}
+
 static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	struct gw_message message = {.kind = GW_MSG_OFFER};
@@ -1658,7 +1688,10 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	if (s->finished)
 		return 0;
 	switch (ev->kind) {
-	case GW_EV_START: offer(s, ev, out); break;
+	case GW_EV_START:
+		tell_observed(s, ev, out);
+		offer(s, ev, out);
+		break;
 	case GW_EV_RECOVER: recover(s, ev, out); break;
 	case GW_EV_MESSAGE: err = message(s, ev, out); break;
 	case GW_EV_JOURNALED: journaled(s, ev, out); break;

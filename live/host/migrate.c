@@ -24,10 +24,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "live/host/activity.h"
 #include "live/host/agent.h"
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
+#include "live/host/observe.h"
 #include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
@@ -59,6 +61,9 @@ struct agent {
 	struct gw_set peeked;
 	struct gw_run hot[GW_FRAME_RUNS_MAX];
 	unsigned hot_count;
+	struct gw_observed observed; /* before the machine begins */
+	struct gw_activity_meter meter;
+	struct gw_activity activity; /* as of the last scan */
 
 	struct gw_source *machine;
 	struct gw_actions actions;
@@ -139,6 +144,8 @@ static void drain_queue(struct agent *a)
 			event.set = &a->peeked;
 		else
 			event.text = answer.text;
+		if (answer.kind == GW_EV_SCANNED)
+			event.activity = a->activity;
 		step(a, &event);
 	}
 }
@@ -476,6 +483,7 @@ static void start_tracking(struct agent *a)
 		return;
 	}
 	announce_tracker(a, why);
+	gw_activity_open(&a->meter, a->guest->vm, &a->ram, a->link.bulk);
 	if (!a->draining) /* else once the VM runs again */
 		queue(a, GW_EV_TRACKING, NULL);
 }
@@ -484,6 +492,7 @@ static void stop_tracking(struct agent *a)
 {
 	if (a->tracking)
 		gw_tracker_close(&a->tracker);
+	gw_activity_close(&a->meter);
 	a->tracking = false;
 }
 
@@ -515,6 +524,7 @@ static void scan(struct agent *a, bool final)
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
 	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
+	a->activity = gw_activity_read(&a->meter);
 	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
@@ -1129,6 +1139,7 @@ static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 static void give_back(struct agent *a)
 {
 	stop_tracking(a);
+	gw_observed_clear(&a->observed);
 	hang_up(a);
 	if (a->shaped)
 		gw_shaping_remove(&a->shaping);
@@ -1152,6 +1163,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	*config = (struct gw_source_config){
 	        .policy = o->policy,
 	        .order = o->order,
+	        .observation = a->observed.observation,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
 	        .hot = a->hot,
@@ -1194,7 +1206,7 @@ static void run(struct agent *a, struct gw_event *first)
 
 	config_of(a, a->guest, &config);
 	a->machine = gw_source_init(a->machine, &config);
-	describe(a);
+	gw_observed_clear(&a->observed);
 	step(a, first);
 	drain_queue(a);
 	while (!a->finished) {
@@ -1234,10 +1246,115 @@ static int open_journal(struct agent *a, struct gw_error *error)
 	return err ? err : gw_journal_write(j, GW_REC_LEAVING, false, error);
 }
 
+/* --- observing, before it begins ------------------------------------------------------------ */
+
+/* Nobody waits for seconds to hear that there is nobody to move it to. */
+static int find_destination(const struct agent *a, struct gw_error *error)
+{
+	struct gw_id nobody;
+	int err = gw_id_random(&nobody, error), fd;
+
+	if (err)
+		return err;
+	fd = gw_net_connect(a->options->to, GW_BULK, &nobody, CONNECT_MS, error);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static bool abort_asked(struct agent *a)
+{
+	struct pollfd item = {.fd = a->options->stop_fd, .events = POLLIN};
+	char command[64];
+	bool aborts = false;
+
+	while (a->control && gw_control_next(a->control, command, sizeof(command))) {
+		aborts |= !strcmp(command, "abort");
+		gw_control_answer(a->control, aborts ? "ok\n" : "observing 0 0\n");
+	}
+	return aborts || poll(&item, 1, 0) > 0;
+}
+
+static bool observing(void *arg, uint64_t done_ns, uint64_t all_ns, uint64_t pages_per_s)
+{
+	struct agent *a = arg;
+
+	if (a->options->observing)
+		a->options->observing(a->options->arg, done_ns, all_ns, pages_per_s);
+	return !abort_asked(a);
+}
+
+static void observing_note(void *arg, const char *sentence)
+{
+	const struct agent *a = arg;
+
+	if (a->options->note)
+		a->options->note(a->options->arg, sentence);
+}
+
+static int watch_first(struct agent *a, struct gw_error *error)
+{
+	const struct gw_observe_options options = {.tracker = a->options->tracker,
+	                                           .for_ns = a->options->observe_ns,
+	                                           .arg = a,
+	                                           .goes_on = observing,
+	                                           .note = observing_note};
+	int err = find_destination(a, error);
+
+	return err ? err : gw_observe(a->guest, &a->ram, &options, &a->observed, error);
+}
+
+/* The VM is as it was, or it has ended of itself. */
+static void ends_early(struct agent *a, int err, const struct gw_error *why)
+{
+	struct gw_migrate_result *r = a->result;
+
+	r->outcome = err == -ECANCELED ? GW_STAYED : GW_LOST;
+	(void)snprintf(r->reason, sizeof(r->reason), "%s", why->text);
+	(void)gw_journal_write(&a->journal, GW_REC_STAYED, false, NULL);
+	a->finished = true;
+}
+
+static int observe(struct agent *a, struct gw_error *error)
+{
+	int err = 0;
+
+	a->observed.observation = a->options->observation;
+	if (!a->observed.observation.count && a->options->observe_ns)
+		err = watch_first(a, error);
+	for (size_t i = 0; i < a->observed.observation.count; i++)
+		a->result->observation_ns += a->observed.observation.windows[i].length_ns;
+	if (err != -ECANCELED && err != -ESRCH)
+		return err;
+	ends_early(a, err, error);
+	return 0;
+}
+
+static int observe_and_move(struct agent *a, struct gw_error *error)
+{
+	struct gw_event start = {.kind = GW_EV_START};
+	int err;
+
+	a->control = gw_control_open(a->journal.path, NULL);
+	describe(a);
+	err = observe(a, error);
+	if (err || a->finished)
+		return err;
+	if (a->options->policy.kind->pulls)
+		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
+	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
+	                      error);
+	if (err)
+		return err;
+	link_stands(a);
+	run(a, &start);
+	return 0;
+}
+
 int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
                struct gw_migrate_result *result, struct gw_error *error)
 {
-	struct gw_event start = {.kind = GW_EV_START};
 	struct agent a;
 	int err;
 
@@ -1250,21 +1367,12 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
-	if (!err && options->policy.kind->pulls)
-		a.hot_count = gw_guest_hot_pages(guest, a.hot, GW_FRAME_RUNS_MAX);
 	if (!err)
 		err = open_journal(&a, error);
-	if (!err) {
-		a.control = gw_control_open(a.journal.path, NULL);
-		err = gw_link_connect(&a.link, options->to, &a.journal.id, a.ram.pages, CONNECT_MS,
-		                      error);
-	}
-	if (!err) {
-		link_stands(&a);
-		run(&a, &start);
-	} else if (a.journal.fd >= 0) {
+	if (!err)
+		err = observe_and_move(&a, error);
+	if (err && a.journal.fd >= 0)
 		(void)gw_journal_write(&a.journal, GW_REC_STAYED, false, NULL);
-	}
 	give_back(&a);
 	return err;
 }
@@ -1329,6 +1437,7 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err) {
 		a.control = gw_control_open(a.journal.path, NULL);
+		describe(&a);
 		run(&a, &first);
 	}
 	if (a.guest)

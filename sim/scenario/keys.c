@@ -91,6 +91,7 @@ const struct sim_key sim_move_keys[] = {
         {"downtime", SIM_KEY_DURATION, FIELD(struct sim_move, downtime_limit_ns), 1,
          SIM_DURATION_MAX_NS},
         {"deadline", SIM_KEY_DURATION, FIELD(struct sim_move, deadline_ns), 1, SIM_DURATION_MAX_NS},
+        DURATION("observe", struct sim_move, observe_ns),
         SIMPLE("verify", SIM_KEY_FLAG, struct sim_move, verify),
         END,
 };

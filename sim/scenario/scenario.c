@@ -33,7 +33,7 @@ const struct sim_costs sim_costs_default = {
 static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
 
 static const struct sim_move move_default = {
-        .policy = "precopy", .downtime_limit_ns = 300000000};
+        .policy = "precopy", .downtime_limit_ns = 300000000, .observe_ns = SIM_AS_POLICY};
 
 static const struct sim_vm vm_default = {
         .vcpus = 1, .populated_share = 1, .state_bytes = 288000, .class = {.weight = 1}};

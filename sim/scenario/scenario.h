@@ -45,6 +45,8 @@ struct sim_setting {
 
 #define SIM_SCENARIO_BYTES_MAX (16u << 20)
 
+#define SIM_AS_POLICY UINT64_MAX
+
 /* How a VM is to be moved. */
 struct sim_move {
 	char policy[32], order[32]; /* no order: the one that goes with the policy */
@@ -53,6 +55,7 @@ struct sim_move {
 	uint64_t limit_bytes_per_s; /* 0: none */
 	uint64_t downtime_limit_ns;
 	uint64_t deadline_ns; /* 0: none */
+	uint64_t observe_ns;  /* before it; SIM_AS_POLICY: as the policy wants */
 	bool verify;
 };
 
@@ -82,6 +85,8 @@ struct sim_vm {
 	unsigned path_count;
 	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */
 	uint64_t start_ns;      /* when its move begins */
+	/* Seen earlier, borrowed; if there is any, the VM is not observed anew. */
+	struct gw_observation observation;
 	uint64_t trace_from_ns; /* where in its recording playing begins */
 	bool paused;
 	size_t entry; /* in the scenario's "vms": those of one "count" share it */

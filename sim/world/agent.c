@@ -150,6 +150,7 @@ void sim_start_source(struct migration *m)
 	        .paused = vm->paused,
 	        .hot = m->hot,
 	        .hot_count = m->hot_count,
+	        .observation = sim_observed(m),
 	        .destination = m->source.peer,
 	};
 	struct agent *a = &m->agent[SIM_SOURCE];

@@ -60,8 +60,10 @@ void sim_guest_sends(struct migration *m, unsigned link)
 
 static void ends_traffic(struct migration *m)
 {
-	if (m->traffic)
-		sim_flow_close(m->traffic, NULL);
+	if (!m->traffic)
+		return;
+	m->traffic_bytes += sim_flow_sent_bytes(m->traffic);
+	sim_flow_close(m->traffic, NULL);
 	m->traffic = NULL;
 }
 
@@ -90,6 +92,23 @@ void sim_guest_init(struct migration *m)
 		return;
 	m->source.vm.state = VM_RUNS;
 	sim_guest_goes_on(m);
+}
+
+/* What it did meanwhile does not count against what it does before the switch. */
+void sim_guest_was_observed(struct migration *m)
+{
+	unsigned i;
+
+	m->first_writes = 0;
+	for (i = 0; i < m->spec.vcpus; i++) {
+		struct thread *t = &m->threads[i];
+
+		if (!t->left) { /* it fell asleep */
+			t->at_ns = sim_now(m);
+			think(m, t);
+		}
+		t->left = m->config.touches ? m->config.touches : SIM_NEVER;
+	}
 }
 
 void sim_guest_free(struct migration *m)
@@ -164,6 +183,8 @@ void sim_guest_lives(struct migration *m)
 		while (t->at_ns <= now && is_awake(t)) {
 			if (t->next.writes)
 				writes_here(m, t);
+			else if (m->observer)
+				sim_sees_read(m, t->next.page);
 			think(m, t);
 		}
 	}

@@ -188,6 +188,7 @@ void sim_start_tracking(struct migration *m)
 	sim_guest_lives(m);
 	m->source.tracking = true;
 	gw_set_clear(&m->source.written);
+	sim_activity_begins(m);
 	sim_answer_plain(m, SIM_SOURCE, GW_EV_TRACKING,
 	                 sim_per_gib(m, costs->survey_ns_per_gib + costs->protect_ns_per_gib));
 }

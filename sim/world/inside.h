@@ -15,6 +15,7 @@
 
 #include <errno.h>
 
+#include "base/windows.h"
 #include "core/migration/seal.h"
 #include "sim/chance.h"
 #include "sim/scenario/scenario.h"
@@ -159,7 +160,14 @@ struct wire {
 	struct sim_happening room;
 };
 
-enum phase { PHASE_WAITS, PHASE_MOVES, PHASE_OVER };
+enum phase { PHASE_WAITS, PHASE_OBSERVES, PHASE_MOVES, PHASE_OVER };
+
+/* What has been counted up to an instant, of a VM and of the link out of its host. */
+struct sim_counts {
+	uint64_t at_ns, network_bytes, link_bytes;
+};
+
+struct sim_observer; /* sim/world/observe.c */
 
 struct migration {
 	struct sim_world *world;
@@ -201,6 +209,10 @@ struct migration {
 	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
 	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
+	uint64_t traffic_bytes;   /* of its flows that are closed */
+	struct sim_observer *observer; /* NULL: it is not observed before its move */
+	uint64_t observed_ns;
+	struct sim_counts counted;     /* when its round began */
 	uint64_t first_writes, guest_faults;
 	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
 	uint64_t digest_at, zero_pages;
@@ -355,6 +367,8 @@ void sim_start_tracking(struct migration *m);
 /* sim/world/guest.c */
 void sim_guest_init(struct migration *m);
 void sim_guest_free(struct migration *m);
+/* It was watched, and is to move now. */
+void sim_guest_was_observed(struct migration *m);
 /* Carries out what the guest at the source has done until now. */
 void sim_guest_lives(struct migration *m);
 void sim_guest_stops(struct migration *m);
@@ -370,6 +384,21 @@ void sim_wake(struct migration *m, struct gw_run run);
 void sim_wake_all(struct migration *m);
 void sim_fault_again(struct migration *m);
 
+/* sim/world/observe.c */
+/* For how long its guest is to be watched before it moves. */
+uint64_t sim_observes_ns(const struct migration *m);
+/* More than 0. Then `begins` happens again. */
+void sim_observe(struct migration *m, uint64_t for_ns);
+/* While the guest is watched. */
+void sim_sees_read(struct migration *m, uint64_t page);
+/* Valid until it is freed. */
+struct gw_observation sim_observed(struct migration *m);
+uint64_t sim_observed_ns(struct migration *m);
+void sim_observer_free(struct migration *m);
+/* What it does from now on, and has done since. */
+void sim_activity_begins(struct migration *m);
+struct gw_activity sim_activity(struct migration *m);
+
 /* sim/world/memory.c */
 void sim_memory_init(struct migration *m);
 void sim_memory_free(struct migration *m);
@@ -377,6 +406,8 @@ void sim_memory_free(struct migration *m);
 /* sim/world/source_host.c, sim/world/destination_host.c */
 void sim_source_acts(struct migration *m, const struct gw_action *action);
 void sim_digest_turn(struct migration *m);
+/* What was written becomes `scanned`. */
+void sim_take_written(struct migration *m);
 void sim_destination_acts(struct migration *m, const struct gw_action *action);
 /* As sim_message_came(). */
 int sim_frame_came(struct migration *m, struct stream *stream, const uint8_t *bytes, size_t size,
