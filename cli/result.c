@@ -100,6 +100,20 @@ static void add_costs(json_t *json, const struct gw_result *r)
 		                  (json_int_t)m->fault_p99_ns, "max", (json_int_t)m->fault_max_ns));
 }
 
+/* Where the push order takes a copy that runs ahead. */
+static void add_shadow(json_t *json, const struct gw_result *r)
+{
+	const struct gw_metrics *m = r->metrics;
+
+	if (strcmp(r->order, "queue") != 0)
+		return;
+	(void)json_object_set_new(json, "shadow",
+	                          json_pack("{s:b, s:I, s:I, s:I}", "ran", (int)m->shadow_ran,
+	                                    "touched_pages", (json_int_t)m->shadow_pages, "faults",
+	                                    (json_int_t)m->faults_watched, "foretold",
+	                                    (json_int_t)m->faults_foretold));
+}
+
 json_t *gw_result_setting(const char *text)
 {
 	json_t *number = json_loads(text, JSON_DECODE_ANY, NULL);
@@ -133,6 +147,7 @@ json_t *gw_result_json(const struct gw_result *r, json_t *settings)
 	(void)json_object_set_new(json, "outcome", json_string(gw_outcome_name(r->outcome)));
 	(void)json_object_set_new(json, "reason", json_string(r->reason));
 	add_costs(json, r);
+	add_shadow(json, r);
 	(void)json_object_set_new(json, "state_bytes", number(r->state_bytes));
 	(void)json_object_set_new(json, "rounds", rounds_json(r));
 	if (m->verified)

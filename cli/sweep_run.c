@@ -31,10 +31,18 @@ static json_t *settings_of(const struct sim_move *move)
 
 static json_t *guest_json(const struct sim_vm_outcome *vm)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults, "stall_ns",
-	                 (json_int_t)vm->guest_stall_ns, "longest_ns",
-	                 (json_int_t)vm->guest_longest_ns, "first_writes",
-	                 (json_int_t)vm->first_writes);
+	json_t *json = json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults,
+	                         "stall_ns", (json_int_t)vm->guest_stall_ns, "longest_ns",
+	                         (json_int_t)vm->guest_longest_ns, "first_writes",
+	                         (json_int_t)vm->first_writes);
+
+	if (vm->order[0])
+		(void)json_object_update_new(
+		        json, json_pack("{s:I, s:I, s:I}", "early_stall_ns",
+		                        (json_int_t)vm->early_stall_ns, "touched_pages",
+		                        (json_int_t)vm->touched_pages, "arrived_pages",
+		                        (json_int_t)vm->arrived_pages));
+	return json;
 }
 
 static json_t *result_json(const struct sim_vm_outcome *vm)

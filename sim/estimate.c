@@ -93,7 +93,7 @@ static size_t list_candidates(struct sim_move *moves, const struct sim_move *ask
 /* --- the samples ---------------------------------------------------------------------------- */
 
 struct sample {
-	struct sim_trace *trace; /* owned */
+	uint64_t from_ns; /* in the trace, which goes round */
 	struct sim_costs costs;
 	uint64_t link_permyriad; /* of the rate that was told */
 	uint64_t seed;
@@ -124,41 +124,29 @@ static void doubt_costs(struct sim_costs *costs, struct sim_chance *chance)
 	scale(&costs->reserve_ns, chance);
 }
 
-/* Pages that held data when the observation ended. */
-static int populated_then(const struct sim_trace *trace, struct gw_set *populated)
+static uint64_t length_of(const struct sim_trace *trace)
 {
-	uint64_t pages = sim_trace_head(trace)->ram_pages;
-	uint64_t *words = calloc(gw_set_words(pages), sizeof(*words));
+	const struct gw_window *last = sim_trace_window(trace, sim_trace_windows(trace) - 1);
 
-	if (!words)
-		return -ENOMEM;
-	gw_set_init(populated, words, pages);
-	sim_trace_populated_at(trace, UINT64_MAX, populated);
-	return 0;
+	return last->start_ns + last->length_ns;
 }
 
-/* Begun at so many points of the observation, the first as it began. */
-static int make_samples(struct sample *samples, unsigned count, const struct sim_scenario *scenario,
-                        const struct sim_trace *trace, uint64_t seed)
+/* What was observed has happened; it goes on at so many points of it, the first where it began. */
+static void draw_samples(struct sample *samples, unsigned count,
+                         const struct sim_scenario *scenario, const struct sim_trace *trace,
+                         uint64_t seed)
 {
-	size_t windows = sim_trace_windows(trace);
-	struct gw_set populated = {0};
-	int err = populated_then(trace, &populated);
+	uint64_t length_ns = length_of(trace);
 
-	for (unsigned i = 0; i < count && !err; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		struct sim_chance chance = sim_chance_of(seed, i);
 
-		samples[i].trace =
-		        sim_trace_of(sim_trace_head(trace), &populated, sim_trace_window(trace, 0),
-		                     windows, windows * i / count);
-		err = samples[i].trace ? 0 : -ENOMEM;
+		samples[i].from_ns = length_ns + length_ns / count * i;
 		samples[i].link_permyriad = about(&chance, SIM_DOUBT_LINK_PERMILLE * 10u);
 		samples[i].costs = scenario->costs;
 		doubt_costs(&samples[i].costs, &chance);
 		samples[i].seed = sim_chance_next(&chance);
 	}
-	free(populated.words);
-	return err;
 }
 
 /* --- playing -------------------------------------------------------------------------------- */
@@ -224,7 +212,6 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 	struct sim_vm vm = *crew->vm;
 	const struct sim_run_options options = {.limit_ns = crew->limit_ns};
 	struct sim_outcome outcome;
-	const char *key;
 	int err;
 
 	scenario.links = calloc(scenario.link_count, sizeof(*scenario.links));
@@ -236,11 +223,9 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 		        (uint64_t)((unsigned __int128)scenario.links[i].bytes_per_s *
 		                   sample->link_permyriad / 10000);
 	}
-	vm.workload.trace = sample->trace;
-	vm.workload.from_ns = 0;
+	vm.workload.from_ns = sample->from_ns;
 	vm.start_ns = 0;
 	vm.move = crew->moves[number / crew->sample_count];
-	(void)sim_workload_check(&vm.workload, vm.ram_pages, vm.vcpus, &key);
 	scenario.vms = &vm;
 	scenario.vm_count = 1;
 	scenario.versions = false;
@@ -392,10 +377,10 @@ static int estimate_all(struct sim_estimate *e, struct crew *crew, struct sample
                         const struct sim_estimate_options *options)
 {
 	const struct sim_trace *trace = crew->vm->workload.trace;
-	int err = make_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
+	int err;
 
-	if (!err)
-		err = play_all(crew, options);
+	draw_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
+	err = play_all(crew, options);
 	for (size_t i = 0; i < e->count && !err; i++)
 		forecast(&e->forecasts[i], &e->moves[i], &crew->outcomes[i * crew->sample_count],
 		         crew->sample_count);
@@ -407,7 +392,7 @@ int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, si
                  const struct sim_estimate_options *options, struct gw_error *error)
 {
 	struct crew crew = {.scenario = scenario, .vm = &scenario->vms[vm]};
-	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX] = {0};
+	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
 	int err = -ENOMEM;
 
 	*e = (struct sim_estimate){.moves = calloc(CANDIDATES_MAX, sizeof(*e->moves)),
@@ -422,8 +407,6 @@ int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, si
 		crew.limit_ns = endless_ns(scenario, crew.vm);
 		err = estimate_all(e, &crew, samples, options);
 	}
-	for (unsigned i = 0; i < crew.sample_count; i++)
-		sim_trace_free(samples[i].trace);
 	free(crew.outcomes);
 	if (!err)
 		return 0;

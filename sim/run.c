@@ -50,6 +50,9 @@ static void take_guests_view(const struct migration *m, struct sim_vm_outcome *r
 		r->guest_longest_ns = m->stood_for_ns;
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a scenario's VM has a vCPU at least */
 	r->guest_stall_ns = stall / m->spec.vcpus;
+	r->early_stall_ns = m->early_stall_ns / m->spec.vcpus;
+	r->touched_pages = m->touched_pages;
+	r->arrived_pages = m->arrived_pages;
 	r->guest_faults = m->guest_faults;
 	r->first_writes = m->first_writes;
 }

@@ -42,6 +42,10 @@ static const struct chooser {
         {"sdf-hybrid", "linear", {{"alpha", "0.7"}}},
         {"sdf-hybrid", "demand", {{"alpha", "0"}}},
         {"postcopy", "forecast", {{NULL}}},
+        {"run-ahead", "queue", {{"window", "2"}}},
+        {"run-ahead", "queue", {{"ahead", "1us"}}},
+        {"hybrid", "queue", {{"ahead", "1us"}, {"window", "1"}}},
+        {"sdf-hybrid", "queue", {{"alpha", "0"}}},
 };
 
 static void choose_chooser(struct sim_world_config *config, size_t number)
@@ -101,7 +105,7 @@ static void place_at_random(struct sim_planned *planned, struct sim_chance *chan
 
 static void plan_at_random(struct sim_planned *planned, struct sim_chance *chance)
 {
-	planned->fault = (enum sim_fault)(1 + sim_chance_below(chance, SIM_FAULTS - 1));
+	planned->fault = (enum sim_fault)(1 + sim_chance_below(chance, SIM_FAULT_KILL_SHADOW - 1));
 	place_at_random(planned, chance);
 	planned->for_ns = MS + any_size(chance, planned->fault == SIM_FAULT_SLOW ? 31 : 36);
 	planned->side = (int)sim_chance_below(chance, SIM_SIDES);
@@ -142,9 +146,24 @@ static void invent_move(struct sim_world_config *config, struct sim_chance *chan
 	config->verify = sim_chance_below(chance, 2);
 }
 
+/* What befalls a shadow, beside or in place of the rest. */
+static void invent_shadow(struct sim_world_config *config, struct sim_chance *chance)
+{
+	static const enum sim_fault faults[] = {SIM_FAULT_KILL_SHADOW, SIM_FAULT_FAIL_SHADOW,
+	                                        SIM_FAULT_HANG_SHADOW};
+	struct sim_planned *planned = &config->planned[sim_chance_below(chance, SIM_PLANNED_MAX)];
+
+	config->divergence = (double)sim_chance_below(chance, 5) / 4;
+	if (sim_chance_below(chance, 2))
+		return;
+	*planned = (struct sim_planned){.fault = faults[sim_chance_below(chance, COUNT(faults))]};
+	place_at_random(planned, chance);
+}
+
 static void invent(struct sim_world_config *config, uint64_t seed)
 {
 	struct sim_chance chance = sim_chance_of(seed, 1), others = sim_chance_of(seed, 4);
+	struct sim_chance shadows = sim_chance_of(seed, 5);
 	size_t faults = 0, i;
 
 	*config = (struct sim_world_config){.seed = seed, .person = true};
@@ -160,6 +179,8 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 		faults = 1 + sim_chance_below(&chance, SIM_PLANNED_MAX);
 	for (i = 0; i < faults; i++)
 		plan_at_random(&config->planned[i], &chance);
+	if (!strcmp(config->order, "queue"))
+		invent_shadow(config, &shadows);
 }
 
 /* --- systematically ------------------------------------------------------------------------ */
@@ -196,6 +217,9 @@ static const struct sim_planned variants[] = {
         {.fault = SIM_FAULT_FORGET_DESTINATION, .for_ns = SHORT_NS},
         {.fault = SIM_FAULT_FULL_SOURCE},
         {.fault = SIM_FAULT_FULL_DESTINATION},
+        {.fault = SIM_FAULT_KILL_SHADOW},
+        {.fault = SIM_FAULT_FAIL_SHADOW},
+        {.fault = SIM_FAULT_HANG_SHADOW},
         {.fault = SIM_FAULT_SLOW, .for_ns = SHORT_NS},
         {.fault = SIM_FAULT_SLOW, .for_ns = SECOND},
         {.fault = SIM_FAULT_DELAY, .for_ns = SHORT_NS, .side = SIM_SOURCE},

@@ -251,12 +251,20 @@ static void journal(struct gw_actions *out, enum gw_journal_record record, bool 
 
 /* What it is ahead by before the link's rate is known: a bulk connection's worth. */
 #define AHEAD_PAGES_FIRST 1024
-#define AHEAD_PAGES_MIN   64
+#define AHEAD_PAGES_MIN   16
 #define AHEAD_PAGES_MAX   ((uint64_t)1 << 19)
 
 static bool shadow_lives(const struct gw_source *s)
 {
 	return s->shadow != SHADOW_NONE && s->shadow != SHADOW_OVER;
+}
+
+static const char *shadow_there(const struct gw_source *s)
+{
+	if (!gw_order_wants_shadow(&s->config.order) || s->shadow == SHADOW_RUNS ||
+	    s->shadow == SHADOW_HELD)
+		return "";
+	return shadow_lives(s) ? ", the shadow does not run yet" : " without a shadow";
 }
 
 static void prepare_shadow(struct gw_source *s, struct gw_actions *out)
@@ -926,12 +934,11 @@ static void begin_digests(struct gw_source *s, struct gw_actions *out)
 
 static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
-	bool alone = gw_order_wants_shadow(&s->config.order) && !shadow_lives(s);
-	char why[80];
+	char why[120];
 
 	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s%s",
 	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name,
-	               alone ? " without a shadow" : "");
+	               shadow_there(s));
 	enter(s, ev, out, GW_STATE_PULL, why);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;

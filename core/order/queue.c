@@ -167,21 +167,22 @@ static void touched(struct gw_order *order, const struct gw_set *left, const str
 }
 
 /* In thousandths how much better than chance it foretold, which is right where much is waiting. */
-static int64_t skill(const struct gw_order *order, const struct gw_set *left, uint64_t right,
-                     uint64_t faults)
+static uint64_t skill(const struct gw_order *order, const struct gw_set *left, uint64_t right,
+                      uint64_t faults)
 {
-	uint64_t all = gw_set_count(left);
-	int64_t chance = all ? (int64_t)(order->foresight.waiting_pages * 1000 / all) : 0;
-	int64_t share = (int64_t)(right * 1000 / faults);
+	uint64_t all = gw_set_count(left), share = right * 1000 / faults;
+	uint64_t chance = all ? order->foresight.waiting_pages * 1000 / all : 0;
 
-	return chance < 1000 ? (share - chance) * 1000 / (1000 - chance) : 1000;
+	if (chance >= 1000)
+		return 1000; /* there is no other page */
+	return share > chance ? (share - chance) * 1000 / (1000 - chance) : 0;
 }
 
 static void judge(struct gw_order *order, const struct gw_set *left, bool right)
 {
 	struct gw_foresight *f = &order->foresight;
 	struct queue *q = queue_of(order);
-	int64_t worth;
+	uint64_t worth;
 
 	q->faults++;
 	q->right += right;
@@ -191,9 +192,9 @@ static void judge(struct gw_order *order, const struct gw_set *left, bool right)
 	f->judged = q->faults;
 	f->right = q->right;
 	q->faults = q->right = 0;
-	if (!f->astray && worth < (int64_t)q->lost) {
+	if (!f->astray && worth < q->lost) {
 		f->astray = true;
-	} else if (f->astray && worth >= (int64_t)q->won_back) {
+	} else if (f->astray && worth >= q->won_back) {
 		f->astray = false;
 		if (q->patience < WINDOW_MAX)
 			q->patience *= 2;

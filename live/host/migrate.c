@@ -13,6 +13,9 @@
  *                 ^                                     |
  *                 '------------- queue -----------------'
  *
+ * The VM's shadow, where the push order wants one, has a thread of its own (live/host/shadow.h);
+ * its reports are events like all others.
+ *
  * Page contents go from the mapped guest memory to the socket without a copy.
  */
 #include "live/host/migrate.h"
@@ -30,6 +33,7 @@
 #include "live/host/control.h"
 #include "live/host/link.h"
 #include "live/host/observe.h"
+#include "live/host/shadow.h"
 #include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
@@ -47,6 +51,7 @@
 #define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
 #define STATE_BYTES_GUESS (1u << 20)
+#define SHADOW_READY_NS   1000000000ull /* that a move waits for its shadow, while the VM runs */
 
 struct agent {
 	const struct gw_migrate_options *options;
@@ -94,6 +99,11 @@ struct agent {
 	bool resuming;   /* the VM is to run: nothing may make it wait */
 	bool runs;       /* somebody resumed what we had stopped */
 	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
+
+	struct gw_shadow *shadow; /* NULL: none, or none any more */
+	bool shadow_ready;
+	char no_shadow[256];   /* why there is none */
+	uint64_t survey_at_ns; /* waits for the shadow until then; UINT64_MAX: does not wait */
 
 	bool digesting;
 	uint64_t digest_at;
@@ -535,7 +545,7 @@ static void peek(struct agent *a)
 	queue(a, GW_EV_PEEKED, NULL);
 }
 
-static void survey(struct agent *a)
+static void survey_now(struct agent *a)
 {
 	struct gw_error error;
 	int err;
@@ -545,6 +555,28 @@ static void survey(struct agent *a)
 	a->surveyed = true;
 	err = gw_ram_populated(&a->ram, &a->pages, &error);
 	gw_answers_put_result(&a->answers, GW_EV_SURVEYED, err, &error);
+}
+
+/*
+ * The switch may follow at once. A shadow that is still starting would run too late to be of use,
+ * so the move waits for it here, where the VM runs and nothing is lost but a moment.
+ */
+static void survey(struct agent *a)
+{
+	if (a->shadow && !a->shadow_ready)
+		a->survey_at_ns = gw_now_ns() + SHADOW_READY_NS;
+	else
+		survey_now(a);
+}
+
+static void survey_if_due(struct agent *a)
+{
+	if (a->survey_at_ns == UINT64_MAX)
+		return;
+	if (a->shadow && !a->shadow_ready && gw_now_ns() < a->survey_at_ns)
+		return;
+	a->survey_at_ns = UINT64_MAX;
+	survey_now(a);
 }
 
 /* --- the VM -------------------------------------------------------------------------------- */
@@ -701,6 +733,86 @@ static void look(struct agent *a)
 	queue(a, a->runs ? GW_EV_RUNNING : GW_EV_STOPPED, NULL);
 }
 
+/* --- the shadow ----------------------------------------------------------------------------- */
+
+/* Before the machine asks for it: it starts while the destination starts its hypervisor. */
+static void begin_shadow(struct agent *a)
+{
+	struct gw_shadow_limits limits;
+	struct gw_error error;
+
+	if (!gw_order_wants_shadow(&a->options->order) || !a->options->policy.kind->pulls ||
+	    a->journal.paused)
+		return;
+	gw_shadow_limits_init(&limits);
+	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
+		(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%.250s", error.text);
+}
+
+static void prepare_shadow(struct agent *a)
+{
+	if (!a->shadow)
+		queue(a, GW_EV_SHADOW_GONE, a->no_shadow);
+}
+
+static void end_shadow(struct agent *a)
+{
+	gw_shadow_close(a->shadow);
+	a->shadow = NULL;
+}
+
+static void tell_shadow(struct agent *a, enum gw_action_kind what)
+{
+	if (!a->shadow)
+		return;
+	if (what == GW_ACT_SHADOW_RUN)
+		gw_shadow_run(a->shadow);
+	else if (what == GW_ACT_SHADOW_END)
+		gw_shadow_kill(a->shadow);
+	else
+		gw_shadow_hold(a->shadow, what == GW_ACT_SHADOW_HOLD);
+}
+
+/* Of the buffer; 0 bytes: that was all. */
+static void feed_shadow(struct agent *a, size_t count)
+{
+	if (!a->shadow)
+		return;
+	if (!count)
+		gw_shadow_feed_end(a->shadow);
+	else if (gw_shadow_feed(a->shadow, a->buffer, count))
+		gw_shadow_kill(a->shadow);
+}
+
+/* It may be gone before the machine has asked for it: then prepare_shadow() says so again. */
+static void lose_shadow(struct agent *a, const char *why)
+{
+	(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%s", why);
+	queue(a, GW_EV_SHADOW_GONE, why);
+	end_shadow(a);
+}
+
+static void read_shadow(struct agent *a)
+{
+	struct gw_shadow_report report;
+	struct gw_event event;
+
+	while (a->shadow && !a->finished && gw_shadow_next(a->shadow, &report)) {
+		event = (struct gw_event){.kind = GW_EV_TOUCHED};
+		switch (report.kind) {
+		case GW_SHADOW_READY: a->shadow_ready = true; break;
+		case GW_SHADOW_STARTED: queue(a, GW_EV_SHADOW_STARTED, NULL); break;
+		case GW_SHADOW_GONE: lose_shadow(a, report.text); break;
+		case GW_SHADOW_TOUCHED:
+			event.touched.runs = report.runs;
+			event.touched.count = report.count;
+			step(a, &event);
+			break;
+		}
+		drain_queue(a);
+	}
+}
+
 static void read_state(struct agent *a)
 {
 	ssize_t n = recv(a->state_fd, a->buffer, STATE_CHUNK, MSG_DONTWAIT);
@@ -712,9 +824,11 @@ static void read_state(struct agent *a)
 		a->state_ended = true;
 		message.kind = GW_MSG_STATE_END;
 		send_message(a, &message);
+		feed_shadow(a, 0);
 		return;
 	}
 	a->result->state_bytes += (uint64_t)n;
+	feed_shadow(a, (size_t)n);
 	message.state.bytes = a->buffer;
 	message.state.count = (uint32_t)n;
 	send_message(a, &message);
@@ -906,6 +1020,7 @@ static void remove_what_is_left(const struct gw_journal *j)
 
 static void release(struct agent *a)
 {
+	end_shadow(a); /* before the memory that it looks at */
 	stop_tracking(a);
 	if (a->guest)
 		gw_guest_remove(a->guest);
@@ -949,6 +1064,11 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
 	case GW_ACT_ROUND: keep_round(a, action->round); break;
+	case GW_ACT_SHADOW_PREPARE: prepare_shadow(a); break;
+	case GW_ACT_SHADOW_RUN:
+	case GW_ACT_SHADOW_HOLD:
+	case GW_ACT_SHADOW_GO:
+	case GW_ACT_SHADOW_END: tell_shadow(a, action->kind); break;
 	case GW_ACT_CONNECT: connect_again(a); break;
 	case GW_ACT_RELEASE: release(a); break;
 	default: break;
@@ -993,7 +1113,7 @@ static void show_progress(struct agent *a)
 	                     done * GW_PAGE_BYTES, all * GW_PAGE_BYTES, now);
 }
 
-enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_STOP, P_ASK, P_COUNT };
+enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_SHADOW, P_STOP, P_ASK, P_COUNT };
 
 static void prepare_poll(struct agent *a, struct pollfd *items)
 {
@@ -1016,6 +1136,8 @@ static void prepare_poll(struct agent *a, struct pollfd *items)
 	gw_agent_watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL,
 	               false);
 	gw_agent_watch(&items[P_STATE], a->state_fd, state_may, false);
+	gw_agent_watch(&items[P_SHADOW], a->shadow ? gw_shadow_fd(a->shadow) : -1,
+	               a->shadow != NULL, false);
 	gw_agent_watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
 	gw_agent_watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1,
 	               a->control != NULL, false);
@@ -1099,6 +1221,9 @@ static void turn(struct agent *a)
 		read_vm(a);
 	if (a->state_fd >= 0 && items[P_STATE].revents)
 		read_state(a);
+	if (items[P_SHADOW].revents)
+		read_shadow(a);
+	survey_if_due(a);
 	if (items[P_STOP].revents)
 		stop_asked(a);
 	if (items[P_ASK].revents)
@@ -1138,6 +1263,7 @@ static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 
 static void give_back(struct agent *a)
 {
+	end_shadow(a);
 	stop_tracking(a);
 	gw_observed_clear(&a->observed);
 	hang_up(a);
@@ -1225,7 +1351,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(result, 0, sizeof(*result));
 	a->options = options;
 	a->result = result;
-	a->resume_at_ns = UINT64_MAX;
+	a->resume_at_ns = a->survey_at_ns = UINT64_MAX;
 	a->state_fd = -1;
 	a->journal.fd = -1;
 	a->ram.fd = -1;
@@ -1343,6 +1469,7 @@ static int observe_and_move(struct agent *a, struct gw_error *error)
 		return err;
 	if (a->options->policy.kind->pulls)
 		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
+	begin_shadow(a);
 	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
 	                      error);
 	if (err)

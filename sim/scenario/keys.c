@@ -78,8 +78,18 @@ const struct sim_key sim_vm_keys[] = {
         SIMPLE("paused", SIM_KEY_FLAG, struct sim_vm, paused),
         OTHER("over"),
         OTHER("class"),
+        OTHER("shadow"),
         OTHER("workload"),
         OTHER("trace"),
+        END,
+};
+
+const struct sim_key sim_shadow_keys[] = {
+        SIMPLE("divergence", SIM_KEY_SHARE, struct sim_shadow, divergence),
+        SIMPLE("speed", SIM_KEY_REAL, struct sim_shadow, speed),
+        PAGES("memory", struct sim_shadow, memory_pages, 0),
+        DURATION("life", struct sim_shadow, life_ns),
+        SIMPLE("fails", SIM_KEY_FLAG, struct sim_shadow, fails),
         END,
 };
 
@@ -139,6 +149,9 @@ const struct sim_key sim_cost_keys[] = {
         DURATION("load", struct sim_costs, load_ns),
         DURATION("reserve", struct sim_costs, reserve_ns),
         DURATION("journal", struct sim_costs, journal_ns),
+        DURATION("shadow_start", struct sim_costs, shadow_start_ns),
+        DURATION("shadow_load", struct sim_costs, shadow_load_ns),
+        DURATION("shadow_look", struct sim_costs, shadow_look_ns),
         END,
 };
 

@@ -28,7 +28,12 @@ const struct sim_costs sim_costs_default = {
         .load_ns = 4100000,
         .reserve_ns = 86000000,
         .journal_ns = 20000,
+        .shadow_start_ns = 58000000,
+        .shadow_load_ns = 7600000,
+        .shadow_look_ns = 1700000,
 };
+
+const struct sim_shadow sim_shadow_default = {.divergence = 0.12, .speed = 1};
 
 static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
 
@@ -558,6 +563,23 @@ static int read_class(struct building *b, const json_t *object, struct sim_vm *v
 	return err;
 }
 
+static int read_shadow(struct building *b, const json_t *object, struct sim_shadow *shadow)
+{
+	int err;
+
+	if (!object)
+		return 0;
+	sim_enter(&b->reader, "shadow");
+	err = sim_known_keys(&b->reader, object, sim_shadow_keys, NULL);
+	if (!err)
+		err = sim_read_keys(&b->reader, object, sim_shadow_keys, shadow);
+	if (!err && !(shadow->speed >= 0.001 && shadow->speed <= 1000))
+		err = sim_refuse(&b->reader, "speed", json_object_get(object, "speed"),
+		                 "is not between a thousandth and a thousand");
+	sim_leave(&b->reader);
+	return err;
+}
+
 /* --- VMs ------------------------------------------------------------------------------------ */
 
 static int read_vm(struct building *b, const json_t *object, struct sim_vm *vm)
@@ -568,6 +590,7 @@ static int read_vm(struct building *b, const json_t *object, struct sim_vm *vm)
 	if (err)
 		return err;
 	*vm = vm_default;
+	vm->shadow = sim_shadow_default;
 	vm->move = b->move;
 	err = sim_read_keys(reader, object, sim_vm_keys, vm);
 	if (!err)
@@ -579,6 +602,8 @@ static int read_vm(struct building *b, const json_t *object, struct sim_vm *vm)
 		err = find_doings(b, object, vm);
 	if (!err)
 		err = read_path(b, object, vm);
+	if (!err)
+		err = read_shadow(b, json_object_get(object, "shadow"), &vm->shadow);
 	return err ? err : read_class(b, json_object_get(object, "class"), vm);
 }
 

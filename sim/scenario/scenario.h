@@ -31,6 +31,9 @@ struct sim_costs {
 	uint64_t save_ns, load_ns; /* device state, apart from its bytes on the link */
 	uint64_t reserve_ns;       /* start of a hypervisor at the destination */
 	uint64_t journal_ns;       /* one durable record */
+	uint64_t shadow_start_ns;  /* a second hypervisor at the source, while the VM runs */
+	uint64_t shadow_load_ns;   /* from the saved state until it runs */
+	uint64_t shadow_look_ns;   /* between two looks at what it touched */
 };
 
 extern const struct sim_costs sim_costs_default;
@@ -73,6 +76,17 @@ const char *sim_move_order(const struct sim_move *move);
 int sim_move_init(const struct sim_move *move, struct gw_policy *policy, struct gw_order *order,
                   unsigned *bad);
 
+/* The copy that runs ahead at the source, where the push order takes one (S4). */
+struct sim_shadow {
+	double divergence;     /* share of its touches that go to any other page */
+	double speed;          /* of its vCPUs, beside the VM's */
+	uint64_t memory_pages; /* that it may write before it is ended; 0: no limit */
+	uint64_t life_ns;      /* after which it dies; 0: it does not */
+	bool fails;            /* it cannot be started */
+};
+
+extern const struct sim_shadow sim_shadow_default;
+
 struct sim_vm {
 	char name[SIM_NAME_BYTES];
 	uint64_t ram_pages;
@@ -81,6 +95,7 @@ struct sim_vm {
 	uint64_t state_bytes;
 	struct sim_workload_config workload;
 	struct sim_move move;
+	struct sim_shadow shadow;
 	unsigned path[SIM_PATH_MAX]; /* link numbers, from source to destination */
 	unsigned path_count;
 	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */

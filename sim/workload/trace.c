@@ -107,18 +107,21 @@ static void next(struct sim_workload *w, unsigned vcpu, struct sim_touch *touch)
 	p->passed_ns = at;
 }
 
-/* The window in which from_ns lies; the first, if that is behind the last. */
+static uint64_t end_of(const struct gw_window *window)
+{
+	return window->start_ns + window->length_ns;
+}
+
+/* The window in which from_ns lies; behind the last comes the first. */
 static void start(struct sim_workload *w, unsigned vcpu)
 {
 	struct player *p = sim_vcpu_own(sim_vcpu(w, vcpu));
 	const struct sim_trace *trace = w->config.trace;
+	size_t windows = sim_trace_windows(trace);
+	uint64_t from_ns = w->config.from_ns % end_of(sim_trace_window(trace, windows - 1));
 
-	while (p->number < sim_trace_windows(trace) &&
-	       sim_trace_window(trace, p->number)->start_ns +
-	                       sim_trace_window(trace, p->number)->length_ns <=
-	               w->config.from_ns)
+	while (end_of(sim_trace_window(trace, p->number)) <= from_ns)
 		p->number++;
-	p->number %= sim_trace_windows(trace);
 }
 
 /* As the recording saw them on average. */

@@ -114,8 +114,10 @@ void sim_crash(struct migration *m, int side, uint64_t for_ns)
 	a->states |= 1u << GW_STATES;
 	a->incarnation++;
 	watch_deadline(a);
-	if (side == SIM_SOURCE)
+	if (side == SIM_SOURCE) {
 		m->source.tracking = false;
+		sim_shadow_end(m); /* it dies with its parent */
+	}
 	sim_drop_commands(m, side);
 	m->restarting[side] = true;
 	sim_will(m, RESTART, side, sim_now(m) + for_ns);
@@ -259,6 +261,8 @@ static void ended(struct migration *m, int side, const struct gw_action *action)
 	a->state = GW_STATES;
 	if (side == SIM_SOURCE)
 		m->source.tracking = false; /* closed with the agent */
+	if (side == SIM_SOURCE && sim_shadow_lives(m))
+		sim_violated(m, "the agent ends and leaves a shadow");
 	a->outcome = action->finish.outcome;
 	(void)snprintf(a->end, sizeof(a->end), "%s", action->finish.text);
 	if (side == SIM_DESTINATION && a->record == GW_REC_WHOLE && m->dest.released_said)

@@ -92,6 +92,7 @@ struct thread {
 	struct sim_touch next;
 	uint64_t at_ns; /* of the next touch; while the VM stands: how long after it goes on */
 	bool waits;
+	bool waited;          /* for the next touch's page */
 	uint64_t since, left; /* touches until it sleeps */
 	uint64_t stall_ns, longest_ns;
 	uint64_t late_ns; /* behind its own schedule: what it has to make up for */
@@ -102,10 +103,37 @@ struct destination_host {
 	uint32_t *content;
 	uint32_t *noted; /* digest as placed */
 	struct gw_set present;
+	struct gw_set untouched; /* of what was missing when the VM began to run here */
 	bool uffd, armed, staged, digests_kept;
 	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
 	uint8_t identity;
 	unsigned reads_left;
+};
+
+enum shadow_state {
+	SHADOW_NONE,
+	SHADOW_READY,
+	SHADOW_LOADS,
+	SHADOW_RUNS,
+	SHADOW_HELD,
+	SHADOW_DEAD,
+};
+
+struct shadow {
+	struct sim_happening acts; /* it begins to run; it is looked at */
+	struct migration *m;
+	enum shadow_state state;
+	bool fails, hangs; /* the next request to it; all of them, and it says nothing more */
+	uint64_t ready_ns, began_ns;
+	struct sim_chance chance;
+	uint64_t diverges; /* share of its touches, of 2^32 */
+	unsigned speed_permille;
+	struct sim_workload *workload; /* as the guest's, when that was stopped */
+	struct shadow_vcpu *vcpus;
+	struct gw_set touched, written;
+	uint64_t written_pages;
+	struct gw_run *runs; /* touched and not yet told */
+	unsigned count, new_pages;
 };
 
 struct agent {
@@ -201,6 +229,7 @@ struct migration {
 	struct wire wire;
 	struct source_host source;
 	struct destination_host dest;
+	struct shadow shadow;
 	struct sim_workload *workload;
 	struct thread *threads; /* the vCPUs, and the loader behind them */
 	unsigned waiters, idle_permille;
@@ -214,6 +243,10 @@ struct migration {
 	uint64_t observed_ns;
 	struct sim_counts counted;     /* when its round began */
 	uint64_t first_writes, guest_faults;
+	/* Pages missing at the switch that the guest touched, and those that had come by then. */
+	uint64_t touched_pages, arrived_pages;
+	uint64_t ran_ns;                 /* when it began to run at the destination */
+	uint64_t early_stall_ns;         /* of all vCPUs, in the first second after that */
 	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
 	uint64_t digest_at, zero_pages;
 	struct sim_vm_outcome *result; /* NULL: nobody asks */
@@ -398,6 +431,18 @@ void sim_observer_free(struct migration *m);
 /* What it does from now on, and has done since. */
 void sim_activity_begins(struct migration *m);
 struct gw_activity sim_activity(struct migration *m);
+
+/* sim/world/shadow.c */
+void sim_shadow_prepare(struct migration *m);
+/* The guest has been stopped: this is where the shadow will go on from. */
+void sim_shadow_takes_over(struct migration *m);
+void sim_shadow_run(struct migration *m);
+void sim_shadow_hold(struct migration *m, bool hold);
+void sim_shadow_end(struct migration *m);
+/* By somebody else: the agent hears of it. */
+void sim_shadow_killed(struct migration *m);
+bool sim_shadow_lives(const struct migration *m);
+void sim_shadow_free(struct migration *m);
 
 /* sim/world/memory.c */
 void sim_memory_init(struct migration *m);

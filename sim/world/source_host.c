@@ -253,6 +253,11 @@ void sim_source_acts(struct migration *m, const struct gw_action *action)
 		m->digest_at = 0;
 		next_digests(m);
 		break;
+	case GW_ACT_SHADOW_PREPARE: sim_shadow_prepare(m); break;
+	case GW_ACT_SHADOW_RUN: sim_shadow_run(m); break;
+	case GW_ACT_SHADOW_HOLD: sim_shadow_hold(m, true); break;
+	case GW_ACT_SHADOW_GO: sim_shadow_hold(m, false); break;
+	case GW_ACT_SHADOW_END: sim_shadow_end(m); break;
 	case GW_ACT_ROUND: sim_take_round(m, action->round); break;
 	case GW_ACT_RELEASE: release(m); break;
 	default: break;

@@ -23,6 +23,9 @@ static const struct sim_costs small_costs = {
         .load_ns = 1000000,
         .reserve_ns = 5000000,
         .journal_ns = 50000,
+        .shadow_start_ns = 3000000,
+        .shadow_load_ns = 2000000,
+        .shadow_look_ns = 500000,
 };
 
 #define SMALL_STATE_BYTES 4096
@@ -146,6 +149,7 @@ void sim_happened(struct migration *m)
 static void forget(struct migration *m)
 {
 	sim_detach(m);
+	sim_shadow_free(m);
 	sim_guest_free(m);
 	sim_memory_free(m);
 	sim_give(m->world, m->agent[SIM_SOURCE].memory);
@@ -350,6 +354,8 @@ static void specify(struct sim_vm *vm, const struct sim_world_config *c)
 	vm->move.deadline_ns = c->deadline_ns;
 	vm->move.verify = c->verify;
 	vm->move.observe_ns = c->observe_ns;
+	vm->shadow = sim_shadow_default;
+	vm->shadow.divergence = c->divergence;
 	vm->paused = c->paused;
 	vm->path_count = 1;
 	vm->start_ns = 1000000;
@@ -371,6 +377,7 @@ static void forget_all(struct sim_world *w)
 	for (i = 0; i < w->count; i++) {
 		sim_workload_free(w->migrations[i].workload);
 		sim_observer_free(&w->migrations[i]);
+		sim_workload_free(w->migrations[i].shadow.workload);
 	}
 	sim_network_reset(w->network);
 	sim_clock_reset(&w->clock);
