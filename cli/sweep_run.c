@@ -31,10 +31,17 @@ static json_t *settings_of(const struct sim_move *move)
 
 static json_t *guest_json(const struct sim_vm_outcome *vm)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults, "stall_ns",
-	                 (json_int_t)vm->guest_stall_ns, "longest_ns",
-	                 (json_int_t)vm->guest_longest_ns, "first_writes",
-	                 (json_int_t)vm->first_writes);
+	json_t *json = json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults,
+	                         "stall_ns", (json_int_t)vm->guest_stall_ns, "longest_ns",
+	                         (json_int_t)vm->guest_longest_ns, "first_writes",
+	                         (json_int_t)vm->first_writes);
+
+	if (vm->traffic_wanted_bytes)
+		(void)json_object_set_new(json, "traffic",
+		                          json_pack("{s:I, s:I}", "bytes",
+		                                    (json_int_t)vm->traffic_bytes, "wanted_bytes",
+		                                    (json_int_t)vm->traffic_wanted_bytes));
+	return json;
 }
 
 static json_t *result_json(const struct sim_vm_outcome *vm)
@@ -63,6 +70,8 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 
 	json_decref(settings);
 	(void)json_object_set_new(json, "guest", guest_json(vm));
+	(void)json_object_set_new(json, "start_ns", json_integer((json_int_t)vm->start_ns));
+	(void)json_object_set_new(json, "end_ns", json_integer((json_int_t)vm->end_ns));
 	return json;
 }
 

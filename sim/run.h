@@ -30,7 +30,9 @@ struct sim_vm_outcome {
 	uint64_t guest_faults;     /* that made a vCPU wait */
 	uint64_t guest_stall_ns;   /* that vCPUs waited, divided by their number */
 	uint64_t guest_longest_ns; /* that one vCPU waited at a stretch, or that the VM stood */
-	uint64_t first_writes;     /* to protected pages: each cost it costs.first_write_ns */
+	/* Its own traffic while it ran, from the beginning of its move to the end. */
+	uint64_t traffic_bytes, traffic_wanted_bytes;
+	uint64_t first_writes; /* to protected pages: each cost it costs.first_write_ns */
 };
 
 struct sim_outcome {

@@ -153,11 +153,13 @@ static void forget(struct migration *m)
 	m->agent[SIM_SOURCE].memory = m->agent[SIM_DESTINATION].memory = NULL;
 }
 
-static void begin(struct migration *m)
+void sim_begin(struct migration *m)
 {
 	struct agent *s = &m->agent[SIM_SOURCE];
 
 	m->phase = PHASE_MOVES;
+	sim_take_beginning(m);
+	sim_guest_counts_traffic(m);
 	sim_memory_init(m);
 	sim_guest_init(m);
 	sim_start_destination(m, true);
@@ -176,7 +178,7 @@ static void begins(struct sim_happening *self)
 	if (sim_now(m) < m->wire.down_until)
 		sim_clock_at(&m->world->clock, self, m->wire.down_until);
 	else
-		begin(m);
+		sim_begin(m);
 }
 
 /* A link of its path is lost. */
@@ -194,7 +196,7 @@ static void breaks(struct sim_happening *self)
 
 static void begin_more(struct sim_world *w)
 {
-	while (w->next < w->count && (!w->at_once || w->running < w->at_once)) {
+	while (!w->coordinator && w->next < w->count && (!w->at_once || w->running < w->at_once)) {
 		struct migration *m = &w->migrations[w->next++];
 
 		w->running++;
@@ -226,6 +228,7 @@ static void look_after(struct migration *m)
 	w->over++;
 	w->running--;
 	forget(m);
+	sim_leaves_link(m);
 	begin_more(w);
 }
 
@@ -395,6 +398,7 @@ struct sim_world *sim_world_new(const struct sim_world_config *config)
 void sim_world_free(struct sim_world *w)
 {
 	forget_all(w);
+	sim_coordinator_free(w);
 	sim_network_free(w->network);
 	sim_clock_free(&w->clock);
 	sim_pool_free(w);
