@@ -13,26 +13,39 @@
 #include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/verb.h"
+#include "live/host/clock.h"
 #include "live/host/migrate.h"
 #include "live/host/resolve.h"
 #include "live/net/address.h"
 #include "live/vm/registry.h"
+#include "sim/trace/trace.h"
 
 #define DOWNTIME_NS 300000000ull /* QEMU's downtime-limit */
 
 struct asked {
-	const char *to, *tracker, *policy, *order, *json, *trace, *qmp;
+	const char *to, *tracker, *policy, *order, *json, *trace, *qmp, *observed;
 	struct gw_cli_list set;
 	uint64_t bandwidth, downtime, deadline, reconnect, pid;
+	uint64_t observe; /* AS_POLICY: for as long as the policy wants */
 	bool verify, quiet;
 	bool recovers; /* an earlier migration is gone on with */
 };
+
+#define AS_POLICY UINT64_MAX
 
 enum { MIGRATES = 1, RECOVERS = 2 };
 
 static void progress(void *arg, const char *label, uint64_t done, uint64_t all, uint64_t now)
 {
 	gw_progress_update(arg, label, done, all, now);
+}
+
+static void observing(void *arg, uint64_t done, uint64_t all, uint64_t pages_per_s)
+{
+	char more[48];
+
+	(void)snprintf(more, sizeof(more), "%llu pages/s written", (unsigned long long)pages_per_s);
+	gw_progress_time(arg, "observing", done, all, more, gw_now_ns());
 }
 
 static void note(void *arg, const char *sentence)
@@ -136,6 +149,7 @@ static struct gw_result result_of(const struct gw_migrate_result *r)
 	        .latency_ns = r->latency_ns,
 	        .zero_pages = r->zero_pages,
 	        .state_bytes = r->state_bytes,
+	        .observation_ns = r->observation_ns,
 	        .metrics = &r->metrics,
 	        .rounds = r->rounds,
 	        .round_count = r->round_count,
@@ -195,6 +209,8 @@ static void options_of(const struct asked *asked, struct gw_migrate_options *o)
 	o->deadline_ns = asked->deadline;
 	o->reconnect_ns = asked->reconnect;
 	o->verify = asked->verify;
+	o->observe_ns =
+	        asked->observe == AS_POLICY ? gw_policy_observes_ns(&o->policy) : asked->observe;
 }
 
 /* What is wrong as it is written, whatever is there. */
@@ -206,6 +222,60 @@ static int bad_words(const char *name, const char *to, struct gw_error *error)
 	return !err && to ? gw_address_parse(&address, to, error) : err;
 }
 
+/* --- observed earlier ----------------------------------------------------------------------- */
+
+static int check_trace(const char *path, const struct sim_trace *trace, const struct gw_vm *vm,
+                       struct gw_error *error)
+{
+	const struct sim_trace_head *head = sim_trace_head(trace);
+
+	if (head->page_bytes != GW_PAGE_BYTES || head->ram_pages != vm->ram_bytes / GW_PAGE_BYTES)
+		return gw_fail(error, EINVAL,
+		               "--observed %s: the trace is of a VM with %llu pages of memory, "
+		               "%s has %llu",
+		               path, (unsigned long long)head->ram_pages, vm->name,
+		               (unsigned long long)(vm->ram_bytes / GW_PAGE_BYTES));
+	if (head->vcpus != vm->vcpus)
+		return gw_fail(error, EINVAL,
+		               "--observed %s: the trace is of a VM with %u vCPUs, %s has %u", path,
+		               head->vcpus, vm->name, vm->vcpus);
+	return 0;
+}
+
+/* Its last windows, as many as the policy would have seen; all of them if that is none. */
+static struct gw_observation last_windows(const struct sim_trace *trace, uint64_t for_ns)
+{
+	const struct sim_trace_head *head = sim_trace_head(trace);
+	size_t all = sim_trace_windows(trace), first = all;
+	uint64_t ns = 0;
+
+	while (first && (!for_ns || ns < for_ns))
+		ns += sim_trace_window(trace, --first)->length_ns;
+	return (struct gw_observation){.windows = all ? sim_trace_window(trace, first) : NULL,
+	                               .count = all - first,
+	                               .cpu_known = head->cpu_known,
+	                               .network_known = head->network_known};
+}
+
+/* The trace is the caller's; the options borrow from it. */
+static int take_earlier(const struct asked *asked, const struct gw_guest *guest,
+                        struct gw_migrate_options *o, struct sim_trace **trace,
+                        struct gw_error *error)
+{
+	int err;
+
+	if (!asked->observed)
+		return 0;
+	err = sim_trace_open(trace, asked->observed, error);
+	if (!err)
+		err = check_trace(asked->observed, *trace, guest->vm, error);
+	if (err)
+		return err;
+	o->observation = last_windows(*trace, o->observe_ns);
+	o->observe_ns = 0;
+	return 0;
+}
+
 /* --- moving --------------------------------------------------------------------------------- */
 
 static int move(const char *name, const struct asked *asked, struct gw_migrate_options *o,
@@ -213,6 +283,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 {
 	struct gw_guest_where where = {
 	        .dir = o->dir, .name = name, .pid = (pid_t)asked->pid, .qmp = asked->qmp};
+	struct sim_trace *trace = NULL;
 	struct gw_guest guest;
 	char pid_name[32];
 	int err;
@@ -224,7 +295,10 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	err = gw_guest_open(&guest, &where, error);
 	if (err)
 		return err;
-	err = gw_migrate(&guest, o, result, error);
+	err = take_earlier(asked, &guest, o, &trace, error);
+	if (!err)
+		err = gw_migrate(&guest, o, result, error);
+	sim_trace_free(trace);
 	gw_guest_close(&guest);
 	return err;
 }
@@ -271,6 +345,7 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	gw_progress_init(&bar, stderr);
 	o.arg = &bar;
 	o.progress = asked->quiet ? NULL : progress;
+	o.observing = asked->quiet ? NULL : observing;
 	o.note = asked->quiet ? NULL : note;
 	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
 	gw_progress_end(&bar);
@@ -328,6 +403,12 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	         {"reconnect", 0, GW_CLI_DURATION, &a->reconnect, "TIME",
 	          "how long the destination is tried (default 30s)"}},
 	        {MIGRATES,
+	         {"observe", 0, GW_CLI_DURATION, &a->observe, "TIME",
+	          "watch the VM for so long before (default: as the policy wants; 0: not)"}},
+	        {MIGRATES,
+	         {"observed", 0, GW_CLI_STRING, &a->observed, "TRACE",
+	          "what `godwit record` saw of it, instead of watching it"}},
+	        {MIGRATES,
 	         {"verify", 0, GW_CLI_FLAG, &a->verify, NULL,
 	          "compare digests of all pages of the moment of the switch"}},
 	        {MIGRATES | RECOVERS,
@@ -367,7 +448,7 @@ static enum gw_exit choose_and_act(const char *name, struct asked *asked, struct
 static enum gw_exit run_migrate(const struct gw_verb *verb, int argc, char **argv,
                                 struct gw_error *error)
 {
-	struct asked a = {.downtime = DOWNTIME_NS};
+	struct asked a = {.downtime = DOWNTIME_NS, .observe = AS_POLICY};
 	struct gw_cli_option options[GW_CLI_OPTIONS_MAX];
 	struct gw_cli_operands operands;
 	enum gw_exit status;

@@ -441,6 +441,8 @@ static void tell_fit(const struct gw_grey_input *in, const struct gw_grey_fit *f
 	if (open)
 		json_object_set_new(result, "forecast", json_real(fit->forecast));
 	json_object_set_new(result, "fallback", json_boolean(fit->fallback));
+	if (fit->fallback)
+		json_object_set_new(result, "reason", json_string(fit->fallback));
 	json_object_set_new(result, "grades", grades);
 	if (fit->residual_from)
 		json_object_set_new(result, "residual_from",
@@ -450,8 +452,9 @@ static void tell_fit(const struct gw_grey_input *in, const struct gw_grey_fit *f
 static int fit_sheet(const struct asked *asked, const struct sheet *sheet, json_t *result,
                      struct gw_error *error)
 {
-	_cleanup_free_ struct gw_grey_work *work = malloc(gw_grey_work_bytes());
-	_cleanup_free_ struct gw_grey_fit *fit = malloc(sizeof(*fit));
+	_cleanup_free_ struct gw_grey_work *work = malloc(GW_GREY_WORK_BYTES(sheet->rows));
+	_cleanup_free_ double *fitted = calloc(sheet->rows + 1, sizeof(*fitted));
+	struct gw_grey_fit fit = {.fitted = fitted};
 	size_t known = sheet->rows - sheet->open;
 	const struct gw_grey_input in = {
 	        .x = sheet->x,
@@ -465,12 +468,12 @@ static int fit_sheet(const struct asked *asked, const struct sheet *sheet, json_
 	        .limit = 1e300,
 	};
 
-	if (!work || !fit)
+	if (!work || !fitted)
 		return gw_fail(error, ENOMEM, "no memory for the fit");
-	if (gw_grey(&in, work, fit))
+	if (gw_grey(&in, work, &fit))
 		return gw_fail(error, EINVAL, "%s cannot be fitted: a number is not finite",
 		               asked->input);
-	tell_fit(&in, fit, sheet->open, result);
+	tell_fit(&in, &fit, sheet->open, result);
 	return 0;
 }
 

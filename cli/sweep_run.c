@@ -41,6 +41,12 @@ static json_t *guest_json(const struct sim_vm_outcome *vm)
 		                          json_pack("{s:I, s:I}", "bytes",
 		                                    (json_int_t)vm->traffic_bytes, "wanted_bytes",
 		                                    (json_int_t)vm->traffic_wanted_bytes));
+	if (vm->order[0])
+		(void)json_object_update_new(
+		        json, json_pack("{s:I, s:I, s:I}", "early_stall_ns",
+		                        (json_int_t)vm->early_stall_ns, "touched_pages",
+		                        (json_int_t)vm->touched_pages, "arrived_pages",
+		                        (json_int_t)vm->arrived_pages));
 	return json;
 }
 
@@ -61,6 +67,7 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 	        .latency_ns = vm->latency_ns,
 	        .zero_pages = vm->zero_pages,
 	        .state_bytes = vm->state_bytes,
+	        .observation_ns = vm->observation_ns,
 	        .metrics = &vm->metrics,
 	        .rounds = vm->rounds,
 	        .round_count = vm->round_count,

@@ -26,9 +26,11 @@ struct gw_verb {
 };
 
 extern const struct gw_verb gw_verb_abort;
+extern const struct gw_verb gw_verb_estimate;
 extern const struct gw_verb gw_verb_list;
 extern const struct gw_verb gw_verb_migrate;
 extern const struct gw_verb gw_verb_model;
+extern const struct gw_verb gw_verb_paper;
 extern const struct gw_verb gw_verb_predict;
 extern const struct gw_verb gw_verb_probe;
 extern const struct gw_verb gw_verb_record;

@@ -50,6 +50,9 @@ static void take_guests_view(struct migration *m, struct sim_vm_outcome *r)
 		r->guest_longest_ns = m->stood_for_ns;
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a scenario's VM has a vCPU at least */
 	r->guest_stall_ns = stall / m->spec.vcpus;
+	r->early_stall_ns = m->early_stall_ns / m->spec.vcpus;
+	r->touched_pages = m->touched_pages;
+	r->arrived_pages = m->arrived_pages;
 	r->guest_faults = m->guest_faults;
 	r->first_writes = m->first_writes;
 	sim_guest_traffic(m, &r->traffic_bytes, &r->traffic_wanted_bytes);
@@ -74,6 +77,7 @@ void sim_take_result(struct migration *m)
 	r->metrics = *gw_source_metrics(s->memory);
 	r->zero_pages = m->zero_pages;
 	r->state_bytes = m->spec.state_bytes;
+	r->observation_ns = m->observed_ns;
 	r->latency_ns = m->wire.back_ns;
 	if (m->dest.staged)
 		(void)snprintf(r->order, sizeof(r->order), "%s", sim_move_order(&m->spec.move));

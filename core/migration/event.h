@@ -63,6 +63,9 @@ enum gw_event_kind {
 	GW_EV_ROOM,     /* the bulk connection takes another frame */
 	GW_EV_STOPPED,  /* no vCPU runs, I/O is drained */
 	GW_EV_SAVED,    /* the device state stream is out */
+	GW_EV_SHADOW_STARTED, /* the copy that runs ahead runs */
+	GW_EV_TOUCHED,  /* touched: runs in the order in which the shadow first touched them */
+	GW_EV_SHADOW_GONE, /* it could not be started, or is no more; unasked, at any time (text) */
 	/* destination */
 	GW_EV_RESERVED,  /* memory and hypervisor are there */
 	GW_EV_PLACED,    /* runs: pages are in the guest's memory */
@@ -91,6 +94,10 @@ struct gw_event {
 			const struct gw_run *runs;
 			size_t count;
 		} placed;
+		struct {
+			const struct gw_run *runs; /* each ascending; a page may come again */
+			size_t count;
+		} touched;
 		struct {
 			enum gw_frame_kind kind;
 			uint32_t number;
@@ -137,6 +144,16 @@ enum gw_action_kind {
 	GW_ACT_LET_GO,  /* end tracking; nothing is left in the hypervisor */
 	GW_ACT_DIGESTS, /* send the digests of all pages as DIGESTS messages */
 	GW_ACT_ROUND,   /* round: for the result */
+	/*
+	 * The shadow: a copy of the VM that runs ahead at the source (S4). Nobody waits for it, and
+	 * whatever happens to it is GW_EV_SHADOW_GONE, never GW_EV_FAILED. At most one lives; each
+	 * of these is asked for at most once, HOLD and GO apart.
+	 */
+	GW_ACT_SHADOW_PREPARE, /* make ready what takes long; the VM still runs here */
+	GW_ACT_SHADOW_RUN,     /* from the state as saved, on the frozen image [SHADOW_STARTED] */
+	GW_ACT_SHADOW_HOLD,    /* it is far enough ahead: it stands still */
+	GW_ACT_SHADOW_GO,      /* ... and goes on */
+	GW_ACT_SHADOW_END,     /* kill it; nothing answers */
 	GW_ACT_CONNECT, /* make all connections again [GW_EV_LINK_UP or GW_EV_LINK_LOST] */
 	GW_ACT_RELEASE, /* end the hypervisor here, remove its memory */
 	/* destination */

@@ -47,8 +47,12 @@ struct gw_metrics {
 	uint64_t bytes_on_link;
 	uint64_t faults;
 	uint64_t fault_p50_ns, fault_p99_ns, fault_max_ns;
+	uint64_t shadow_pages; /* that the copy which runs ahead touched, each once */
+	/* Faults since its first touch, and those on pages that it had touched before. */
+	uint64_t faults_watched, faults_foretold;
 	uint64_t pages_compared, pages_different, first_different;
 	bool verified;
+	bool shadow_ran;
 	bool downtime_known; /* false if the switch was finished by a later agent */
 };
 

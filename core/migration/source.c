@@ -25,6 +25,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/predict/rounds.h"
+
 #define SECOND 1000000000ull
 
 #define ACCEPT_TIMEOUT_NS (60 * SECOND) /* the destination starts a hypervisor meanwhile */
@@ -52,14 +54,29 @@
 #define GW_PLANT 0 /* a bug that torture must find; see tests/sim */
 #endif
 
+/* The copy that runs ahead (S4). It owns nothing, and nothing waits for it. */
+enum shadow {
+	SHADOW_NONE,
+	SHADOW_PREPARED,
+	SHADOW_ASKED, /* to run */
+	SHADOW_RUNS,
+	SHADOW_HELD,
+	SHADOW_OVER, /* ended or gone: there is no second one */
+};
+
 struct gw_source {
 	struct gw_source_config config;
 	enum gw_state state;
 	struct gw_set owed;
 	struct gw_set sent; /* at least once */
-	/* Not to be sent in this round: written again, or deferred. After the switch: what is
-	 * there. */
+	/*
+	 * Not to be sent in this round: written again, or deferred. At the switch to post-copy:
+	 * to be pulled. On a new link after it: what is there.
+	 */
 	struct gw_set skip;
+
+	size_t observed_windows; /* before the move */
+	uint64_t observed_ns, observed_pages;
 
 	unsigned round;
 	uint64_t cursor;
@@ -103,7 +120,9 @@ struct gw_source {
 	bool stands;          /* and has said that the VM runs there */
 	bool finished;
 	bool digests_sent;
+	enum shadow shadow;
 	enum gw_outcome outcome;
+	struct gw_rounds rounds;
 	struct gw_metrics metrics;
 	char reason[GW_TRACE_BYTES];
 	struct gw_run runs[GW_FRAME_RUNS_MAX];
@@ -111,10 +130,32 @@ struct gw_source {
 
 /* --- memory, views ------------------------------------------------------------------------- */
 
-size_t gw_source_bytes(const struct gw_policy *policy, uint64_t ram_pages)
+static size_t policy_bytes(const struct gw_policy *policy, uint64_t ram_pages)
+{
+	return (gw_policy_bytes(policy, ram_pages) + 7) / 8 * 8;
+}
+
+size_t gw_source_bytes(const struct gw_policy *policy, const struct gw_order *order,
+                       uint64_t ram_pages)
 {
 	return sizeof(struct gw_source) + 3 * gw_set_words(ram_pages) * sizeof(uint64_t) +
-	       gw_policy_bytes(policy, ram_pages);
+	       policy_bytes(policy, ram_pages) + gw_order_bytes(order, ram_pages);
+}
+
+/* How much it is; `skip` is not needed yet. */
+static void count_observed(struct gw_source *s, const struct gw_observation *observation)
+{
+	s->observed_windows = observation->count;
+	for (size_t i = 0; i < observation->count; i++) {
+		const struct gw_window *window = &observation->windows[i];
+
+		s->observed_ns += window->length_ns;
+		for (size_t r = 0; r < window->written_count; r++)
+			gw_set_add_run(&s->skip, window->written[r]);
+	}
+	s->observed_pages = gw_set_count(&s->skip);
+	if (s->observed_pages)
+		gw_set_clear(&s->skip);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
@@ -138,6 +179,11 @@ struct gw_source *gw_source_init(void *memory, const struct gw_source_config *co
 	gw_set_init(&s->sent, words + n, config->ram_pages);
 	gw_set_init(&s->skip, words + 2 * n, config->ram_pages);
 	gw_policy_start(&s->config.policy, words + 3 * n, config->ram_pages, &config->observation);
+	gw_order_attach(&s->config.order,
+	                words + 3 * n + policy_bytes(&config->policy, config->ram_pages) / 8,
+	                config->ram_pages);
+	gw_rounds_start(&s->rounds, &config->observation, &s->skip);
+	count_observed(s, &config->observation);
 	s->config.observation = (struct gw_observation){0};
 	s->state = GW_STATE_PRE_MIGRATION;
 	return s;
@@ -201,6 +247,122 @@ static void journal(struct gw_actions *out, enum gw_journal_record record, bool 
 	action->journal.durable = durable;
 }
 
+/* --- the shadow ---------------------------------------------------------------------------- */
+
+/* What it is ahead by before the link's rate is known: a bulk connection's worth. */
+#define AHEAD_PAGES_FIRST 1024
+#define AHEAD_PAGES_MIN   16
+#define AHEAD_PAGES_MAX   ((uint64_t)1 << 19)
+
+static bool shadow_lives(const struct gw_source *s)
+{
+	return s->shadow != SHADOW_NONE && s->shadow != SHADOW_OVER;
+}
+
+static const char *shadow_there(const struct gw_source *s)
+{
+	if (!gw_order_wants_shadow(&s->config.order) || s->shadow == SHADOW_RUNS ||
+	    s->shadow == SHADOW_HELD)
+		return "";
+	return shadow_lives(s) ? ", the shadow does not run yet" : " without a shadow";
+}
+
+static void prepare_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	if (!gw_order_wants_shadow(&s->config.order) || !s->config.policy.kind->pulls ||
+	    s->config.paused)
+		return;
+	s->shadow = SHADOW_PREPARED;
+	gw_act(out, GW_ACT_SHADOW_PREPARE);
+}
+
+static void run_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	if (s->shadow != SHADOW_PREPARED || !s->pulls)
+		return;
+	s->shadow = SHADOW_ASKED;
+	gw_act(out, GW_ACT_SHADOW_RUN);
+}
+
+static void end_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	if (!shadow_lives(s))
+		return;
+	s->shadow = SHADOW_OVER;
+	gw_act(out, GW_ACT_SHADOW_END);
+}
+
+static void shadow_started(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (s->shadow != SHADOW_ASKED)
+		return;
+	s->shadow = SHADOW_RUNS;
+	s->metrics.shadow_ran = true;
+	gw_trace(out, ev->now_ns, WHO, "the shadow runs, %llu us after the VM was stopped",
+	         (unsigned long long)((ev->now_ns - s->stopped_ns) / 1000));
+}
+
+static void shadow_gone(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	if (!shadow_lives(s))
+		return;
+	s->shadow = SHADOW_OVER;
+	gw_trace(out, ev->now_ns, WHO, "the shadow %s, neighbours of faults go first: %.200s",
+	         s->metrics.shadow_ran ? "is gone" : "could not be started", ev->text);
+}
+
+/* Far ahead it would only take what the sending needs: it stands until half of that is sent. */
+static void pace_shadow(struct gw_source *s, struct gw_actions *out)
+{
+	const struct gw_foresight *f = &s->config.order.foresight;
+	double carries = (double)s->bandwidth / GW_PAGE_BYTES * (double)f->ahead_ns / SECOND;
+	uint64_t limit = AHEAD_PAGES_FIRST;
+
+	if (s->bandwidth)
+		limit = carries < AHEAD_PAGES_MAX ? (uint64_t)carries : AHEAD_PAGES_MAX;
+	if (limit < AHEAD_PAGES_MIN)
+		limit = AHEAD_PAGES_MIN;
+	if (s->shadow == SHADOW_RUNS && f->waiting_pages > limit) {
+		s->shadow = SHADOW_HELD;
+		gw_act(out, GW_ACT_SHADOW_HOLD);
+	} else if (s->shadow == SHADOW_HELD && f->waiting_pages <= limit / 2) {
+		s->shadow = SHADOW_RUNS;
+		gw_act(out, GW_ACT_SHADOW_GO);
+	}
+}
+
+static void touched(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	struct gw_order *order = &s->config.order;
+
+	if (s->shadow != SHADOW_RUNS && s->shadow != SHADOW_HELD)
+		return;
+	order->kind->touched(order, &s->owed, ev->touched.runs, ev->touched.count);
+	s->metrics.shadow_pages = order->foresight.touched_pages;
+	pace_shadow(s, out);
+}
+
+/* The destination waits for the page. */
+static void tell_order(struct gw_source *s, const struct gw_event *ev, uint64_t page,
+                       struct gw_actions *out)
+{
+	struct gw_order *order = &s->config.order;
+	const struct gw_foresight *f = &order->foresight;
+	bool astray = f->astray;
+
+	order->kind->fault(order, &s->owed, page, ev->now_ns);
+	s->metrics.faults_watched = f->faults;
+	s->metrics.faults_foretold = f->foretold;
+	if (f->astray == astray)
+		return;
+	gw_trace(out, ev->now_ns, WHO, "%u of %u faults on pages that the shadow had touched: %s",
+	         f->right, f->judged,
+	         f->astray ? "it leads astray, its pages lose priority"
+	                   : "it shows the way, its pages have priority again");
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
 static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
                    enum gw_outcome outcome)
 {
@@ -210,6 +372,7 @@ static void finish(struct gw_source *s, const struct gw_event *ev, struct gw_act
 		return;
 	s->finished = true;
 	s->sending = false;
+	end_shadow(s, out);
 	if (s->begun_ns)
 		s->metrics.total_time_ns = ev->now_ns - s->begun_ns;
 	s->metrics.bytes_on_link = ev->link_bytes;
@@ -277,6 +440,7 @@ static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	enter(s, ev, out, GW_STATE_CANCELLED, why);
 	if (given_away)
 		journal(out, GW_REC_HANDING_OVER, false);
+	end_shadow(s, out);
 	gw_act(out, GW_ACT_LET_GO);
 	s->tracking = false;
 	s->settled = !tell && !s->may_be_prepared;
@@ -399,6 +563,8 @@ static void begin_switch(struct gw_source *s, const struct gw_event *ev, struct 
 {
 	s->pulls = pulls;
 	s->sending = false;
+	if (!pulls)
+		end_shadow(s, out);
 	enter(s, ev, out, GW_STATE_STOP_AND_COPY, why);
 	if (pulls)
 		rank(s, ev, out);
@@ -426,6 +592,8 @@ static void view_of(const struct gw_source *s, const struct gw_event *ev, struct
 	        .round_ns = s->round ? ev->now_ns - s->round_start_ns : 0,
 	        .bandwidth_bytes_per_s = s->bandwidth,
 	        .limit_bytes_per_s = s->config.limit_bytes_per_s,
+	        .latency_ns = s->config.latency_ns,
+	        .vcpus = s->config.vcpus,
 	        .state_bytes = s->config.state_bytes,
 	        .downtime_limit_ns = s->config.downtime_limit_ns,
 	        .deadline_ns = s->config.deadline_ns,
@@ -472,20 +640,94 @@ static void report_round(struct gw_source *s, const struct gw_event *ev, struct 
 	memcpy(round->reason, verdict->reason, sizeof(round->reason));
 }
 
-static void leave_out(struct gw_source *s, const struct gw_event *ev, const struct gw_view *view,
-                      struct gw_actions *out)
+static float known(bool is_known, uint64_t value)
 {
-	char expects[48] = "";
+	return is_known ? (float)value : -1;
+}
+
+static void remember_round(struct gw_source *s, const struct gw_view *view)
+{
+	const struct gw_activity *a = &view->activity;
+	const struct gw_seen seen = {
+	        .dirty_pages = (float)view->dirty_pages,
+	        .written_pages = (float)gw_set_count(view->written),
+	        .left_out_pages = (float)s->round_deferred,
+	        .seconds = (float)view->round_ns / (float)SECOND,
+	        .cpu = known(a->cpu_known, a->cpu_permille),
+	        .memory = known(a->memory_pages, a->memory_pages),
+	        .network = known(a->network_known, a->network_bytes_per_s),
+	        .link = known(a->link_known, a->link_bytes_per_s),
+	};
+
+	gw_rounds_add(&s->rounds, &seen);
+}
+
+/* At the rate of the rounds so far; what a round takes besides is as in the last one. */
+static double next_round_s(const struct gw_source *s, const struct gw_view *view, uint64_t rate,
+                           double pages)
+{
+	double bytes_per_s = (double)(rate ? rate : view->bandwidth_bytes_per_s);
+	double besides;
+
+	if (!view->round)
+		bytes_per_s = (double)(rate ? rate : s->config.limit_bytes_per_s);
+	if (!(bytes_per_s > 0))
+		return 0;
+	besides = (double)view->round_ns / (double)SECOND -
+	          (double)view->sent_pages * GW_PAGE_BYTES / bytes_per_s;
+	return (besides > 0 ? besides : 0) + pages * GW_PAGE_BYTES / bytes_per_s;
+}
+
+static struct gw_round_forecast forecast_round(const struct gw_source *s,
+                                               const struct gw_view *view, uint64_t rate)
+{
+	uint64_t sent = view->dirty_pages - s->round_deferred;
+	const struct gw_next_round next = {
+	        .left_out_pages = (double)s->round_deferred,
+	        .seconds = next_round_s(s, view, rate, (double)sent),
+	        .most_pages = (double)view->ram_pages,
+	};
+
+	return gw_rounds_forecast(&s->rounds, s->config.policy.forecast, &next);
+}
+
+static void tell_plan(const struct gw_source *s, const struct gw_event *ev,
+                      const struct gw_view *view, const char *who, struct gw_actions *out)
+{
+	unsigned long long left_out = s->round_deferred, dirty = view->dirty_pages;
+	char plan[64] = "", expects[128] = "";
+
+	if (left_out)
+		(void)snprintf(plan, sizeof(plan), "leaves out %llu of %llu pages", left_out,
+		               dirty);
+	else
+		(void)snprintf(plan, sizeof(plan), "is to send %llu pages", dirty);
+	if (s->predicted_dirty != GW_NO_FORECAST)
+		(void)snprintf(expects, sizeof(expects), ", expects %llu dirty after it (%s)",
+		               (unsigned long long)s->predicted_dirty, who);
+	if (left_out || *expects)
+		gw_trace(out, ev->now_ns, WHO, "round %u %s%s", s->round, plan, expects);
+}
+
+static void leave_out(struct gw_source *s, const struct gw_event *ev, const struct gw_view *view,
+                      uint64_t rate, struct gw_actions *out)
+{
+	const struct gw_policy *policy = &s->config.policy;
+	struct gw_round_forecast forecast;
+	char who[96];
 
 	s->predicted_dirty = gw_policy_choose(&s->config.policy, view, &s->skip);
 	s->round_deferred = gw_set_count(&s->skip);
-	if (s->predicted_dirty != GW_NO_FORECAST)
-		(void)snprintf(expects, sizeof(expects), ", expects %llu dirty after it",
-		               (unsigned long long)s->predicted_dirty);
-	if (s->round_deferred || *expects)
-		gw_trace(out, ev->now_ns, WHO, "round %u leaves out %llu of %llu pages%s", s->round,
-		         (unsigned long long)s->round_deferred,
-		         (unsigned long long)view->dirty_pages, expects);
+	(void)snprintf(who, sizeof(who), "%s", policy->kind->name);
+	if (s->predicted_dirty == GW_NO_FORECAST) {
+		forecast = forecast_round(s, view, rate);
+		if (forecast.pages >= 0)
+			s->predicted_dirty = (uint64_t)(forecast.pages + 0.5);
+		(void)snprintf(who, sizeof(who), "%s%s",
+		               forecast.fallback ? "ewma: " : policy->forecast->name,
+		               forecast.fallback ? forecast.fallback : "");
+	}
+	tell_plan(s, ev, view, who, out);
 }
 
 static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -495,6 +737,8 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	uint64_t dirty;
 
 	view_of(s, ev, &view);
+	if (view.round)
+		remember_round(s, &view);
 	gw_policy_decide(&s->config.policy, &view, &verdict);
 	report_round(s, ev, out, &view, &verdict);
 	dirty = view.dirty_pages;
@@ -503,7 +747,7 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_CONTINUE:
 		if (s->tracking) {
 			begin_round(s, ev, verdict.rate_bytes_per_s, out);
-			leave_out(s, ev, &view, out);
+			leave_out(s, ev, &view, verdict.rate_bytes_per_s, out);
 		} else {
 			s->first_rate = verdict.rate_bytes_per_s;
 			s->track_asked = true;
@@ -583,15 +827,16 @@ static void mark(struct gw_source *s, struct gw_actions *out, enum gw_frame_kind
 
 /* --- the switch ---------------------------------------------------------------------------- */
 
-static void announce_switch(struct gw_source *s, struct gw_actions *out)
+static void announce_switch(struct gw_source *s, struct gw_actions *out,
+                            const struct gw_set *missing)
 {
 	struct gw_message message = {.kind = GW_MSG_SWITCH};
 
 	message.switched.pulls = s->pulls;
-	message.switched.missing_pages = s->pulls ? gw_set_count(&s->owed) : 0;
+	message.switched.missing_pages = s->pulls ? gw_set_count(missing) : 0;
 	send(out, message);
 	if (s->pulls)
-		gw_act(out, GW_ACT_MAP)->set = &s->owed;
+		gw_act(out, GW_ACT_MAP)->set = missing;
 }
 
 static void stopped(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -618,19 +863,35 @@ static void send_hot(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	emit(s, out, GW_BULK, count, count);
 }
 
+/* What is needed at once costs less time now than by a fault, if the policy says so. */
+static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	uint64_t kept;
+
+	gw_set_copy(&s->skip, &s->owed);
+	gw_policy_keep(&s->config.policy, ev->kind == GW_EV_SCANNED ? ev->set : NULL, &s->skip);
+	kept = s->image_pages - gw_set_count(&s->skip);
+	s->image_pages -= kept;
+	if (kept)
+		gw_trace(out, ev->now_ns, WHO,
+		         "%llu pages that will be needed at once go before the handover",
+		         (unsigned long long)kept);
+}
+
 /* What is owed now is the last word: the VM is stopped. */
 static void switch_known(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	if (s->pulls)
 		send_hot(s, ev, out);
 	s->image_pages = gw_set_count(&s->owed);
+	begin_sending(s, ev);
+	if (s->pulls)
+		keep(s, ev, out);
 	gw_trace(out, ev->now_ns, WHO, "%llu pages are left at the switch, to be %s",
 	         (unsigned long long)s->image_pages, s->pulls ? "pulled" : "sent");
-	announce_switch(s, out);
-	if (s->pulls)
+	announce_switch(s, out, &s->skip);
+	if (s->pulls && s->image_pages == gw_set_count(&s->owed))
 		mark(s, out, GW_FRAME_SWITCH);
-	else
-		begin_sending(s, ev);
 	gw_act(out, GW_ACT_SAVE);
 	s->may_be_prepared = true;
 	s->waiting_since_ns = ev->now_ns;
@@ -673,10 +934,11 @@ static void begin_digests(struct gw_source *s, struct gw_actions *out)
 
 static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
-	char why[80];
+	char why[120];
 
-	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s",
-	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name);
+	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s%s",
+	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name,
+	               shadow_there(s));
 	enter(s, ev, out, GW_STATE_PULL, why);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;
@@ -735,8 +997,10 @@ static void push(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 		pages += (uint32_t)s->runs[i].count;
 	if (count)
 		emit(s, out, GW_BULK, count, pages);
+	pace_shadow(s, out);
 	if (gw_set_empty(&s->owed)) {
 		mark(s, out, GW_FRAME_END);
+		end_shadow(s, out);
 	} else if (!count) {
 		s->sending = false; /* until a fault, or the order's deadline */
 	}
@@ -941,11 +1205,21 @@ static void take_up_pull(struct gw_source *s, const struct gw_event *ev, struct 
 	}
 	s->image_pages = gw_set_count(&s->owed);
 	s->digests_sent = s->asked = false;
-	announce_switch(s, out);
+	announce_switch(s, out, &s->owed);
 	begin_pull(s, ev, out);
 }
 
 /* --- events -------------------------------------------------------------------------------- */
+
+static void tell_observed(const struct gw_source *s, const struct gw_event *ev,
+                          struct gw_actions *out)
+{
+	if (s->observed_windows)
+		gw_trace(out, ev->now_ns, WHO,
+		         "observed for %llu ms in %zu windows: %llu different pages were written",
+		         (unsigned long long)(s->observed_ns / 1000000), s->observed_windows,
+		         (unsigned long long)s->observed_pages);
+}
 
 static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
@@ -973,6 +1247,7 @@ static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	s->config.destination = ev->message->accept.host;
 	gw_act(out, GW_ACT_PEER)->host = s->config.destination;
 	journal(out, GW_REC_LEAVING, false);
+	prepare_shadow(s, out);
 }
 
 /* Once the record is on disk and what was stale is out of the way there. */
@@ -1039,7 +1314,7 @@ static void tracking(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	s->previous_dirty = s->populated_pages;
 	view_of(s, ev, &view);
 	begin_round(s, ev, s->first_rate, out);
-	leave_out(s, ev, &view, out);
+	leave_out(s, ev, &view, s->first_rate, out);
 }
 
 static void scanned(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -1118,7 +1393,7 @@ static int fault(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 	s->runs[0] = (struct gw_run){page, 1};
 	emit(s, out, GW_URGENT, 1, 1);
 	if (pushes(s)) {
-		s->config.order.kind->fault(&s->config.order, &s->owed, page, ev->now_ns);
+		tell_order(s, ev, page, out);
 		s->sending = true;
 	}
 	return 0;
@@ -1420,7 +1695,10 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	if (s->finished)
 		return 0;
 	switch (ev->kind) {
-	case GW_EV_START: offer(s, ev, out); break;
+	case GW_EV_START:
+		tell_observed(s, ev, out);
+		offer(s, ev, out);
+		break;
 	case GW_EV_RECOVER: recover(s, ev, out); break;
 	case GW_EV_MESSAGE: err = message(s, ev, out); break;
 	case GW_EV_JOURNALED: journaled(s, ev, out); break;
@@ -1433,7 +1711,11 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_EV_SAVED:
 		s->waiting_since_ns = ev->now_ns;
 		gw_trace(out, ev->now_ns, WHO, "the device state is saved");
+		run_shadow(s, out);
 		break;
+	case GW_EV_SHADOW_STARTED: shadow_started(s, ev, out); break;
+	case GW_EV_TOUCHED: touched(s, ev, out); break;
+	case GW_EV_SHADOW_GONE: shadow_gone(s, ev, out); break;
 	case GW_EV_RUNNING:
 		if (s->state == GW_STATE_CANCELLED && s->resuming)
 			came_back(s, ev, out);

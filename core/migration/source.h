@@ -2,7 +2,8 @@
 /*
  * core/migration/source.h - the side that the VM leaves.
  *
- * Memory is the caller's: gw_source_bytes() of it, about 3 bits a page and what the policy takes.
+ * Memory is the caller's: gw_source_bytes() of it, about 3 bits a page and what the policy
+ * and the order take.
  */
 #ifndef GW_CORE_MIGRATION_SOURCE_H
 #define GW_CORE_MIGRATION_SOURCE_H
@@ -29,6 +30,7 @@ struct gw_source_config {
 	uint64_t limit_bytes_per_s; /* 0: none */
 	uint64_t downtime_limit_ns;
 	uint64_t deadline_ns;       /* 0: none */
+	uint64_t latency_ns;        /* of the link, one way; 0: not known */
 	uint64_t state_bytes;       /* expected size of the device state */
 	uint64_t accept_timeout_ns; /* 0 here and below: the default */
 	uint64_t link_timeout_ns;   /* silence that counts as a lost link */
@@ -42,7 +44,8 @@ struct gw_source_config {
 
 struct gw_source;
 
-size_t gw_source_bytes(const struct gw_policy *policy, uint64_t ram_pages);
+size_t gw_source_bytes(const struct gw_policy *policy, const struct gw_order *order,
+                       uint64_t ram_pages);
 struct gw_source *gw_source_init(void *memory, const struct gw_source_config *config);
 /* 0, or -EPROTO: the peer broke the protocol (the actions then hold the consequences). */
 int gw_source_step(struct gw_source *source, const struct gw_event *event,

@@ -40,21 +40,9 @@ static size_t next(struct gw_order *order, const struct gw_set *left, uint64_t n
                    struct gw_run *runs, size_t max_runs, uint64_t max_pages)
 {
 	struct forecast *f = (struct forecast *)order->memory;
-	const struct gw_ranking *likely = &order->likely;
-	size_t n = 0;
+	size_t n = gw_order_ranked(&f->rank, &order->likely, left, runs, max_runs, max_pages);
 
 	(void)now_ns;
-	for (; f->rank < likely->count && n < max_runs && max_pages; f->rank++) {
-		uint64_t page = likely->pages[f->rank].page;
-
-		if (!gw_set_has(left, page))
-			continue;
-		if (n && runs[n - 1].first + runs[n - 1].count == page)
-			runs[n - 1].count++;
-		else
-			runs[n++] = (struct gw_run){page, 1};
-		max_pages--;
-	}
 	return n ? n : gw_order_scan(&f->cursor, left, runs, max_runs, max_pages);
 }
 

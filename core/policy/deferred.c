@@ -11,9 +11,8 @@
 #include <string.h>
 
 #include "core/policy/kinds.h"
-#include "core/predict/gilbert_elliott.h"
-#include "core/predict/history.h"
-#include "core/predict/markov.h"
+#include "core/predict/predictor.h"
+#include "core/predict/transitions.h"
 #include "core/setting.h"
 
 /* Pages whose rounds are remembered: a working set of 4 GiB. The others are never left out. */
@@ -21,11 +20,11 @@
 /* A round that would send less than this share of what is dirty leaves out nothing. */
 #define LEAST_SHARE 8
 
-enum predictor { MARKOV, GILBERT_ELLIOTT };
 enum threshold { FIXED, AUTO };
 
 struct deferred {
-	unsigned predictor, threshold;
+	const struct gw_page_predictor *predictor;
+	unsigned threshold;
 	uint64_t pt, rt; /* thousandths */
 	uint64_t max_rounds;
 	struct gw_settle settle;
@@ -36,18 +35,30 @@ _Static_assert(sizeof(struct deferred) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct deferred *)policy->memory =
-	        (struct deferred){.pt = 500, .rt = 500, .settle.rounds = GW_SETTLE_ROUNDS};
+	*(struct deferred *)policy->memory = (struct deferred){.predictor = gw_page_predictors[0],
+	                                                       .pt = 500,
+	                                                       .rt = 500,
+	                                                       .settle.rounds = GW_SETTLE_ROUNDS};
+}
+
+/* Any that looks at a page alone: its score is a probability. */
+static int set_predictor(struct deferred *d, const char *value)
+{
+	const struct gw_page_predictor *predictor = gw_page_predictor(value);
+
+	if (!predictor || !predictor->probability)
+		return -EINVAL;
+	d->predictor = predictor;
+	return 0;
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
 {
-	static const char *const predictors[] = {"markov", "gilbert-elliott", NULL};
 	static const char *const thresholds[] = {"fixed", "auto", NULL};
 	struct deferred *d = (struct deferred *)policy->memory;
 
 	if (!strcmp(key, "predictor"))
-		return gw_setting_choice(value, predictors, &d->predictor);
+		return set_predictor(d, value);
 	if (!strcmp(key, "threshold"))
 		return gw_setting_choice(value, thresholds, &d->threshold);
 	if (!strcmp(key, "pt"))
@@ -99,17 +110,11 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 /* That the page is modified in the next round; *rate: the share of the rounds in which it was. */
 static double forecast(const struct deferred *d, uint64_t bits, double *rate)
 {
-	struct gw_transitions t = gw_transitions_of(bits, gw_history_rounds(d->history));
-	struct gw_markov markov;
-	struct gw_gilbert gilbert;
+	unsigned rounds = gw_history_rounds(d->history);
+	struct gw_transitions t = gw_transitions_of(bits, rounds);
 
 	*rate = gw_modification_rate(&t);
-	if (d->predictor == GILBERT_ELLIOTT) {
-		gilbert = gw_gilbert_of(&t);
-		return gw_gilbert_expected(&gilbert);
-	}
-	markov = gw_markov_of(&t);
-	return gw_markov_forecast(&markov, t.last, 1);
+	return d->predictor->probability(bits, rounds);
 }
 
 /*
@@ -175,8 +180,9 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 const struct gw_policy_kind gw_policy_deferred = {
         .name = "deferred",
         .summary = "pre-copy that leaves out pages about to be written again (S1)",
-        .settings = "predictor=markov (markov|gilbert-elliott) threshold=fixed (fixed|auto) "
-                    "pt=0.5 rt=0.5 (0 to 1) settle=3 max_rounds=0 (none)",
+        .settings =
+                "predictor=markov (markov|gilbert-elliott|dirty-only|rate|last|ewma) "
+                "threshold=fixed (fixed|auto) pt=0.5 rt=0.5 (0 to 1) settle=3 max_rounds=0 (none)",
         .init = init,
         .set = set,
         .decide = decide,

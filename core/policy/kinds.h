@@ -5,8 +5,14 @@
 
 #include "core/policy/policy.h"
 
-extern const struct gw_policy_kind gw_policy_stop_copy, gw_policy_precopy, gw_policy_postcopy,
-        gw_policy_hybrid, gw_policy_deferred, gw_policy_sdf_hybrid;
+extern const struct gw_policy_kind gw_policy_stop_copy;
+extern const struct gw_policy_kind gw_policy_precopy;
+extern const struct gw_policy_kind gw_policy_postcopy;
+extern const struct gw_policy_kind gw_policy_hybrid;
+extern const struct gw_policy_kind gw_policy_deferred;
+extern const struct gw_policy_kind gw_policy_sdf_hybrid;
+extern const struct gw_policy_kind gw_policy_wws_hybrid;
+extern const struct gw_policy_kind gw_policy_run_ahead;
 
 __attribute__((format(printf, 3, 4))) void
 gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...);

@@ -3,8 +3,8 @@
  * sdf-hybrid: pre-copy as long as a page sent pays, then post-copy (S3).
  *
  * Each round after the first sends the half of the dirty pages that are least likely to be written
- * meanwhile, by the forecast of core/predict/write_set.h; the pages written in a round are one of
- * its windows. A round has paid if
+ * meanwhile, by the forecast of core/predict/write_set.h: its windows are those in which the VM was
+ * observed before its move, and then the pages written in each round. A round has paid if
  *
  *     SDF(n) = (V2(n-1) - V2(n)) / S(n) > alpha
  *
@@ -18,14 +18,18 @@
 #include "core/predict/write_set.h"
 #include "core/setting.h"
 
-/* Pages whose windows are remembered: a working set of 4 GiB. Beyond, old windows go. */
-#define PAGES_MAX  ((uint64_t)1 << 20)
-#define WINDOWS    64
-#define PAGE_SHARE 4 /* windows that hold all of it */
+/*
+ * What is remembered: a working set of 4 GiB, the 160 windows of 8 s (section 3.1) and as many
+ * rounds as may follow. Beyond, old windows go.
+ */
+#define PAGES_MAX   ((uint64_t)1 << 20)
+#define ENTRIES_MAX ((uint64_t)1 << 23)
+#define WINDOWS     256
 
 struct sdf {
 	uint64_t alpha; /* thousandths */
 	uint64_t dirty_threshold;
+	uint64_t observe_ns;
 	struct gw_write_set *windows;
 	struct gw_ranked *ranked, *spare;
 };
@@ -34,7 +38,8 @@ _Static_assert(sizeof(struct sdf) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct sdf *)policy->memory = (struct sdf){.alpha = 500, .dirty_threshold = 50};
+	*(struct sdf *)policy->memory =
+	        (struct sdf){.alpha = 500, .dirty_threshold = 50, .observe_ns = 8000000000};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -45,16 +50,21 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 		return gw_setting_share(value, &s->alpha);
 	if (!strcmp(key, "dirty_threshold"))
 		return gw_setting_number(value, 0, (uint64_t)1 << 40, &s->dirty_threshold);
+	if (!strcmp(key, "observe"))
+		return gw_setting_duration(value, &s->observe_ns);
 	return -ENOENT;
 }
 
 static struct gw_write_set_limits limits_for(uint64_t ram_pages)
 {
 	uint32_t pages = (uint32_t)(ram_pages < PAGES_MAX ? ram_pages : PAGES_MAX);
+	uint64_t entries = (uint64_t)WINDOWS * pages;
 
-	/* Twice, because a window must fit beside all of its pages. */
+	/* Pages twice, because a window must fit beside all of its pages. */
 	return (struct gw_write_set_limits){
-	        .windows = WINDOWS, .entries = PAGE_SHARE * pages, .pages = 2 * pages};
+	        .windows = WINDOWS,
+	        .entries = (uint32_t)(entries < ENTRIES_MAX ? entries : ENTRIES_MAX),
+	        .pages = 2 * pages};
 }
 
 /* What follows them is aligned as words are. */
@@ -77,10 +87,17 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 	struct gw_write_set_limits limits = limits_for(ram_pages);
 	struct sdf *s = (struct sdf *)policy->memory;
 
-	(void)observation;
 	s->windows = gw_write_set_init(memory, &limits);
 	s->ranked = (struct gw_ranked *)(void *)((char *)memory + windows_bytes(&limits));
 	s->spare = s->ranked + limits.pages;
+	for (size_t i = 0; i < observation->count; i++)
+		(void)gw_write_set_observe(s->windows, observation->windows[i].written,
+		                           observation->windows[i].written_count);
+}
+
+static uint64_t observes_ns(const struct gw_policy *policy)
+{
+	return ((const struct sdf *)policy->memory)->observe_ns;
 }
 
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
@@ -153,7 +170,7 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 const struct gw_policy_kind gw_policy_sdf_hybrid = {
         .name = "sdf-hybrid",
         .summary = "pre-copy of what is least likely written while that pays, then post-copy (S3)",
-        .settings = "alpha=0.5 (0 to 1) dirty_threshold=50",
+        .settings = "alpha=0.5 (0 to 1) dirty_threshold=50 observe=8s",
         .order = "forecast",
         .pulls = true,
         .init = init,
@@ -161,6 +178,7 @@ const struct gw_policy_kind gw_policy_sdf_hybrid = {
         .decide = decide,
         .bytes = bytes,
         .start = start,
+        .observes_ns = observes_ns,
         .choose = choose,
         .rank = rank,
 };

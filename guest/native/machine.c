@@ -392,7 +392,8 @@ static int open_ram(struct gw_machine *machine, const char *path, struct gw_erro
 	if (!status.st_size && ftruncate(machine->ram_fd, (off_t)bytes))
 		return gw_fail(error, errno, "cannot make %s %" PRIu64 " bytes long: %s", path,
 		               bytes, strerror(errno));
-	machine->ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, machine->ram_fd, 0);
+	machine->ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	                    machine->private_ram ? MAP_PRIVATE : MAP_SHARED, machine->ram_fd, 0);
 	if (machine->ram == MAP_FAILED)
 		return gw_fail(error, errno, "cannot map %s: %s", path, strerror(errno));
 	return 0;

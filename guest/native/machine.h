@@ -57,7 +57,8 @@ struct gw_machine {
 	struct gw_native_config config;
 	struct gw_contents contents;
 	int ram_fd;
-	uint8_t *ram; /* mapped shared */
+	bool private_ram; /* writes stay with us: the file is somebody else's */
+	uint8_t *ram;
 	int notify;
 	struct gw_vcpu *vcpus;
 

@@ -5,6 +5,9 @@
  *     native-guest --ram FILE --control SOCKET [--name NAME] [--incoming | --paused] [--KEY
  * VALUE]...
  *
+ * With --client FD in place of --control it serves one client, who is connected already; with
+ * --private its memory is a view of the file that nobody else sees.
+ *
  * Theory of operation: vCPU threads write and compare pages of a shared file (machine.h); what they
  * expect in each page is their device state, which goes over a stream socket (state.h). This thread
  * sits in ppoll() and never touches RAM, so it answers while vCPUs wait on page faults. Saving and
@@ -544,6 +547,8 @@ static int open_control(struct guest *guest, struct gw_error *error)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int result;
 
+	if (!guest->control_path)
+		return 0;
 	if (strlen(guest->control_path) >= sizeof(address.sun_path))
 		return gw_fail(error, ENAMETOOLONG, "the control path %s is longer than %zu bytes",
 		               guest->control_path, sizeof(address.sun_path) - 1);
@@ -574,6 +579,8 @@ static int read_text_option(struct guest *guest, const char *option, const char 
 		guest->ram_path = value;
 	else if (!strcmp(option, "control"))
 		guest->control_path = value;
+	else if (!strcmp(option, "client"))
+		guest->clients[0].fd = atoi(value);
 	else if (!strcmp(option, "name"))
 		guest->name = value;
 	else if (!strcmp(option, "ready"))
@@ -592,6 +599,8 @@ static int read_options(struct guest *guest, int count, char **options, struct g
 			guest->incoming = true;
 		else if (!strcmp(options[i], "--paused"))
 			guest->paused = true;
+		else if (!strcmp(options[i], "--private"))
+			guest->machine.private_ram = true;
 		else if (!strcmp(options[i], "--with-parent"))
 			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		else if (strncmp(options[i], "--", 2) != 0 || i + 1 == count)
@@ -604,7 +613,8 @@ static int read_options(struct guest *guest, int count, char **options, struct g
 		if (result)
 			return result;
 	}
-	if (!guest->ram_path || !guest->control_path || strchr(guest->ram_path, '\n'))
+	if (!guest->ram_path || strchr(guest->ram_path, '\n') ||
+	    !guest->control_path == (guest->clients[0].fd < 0))
 		return gw_fail(error, EINVAL, "--ram FILE and --control SOCKET are needed");
 	if (!gw_native_name_ok(guest->name))
 		return gw_fail(error, EINVAL, "\"%.80s\" is no name for a guest", guest->name);
@@ -646,7 +656,7 @@ int main(int count, char **options)
 	struct gw_error error;
 
 	guest.name = "native";
-	guest.ready = -1;
+	guest.ready = guest.listener = -1;
 	guest.pending_client = guest.verify_client = guest.job.client = NO_CLIENT;
 	for (int i = 0; i < CLIENTS; i++)
 		guest.clients[i] = (struct client){.fd = -1, .passed = -1};
@@ -660,7 +670,8 @@ int main(int count, char **options)
 	report(&guest, "ready");
 	while (!guest.quitting)
 		serve(&guest);
-	(void)unlink(guest.control_path);
+	if (guest.control_path)
+		(void)unlink(guest.control_path);
 	/* vCPU threads may wait on page faults for ever: nobody joins them. */
 	_exit(0);
 }

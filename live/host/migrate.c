@@ -13,6 +13,9 @@
  *                 ^                                     |
  *                 '------------- queue -----------------'
  *
+ * The VM's shadow, where the push order wants one, has a thread of its own (live/host/shadow.h);
+ * its reports are events like all others.
+ *
  * Page contents go from the mapped guest memory to the socket without a copy.
  */
 #include "live/host/migrate.h"
@@ -24,10 +27,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "live/host/activity.h"
 #include "live/host/agent.h"
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
+#include "live/host/observe.h"
+#include "live/host/shadow.h"
 #include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
@@ -45,6 +51,7 @@
 #define RESUME_AGAIN_NS   100000000ull
 #define FRAMES_A_TURN     4 /* bulk frames before urgent pages are looked at again */
 #define STATE_BYTES_GUESS (1u << 20)
+#define SHADOW_READY_NS   1000000000ull /* that a move waits for its shadow, while the VM runs */
 
 struct agent {
 	const struct gw_migrate_options *options;
@@ -59,6 +66,9 @@ struct agent {
 	struct gw_set peeked;
 	struct gw_run hot[GW_FRAME_RUNS_MAX];
 	unsigned hot_count;
+	struct gw_observed observed; /* before the machine begins */
+	struct gw_activity_meter meter;
+	struct gw_activity activity; /* as of the last scan */
 
 	struct gw_source *machine;
 	struct gw_actions actions;
@@ -76,6 +86,7 @@ struct agent {
 	struct gw_shaping shaping;
 	bool shaped;
 	struct gw_pacer pacer;
+	uint64_t unread_ns; /* of bulk, at the last look */
 	bool pacing, shaping_tried;
 	uint64_t policy_rate, paced_rate, shaped_rate;
 
@@ -88,6 +99,11 @@ struct agent {
 	bool resuming;   /* the VM is to run: nothing may make it wait */
 	bool runs;       /* somebody resumed what we had stopped */
 	uint64_t resume_at_ns, resume_until_ns; /* `cont` is asked for again; UINT64_MAX: not */
+
+	struct gw_shadow *shadow; /* NULL: none, or none any more */
+	bool shadow_ready;
+	char no_shadow[256];   /* why there is none */
+	uint64_t survey_at_ns; /* waits for the shadow until then; UINT64_MAX: does not wait */
 
 	bool digesting;
 	uint64_t digest_at;
@@ -138,6 +154,8 @@ static void drain_queue(struct agent *a)
 			event.set = &a->peeked;
 		else
 			event.text = answer.text;
+		if (answer.kind == GW_EV_SCANNED)
+			event.activity = a->activity;
 		step(a, &event);
 	}
 }
@@ -406,13 +424,18 @@ static void begin_pacing(struct agent *a)
  */
 static void pace_pull(struct agent *a)
 {
-	uint64_t acked = gw_net_acked_bytes(a->link.bulk) +
-	                 gw_net_acked_bytes(gw_mailbox_fd(a->link.urgent));
+	struct gw_net_flow bulk = gw_net_look(a->link.bulk);
+	struct gw_net_flow urgent = gw_net_look(gw_mailbox_fd(a->link.urgent));
+	struct gw_pacer_look look = {
+	        .acked_bytes = bulk.acked_bytes + urgent.acked_bytes,
+	        .busy = !bulk_idle(a) || gw_source_wants_room(a->machine),
+	        .dry = bulk.empty || bulk.unread_ns > a->unread_ns,
+	};
 
 	if (!a->pacing)
 		begin_pacing(a);
-	(void)gw_pacer_update(&a->pacer, gw_now_ns(), acked,
-	                      !bulk_idle(a) || gw_source_wants_room(a->machine));
+	a->unread_ns = bulk.unread_ns;
+	(void)gw_pacer_update(&a->pacer, gw_now_ns(), &look);
 	adapt_class(a);
 	set_pace(a, a->pacer.rate_bytes_per_s);
 }
@@ -470,6 +493,7 @@ static void start_tracking(struct agent *a)
 		return;
 	}
 	announce_tracker(a, why);
+	gw_activity_open(&a->meter, a->guest->vm, &a->ram, a->link.bulk);
 	if (!a->draining) /* else once the VM runs again */
 		queue(a, GW_EV_TRACKING, NULL);
 }
@@ -478,6 +502,7 @@ static void stop_tracking(struct agent *a)
 {
 	if (a->tracking)
 		gw_tracker_close(&a->tracker);
+	gw_activity_close(&a->meter);
 	a->tracking = false;
 }
 
@@ -509,6 +534,7 @@ static void scan(struct agent *a, bool final)
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
 	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
+	a->activity = gw_activity_read(&a->meter);
 	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
@@ -519,7 +545,7 @@ static void peek(struct agent *a)
 	queue(a, GW_EV_PEEKED, NULL);
 }
 
-static void survey(struct agent *a)
+static void survey_now(struct agent *a)
 {
 	struct gw_error error;
 	int err;
@@ -529,6 +555,28 @@ static void survey(struct agent *a)
 	a->surveyed = true;
 	err = gw_ram_populated(&a->ram, &a->pages, &error);
 	gw_answers_put_result(&a->answers, GW_EV_SURVEYED, err, &error);
+}
+
+/*
+ * The switch may follow at once. A shadow that is still starting would run too late to be of use,
+ * so the move waits for it here, where the VM runs and nothing is lost but a moment.
+ */
+static void survey(struct agent *a)
+{
+	if (a->shadow && !a->shadow_ready)
+		a->survey_at_ns = gw_now_ns() + SHADOW_READY_NS;
+	else
+		survey_now(a);
+}
+
+static void survey_if_due(struct agent *a)
+{
+	if (a->survey_at_ns == UINT64_MAX)
+		return;
+	if (a->shadow && !a->shadow_ready && gw_now_ns() < a->survey_at_ns)
+		return;
+	a->survey_at_ns = UINT64_MAX;
+	survey_now(a);
 }
 
 /* --- the VM -------------------------------------------------------------------------------- */
@@ -685,6 +733,86 @@ static void look(struct agent *a)
 	queue(a, a->runs ? GW_EV_RUNNING : GW_EV_STOPPED, NULL);
 }
 
+/* --- the shadow ----------------------------------------------------------------------------- */
+
+/* Before the machine asks for it: it starts while the destination starts its hypervisor. */
+static void begin_shadow(struct agent *a)
+{
+	struct gw_shadow_limits limits;
+	struct gw_error error;
+
+	if (!gw_order_wants_shadow(&a->options->order) || !a->options->policy.kind->pulls ||
+	    a->journal.paused)
+		return;
+	gw_shadow_limits_init(&limits);
+	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
+		(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%.250s", error.text);
+}
+
+static void prepare_shadow(struct agent *a)
+{
+	if (!a->shadow)
+		queue(a, GW_EV_SHADOW_GONE, a->no_shadow);
+}
+
+static void end_shadow(struct agent *a)
+{
+	gw_shadow_close(a->shadow);
+	a->shadow = NULL;
+}
+
+static void tell_shadow(struct agent *a, enum gw_action_kind what)
+{
+	if (!a->shadow)
+		return;
+	if (what == GW_ACT_SHADOW_RUN)
+		gw_shadow_run(a->shadow);
+	else if (what == GW_ACT_SHADOW_END)
+		gw_shadow_kill(a->shadow);
+	else
+		gw_shadow_hold(a->shadow, what == GW_ACT_SHADOW_HOLD);
+}
+
+/* Of the buffer; 0 bytes: that was all. */
+static void feed_shadow(struct agent *a, size_t count)
+{
+	if (!a->shadow)
+		return;
+	if (!count)
+		gw_shadow_feed_end(a->shadow);
+	else if (gw_shadow_feed(a->shadow, a->buffer, count))
+		gw_shadow_kill(a->shadow);
+}
+
+/* It may be gone before the machine has asked for it: then prepare_shadow() says so again. */
+static void lose_shadow(struct agent *a, const char *why)
+{
+	(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%s", why);
+	queue(a, GW_EV_SHADOW_GONE, why);
+	end_shadow(a);
+}
+
+static void read_shadow(struct agent *a)
+{
+	struct gw_shadow_report report;
+	struct gw_event event;
+
+	while (a->shadow && !a->finished && gw_shadow_next(a->shadow, &report)) {
+		event = (struct gw_event){.kind = GW_EV_TOUCHED};
+		switch (report.kind) {
+		case GW_SHADOW_READY: a->shadow_ready = true; break;
+		case GW_SHADOW_STARTED: queue(a, GW_EV_SHADOW_STARTED, NULL); break;
+		case GW_SHADOW_GONE: lose_shadow(a, report.text); break;
+		case GW_SHADOW_TOUCHED:
+			event.touched.runs = report.runs;
+			event.touched.count = report.count;
+			step(a, &event);
+			break;
+		}
+		drain_queue(a);
+	}
+}
+
 static void read_state(struct agent *a)
 {
 	ssize_t n = recv(a->state_fd, a->buffer, STATE_CHUNK, MSG_DONTWAIT);
@@ -696,9 +824,11 @@ static void read_state(struct agent *a)
 		a->state_ended = true;
 		message.kind = GW_MSG_STATE_END;
 		send_message(a, &message);
+		feed_shadow(a, 0);
 		return;
 	}
 	a->result->state_bytes += (uint64_t)n;
+	feed_shadow(a, (size_t)n);
 	message.state.bytes = a->buffer;
 	message.state.count = (uint32_t)n;
 	send_message(a, &message);
@@ -890,6 +1020,7 @@ static void remove_what_is_left(const struct gw_journal *j)
 
 static void release(struct agent *a)
 {
+	end_shadow(a); /* before the memory that it looks at */
 	stop_tracking(a);
 	if (a->guest)
 		gw_guest_remove(a->guest);
@@ -933,6 +1064,11 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
 	case GW_ACT_ROUND: keep_round(a, action->round); break;
+	case GW_ACT_SHADOW_PREPARE: prepare_shadow(a); break;
+	case GW_ACT_SHADOW_RUN:
+	case GW_ACT_SHADOW_HOLD:
+	case GW_ACT_SHADOW_GO:
+	case GW_ACT_SHADOW_END: tell_shadow(a, action->kind); break;
 	case GW_ACT_CONNECT: connect_again(a); break;
 	case GW_ACT_RELEASE: release(a); break;
 	default: break;
@@ -977,7 +1113,7 @@ static void show_progress(struct agent *a)
 	                     done * GW_PAGE_BYTES, all * GW_PAGE_BYTES, now);
 }
 
-enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_STOP, P_ASK, P_COUNT };
+enum { P_CONTROL, P_URGENT, P_BULK, P_VM, P_STATE, P_SHADOW, P_STOP, P_ASK, P_COUNT };
 
 static void prepare_poll(struct agent *a, struct pollfd *items)
 {
@@ -1000,6 +1136,8 @@ static void prepare_poll(struct agent *a, struct pollfd *items)
 	gw_agent_watch(&items[P_VM], a->guest ? gw_vm_fd(a->guest->vm) : -1, a->guest != NULL,
 	               false);
 	gw_agent_watch(&items[P_STATE], a->state_fd, state_may, false);
+	gw_agent_watch(&items[P_SHADOW], a->shadow ? gw_shadow_fd(a->shadow) : -1,
+	               a->shadow != NULL, false);
 	gw_agent_watch(&items[P_STOP], a->options->stop_fd, a->options->stop_fd >= 0, false);
 	gw_agent_watch(&items[P_ASK], a->control ? gw_control_fd(a->control) : -1,
 	               a->control != NULL, false);
@@ -1083,6 +1221,9 @@ static void turn(struct agent *a)
 		read_vm(a);
 	if (a->state_fd >= 0 && items[P_STATE].revents)
 		read_state(a);
+	if (items[P_SHADOW].revents)
+		read_shadow(a);
+	survey_if_due(a);
 	if (items[P_STOP].revents)
 		stop_asked(a);
 	if (items[P_ASK].revents)
@@ -1102,7 +1243,7 @@ static void turn(struct agent *a)
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
 	size_t words = gw_set_words(pages);
-	void *machine = malloc(gw_source_bytes(&a->options->policy, pages));
+	void *machine = malloc(gw_source_bytes(&a->options->policy, &a->options->order, pages));
 	uint64_t *sets = calloc(3 * words, sizeof(*sets));
 
 	a->machine = machine;
@@ -1122,7 +1263,9 @@ static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 
 static void give_back(struct agent *a)
 {
+	end_shadow(a);
 	stop_tracking(a);
+	gw_observed_clear(&a->observed);
 	hang_up(a);
 	if (a->shaped)
 		gw_shaping_remove(&a->shaping);
@@ -1146,6 +1289,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	*config = (struct gw_source_config){
 	        .policy = o->policy,
 	        .order = o->order,
+	        .observation = a->observed.observation,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
 	        .hot = a->hot,
@@ -1156,6 +1300,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .downtime_limit_ns = o->downtime_ns,
 	        .deadline_ns = o->deadline_ns,
 	        .reconnect_ns = o->reconnect_ns,
+	        .latency_ns = a->link.up ? gw_net_rtt_ns(gw_mailbox_fd(a->link.control)) / 2 : 0,
 	        .state_bytes = STATE_BYTES_GUESS,
 	        .verify = o->verify,
 	        .paused = a->journal.paused,
@@ -1187,7 +1332,7 @@ static void run(struct agent *a, struct gw_event *first)
 
 	config_of(a, a->guest, &config);
 	a->machine = gw_source_init(a->machine, &config);
-	describe(a);
+	gw_observed_clear(&a->observed);
 	step(a, first);
 	drain_queue(a);
 	while (!a->finished) {
@@ -1206,7 +1351,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(result, 0, sizeof(*result));
 	a->options = options;
 	a->result = result;
-	a->resume_at_ns = UINT64_MAX;
+	a->resume_at_ns = a->survey_at_ns = UINT64_MAX;
 	a->state_fd = -1;
 	a->journal.fd = -1;
 	a->ram.fd = -1;
@@ -1227,10 +1372,116 @@ static int open_journal(struct agent *a, struct gw_error *error)
 	return err ? err : gw_journal_write(j, GW_REC_LEAVING, false, error);
 }
 
+/* --- observing, before it begins ------------------------------------------------------------ */
+
+/* Nobody waits for seconds to hear that there is nobody to move it to. */
+static int find_destination(const struct agent *a, struct gw_error *error)
+{
+	struct gw_id nobody;
+	int err = gw_id_random(&nobody, error), fd;
+
+	if (err)
+		return err;
+	fd = gw_net_connect(a->options->to, GW_BULK, &nobody, CONNECT_MS, error);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static bool abort_asked(struct agent *a)
+{
+	struct pollfd item = {.fd = a->options->stop_fd, .events = POLLIN};
+	char command[64];
+	bool aborts = false;
+
+	while (a->control && gw_control_next(a->control, command, sizeof(command))) {
+		aborts |= !strcmp(command, "abort");
+		gw_control_answer(a->control, aborts ? "ok\n" : "observing 0 0\n");
+	}
+	return aborts || poll(&item, 1, 0) > 0;
+}
+
+static bool observing(void *arg, uint64_t done_ns, uint64_t all_ns, uint64_t pages_per_s)
+{
+	struct agent *a = arg;
+
+	if (a->options->observing)
+		a->options->observing(a->options->arg, done_ns, all_ns, pages_per_s);
+	return !abort_asked(a);
+}
+
+static void observing_note(void *arg, const char *sentence)
+{
+	const struct agent *a = arg;
+
+	if (a->options->note)
+		a->options->note(a->options->arg, sentence);
+}
+
+static int watch_first(struct agent *a, struct gw_error *error)
+{
+	const struct gw_observe_options options = {.tracker = a->options->tracker,
+	                                           .for_ns = a->options->observe_ns,
+	                                           .arg = a,
+	                                           .goes_on = observing,
+	                                           .note = observing_note};
+	int err = find_destination(a, error);
+
+	return err ? err : gw_observe(a->guest, &a->ram, &options, &a->observed, error);
+}
+
+/* The VM is as it was, or it has ended of itself. */
+static void ends_early(struct agent *a, int err, const struct gw_error *why)
+{
+	struct gw_migrate_result *r = a->result;
+
+	r->outcome = err == -ECANCELED ? GW_STAYED : GW_LOST;
+	(void)snprintf(r->reason, sizeof(r->reason), "%s", why->text);
+	(void)gw_journal_write(&a->journal, GW_REC_STAYED, false, NULL);
+	a->finished = true;
+}
+
+static int observe(struct agent *a, struct gw_error *error)
+{
+	int err = 0;
+
+	a->observed.observation = a->options->observation;
+	if (!a->observed.observation.count && a->options->observe_ns)
+		err = watch_first(a, error);
+	for (size_t i = 0; i < a->observed.observation.count; i++)
+		a->result->observation_ns += a->observed.observation.windows[i].length_ns;
+	if (err != -ECANCELED && err != -ESRCH)
+		return err;
+	ends_early(a, err, error);
+	return 0;
+}
+
+static int observe_and_move(struct agent *a, struct gw_error *error)
+{
+	struct gw_event start = {.kind = GW_EV_START};
+	int err;
+
+	a->control = gw_control_open(a->journal.path, NULL);
+	describe(a);
+	err = observe(a, error);
+	if (err || a->finished)
+		return err;
+	if (a->options->policy.kind->pulls)
+		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
+	begin_shadow(a);
+	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
+	                      error);
+	if (err)
+		return err;
+	link_stands(a);
+	run(a, &start);
+	return 0;
+}
+
 int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
                struct gw_migrate_result *result, struct gw_error *error)
 {
-	struct gw_event start = {.kind = GW_EV_START};
 	struct agent a;
 	int err;
 
@@ -1243,21 +1494,12 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
-	if (!err && options->policy.kind->pulls)
-		a.hot_count = gw_guest_hot_pages(guest, a.hot, GW_FRAME_RUNS_MAX);
 	if (!err)
 		err = open_journal(&a, error);
-	if (!err) {
-		a.control = gw_control_open(a.journal.path, NULL);
-		err = gw_link_connect(&a.link, options->to, &a.journal.id, a.ram.pages, CONNECT_MS,
-		                      error);
-	}
-	if (!err) {
-		link_stands(&a);
-		run(&a, &start);
-	} else if (a.journal.fd >= 0) {
+	if (!err)
+		err = observe_and_move(&a, error);
+	if (err && a.journal.fd >= 0)
 		(void)gw_journal_write(&a.journal, GW_REC_STAYED, false, NULL);
-	}
 	give_back(&a);
 	return err;
 }
@@ -1322,6 +1564,7 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err) {
 		a.control = gw_control_open(a.journal.path, NULL);
+		describe(&a);
 		run(&a, &first);
 	}
 	if (a.guest)

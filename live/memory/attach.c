@@ -33,6 +33,7 @@
 
 #include "base/cleanup.h"
 #include "live/memory/attach_arch.h"
+#include "live/memory/uapi.h"
 
 #define EVENT_STOP        128 /* PTRACE_EVENT_STOP, which glibc's header has as an enumerator */
 #define SYSCALL_STOP      (SIGTRAP | 0x80)
@@ -273,13 +274,13 @@ int gw_attach_unmap_pages(pid_t pid, uint64_t address, uint64_t bytes, int timeo
 	               result == -EINVAL ? "its memory is locked" : strerror((int)-result));
 }
 
-int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error)
+static int take_userfaultfd(pid_t pid, long number, const unsigned long *args, unsigned count,
+                            int *remote, struct gw_error *error)
 {
-	unsigned long flags = O_CLOEXEC | O_NONBLOCK;
 	long result = 0;
 	int ret, fd;
 
-	ret = gw_attach_call(pid, SYS_userfaultfd, &flags, 1, CALL_TIMEOUT_MS, &result, error);
+	ret = gw_attach_call(pid, number, args, count, CALL_TIMEOUT_MS, &result, error);
 	if (ret < 0)
 		return ret;
 	if (result == -EPERM)
@@ -295,6 +296,21 @@ int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error)
 	if (fd < 0)
 		(void)gw_attach_close_fd(pid, *remote, NULL);
 	return fd;
+}
+
+int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error)
+{
+	const unsigned long flags = O_CLOEXEC | O_NONBLOCK;
+
+	return take_userfaultfd(pid, SYS_userfaultfd, &flags, 1, remote, error);
+}
+
+int gw_attach_device_userfaultfd(pid_t pid, int device, int *remote, struct gw_error *error)
+{
+	const unsigned long args[] = {(unsigned long)device, GW_USERFAULTFD_IOC_NEW,
+	                              O_CLOEXEC | O_NONBLOCK};
+
+	return take_userfaultfd(pid, SYS_ioctl, args, 3, remote, error);
 }
 
 int gw_attach_take_fd(pid_t pid, int remote, struct gw_error *error)

@@ -34,6 +34,8 @@ int gw_attach_unmap_pages(pid_t pid, uint64_t address, uint64_t bytes, int timeo
 
 /* A userfaultfd of the process's address space; *remote is its number in there. Returns ours. */
 int gw_attach_userfaultfd(pid_t pid, int *remote, struct gw_error *error);
+/* The same of a process without rights that has /dev/userfaultfd open as `device`. */
+int gw_attach_device_userfaultfd(pid_t pid, int device, int *remote, struct gw_error *error);
 /* Takes a duplicate of a descriptor of the process. */
 int gw_attach_take_fd(pid_t pid, int remote, struct gw_error *error);
 /* Closes a descriptor inside the process. */

@@ -44,7 +44,7 @@ static bool is_of_file(const struct mapping *m, const struct stat *st)
  * The kernel may show one mapping as several neighbours; as long as they follow each other in
  * memory and in the file they serve as one.
  */
-static int find_address(struct gw_ram *ram, const char *path, const struct stat *st,
+static int find_address(struct gw_ram *ram, char sharing, const char *path, const struct stat *st,
                         struct gw_error *error)
 {
 	_cleanup_fclose_ FILE *maps = NULL;
@@ -71,7 +71,8 @@ static int find_address(struct gw_ram *ram, const char *path, const struct stat 
 			ram->address = m.start;
 			next = 0;
 		}
-		if (m.offset == next && m.start == ram->address + next && m.permissions[3] == 's')
+		if (m.offset == next && m.start == ram->address + next &&
+		    m.permissions[3] == sharing)
 			next += m.end - m.start;
 	}
 	if (next >= ram->bytes)
@@ -80,7 +81,7 @@ static int find_address(struct gw_ram *ram, const char *path, const struct stat 
 		return gw_fail(error, ENOENT,
 		               "process %d has not mapped %s: it is not this VM's memory",
 		               (int)ram->pid, path);
-	if (is_private)
+	if (is_private && sharing == 's')
 		return gw_fail(error, ENOTSUP,
 		               "process %d has mapped %s privately: start the VM with share=on",
 		               (int)ram->pid, path);
@@ -125,7 +126,7 @@ int gw_ram_open(struct gw_ram *ram, const char *path, pid_t pid, struct gw_error
 	ram->bytes = (uint64_t)st.st_size;
 	ram->pages = ram->bytes / GW_PAGE_BYTES;
 	if (pid) { /* before we map it: the process may be this one */
-		ret = find_address(ram, path, &st, error);
+		ret = find_address(ram, 's', path, &st, error);
 		if (ret < 0)
 			goto fail;
 	}
@@ -138,6 +139,20 @@ int gw_ram_open(struct gw_ram *ram, const char *path, pid_t pid, struct gw_error
 	return 0;
 fail:
 	gw_ram_close(ram);
+	return ret;
+}
+
+int gw_ram_find_private(const struct gw_ram *ram, pid_t pid, uint64_t *address,
+                        struct gw_error *error)
+{
+	struct gw_ram view = {.bytes = ram->bytes, .pid = pid};
+	struct stat st;
+	int ret;
+
+	if (fstat(ram->fd, &st) < 0)
+		return gw_fail(error, errno, "cannot examine the VM's memory: %s", strerror(errno));
+	ret = find_address(&view, 'p', "the VM's memory", &st, error);
+	*address = view.address;
 	return ret;
 }
 

@@ -23,6 +23,9 @@ struct gw_ram {
 /* Opens and maps the file. pid 0: do not look for the hypervisor's mapping. */
 int gw_ram_open(struct gw_ram *ram, const char *path, pid_t pid, struct gw_error *error);
 void gw_ram_close(struct gw_ram *ram);
+/* Where another process has mapped all of the file privately: *address. */
+int gw_ram_find_private(const struct gw_ram *ram, pid_t pid, uint64_t *address,
+                        struct gw_error *error);
 /*
  * Until it is closed: by whatever name, pid or journal the VM was found, it is migrated or recorded
  * once at a time. -EBUSY.

@@ -11,6 +11,10 @@
 #include <linux/userfaultfd.h>
 #include <stdint.h>
 
+#define GW_USERFAULTFD_IOC_NEW             _IO(0xAA, 0x00) /* on /dev/userfaultfd; 6.1 */
+#define GW_UFFD_FEATURE_MINOR_SHMEM        (1ull << 10) /* 5.14 */
+#define GW_UFFDIO_REGISTER_MODE_MINOR      (1ull << 2)
+#define GW_UFFD_PAGEFAULT_FLAG_MINOR       (1ull << 2)
 #define GW_UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1ull << 12) /* 5.19 */
 #define GW_UFFD_FEATURE_WP_UNPOPULATED     (1ull << 13) /* 6.4 */
 #define GW_UFFD_FEATURE_WP_ASYNC           (1ull << 15) /* 6.7 */
@@ -20,6 +24,14 @@
 
 #define GW_PM_SCAN_WP_MATCHING   (1ull << 0)
 #define GW_PM_SCAN_CHECK_WPASYNC (1ull << 1)
+
+struct gw_uffdio_continue {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t mapped; /* out: bytes, or a negative errno */
+};
+
+#define GW_UFFDIO_CONTINUE _IOWR(0xAA, 0x07, struct gw_uffdio_continue)
 
 struct gw_page_region {
 	uint64_t start; /* addresses */

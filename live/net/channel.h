@@ -40,8 +40,13 @@ int gw_net_watch(int fd, int timeout_ms, struct gw_error *error);
 int gw_net_pace(int fd, uint64_t bytes_per_s, struct gw_error *error);
 /* After the switch: what waits unsent in the kernel delays who waits for a page of it. */
 int gw_net_keep_queue_short(int fd, struct gw_error *error);
-/* What the peer's kernel has acknowledged, in bytes, since the connection began. */
-uint64_t gw_net_acked_bytes(int fd);
+/* What a connection has done since it began; zeros where the kernel does not say. */
+struct gw_net_flow {
+	uint64_t acked_bytes; /* by the peer's kernel */
+	uint64_t unread_ns;   /* that nothing could be sent because the peer did not read */
+	bool empty;           /* the kernel has nothing of it that is not on its way */
+};
+struct gw_net_flow gw_net_look(int fd);
 uint64_t gw_net_rtt_ns(int fd);
 /* The rate of so much payload together with its headers, which traffic control counts as well. */
 uint64_t gw_net_with_headers(int fd, uint64_t payload_bytes_per_s);

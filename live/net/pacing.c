@@ -11,6 +11,7 @@
 #define SHORT_OF      90 /* per cent of what was offered */
 #define FLOOR         50 /* per cent of the most that was believed: no step falls below */
 #define FORGET        75 /* per cent of it that are left when the link has fallen short */
+#define DRY_SHARE     10 /* per cent of a window that the link may be kept waiting */
 #define ROUND_TRIPS   4  /* in a short window: TCP doubles what is in flight in one */
 #define SHORTEST_NS   UINT64_C(10000000)
 
@@ -138,7 +139,7 @@ static void drain(struct gw_pacer *pacer, uint64_t measured)
 }
 
 /* An offer of more ended: did the link take it? */
-static void judge_offer(struct gw_pacer *pacer, uint64_t measured)
+static void judge_offer(struct gw_pacer *pacer, uint64_t measured, bool dry)
 {
 	uint64_t link = pacer->link_bytes_per_s, least = percent(link, 98);
 	bool was_more =
@@ -150,7 +151,7 @@ static void judge_offer(struct gw_pacer *pacer, uint64_t measured)
 			pacer->probe_every *= 2;
 		/* What it carried of more than it can is what it can; one bad window says little.
 		 */
-		if (measured < link && was_more)
+		if (measured < link && was_more && !dry)
 			believe(pacer, measured > least ? measured : least);
 		begin_drain(pacer);
 		return;
@@ -166,13 +167,15 @@ static void judge_offer(struct gw_pacer *pacer, uint64_t measured)
 }
 
 /* Carried less than offered, window after window: the link is what it carried at best. */
-static bool fell_short(struct gw_pacer *pacer, uint64_t measured)
+static bool fell_short(struct gw_pacer *pacer, uint64_t measured, bool dry)
 {
 	if (measured >= percent(pacer->rate_bytes_per_s, SHORT_OF)) {
 		pacer->short_windows = 0;
 		pacer->best_bytes_per_s = 0;
 		return false;
 	}
+	if (dry)
+		return true;
 	if (measured > pacer->best_bytes_per_s)
 		pacer->best_bytes_per_s = measured;
 	if (++pacer->short_windows < SHORT_WINDOWS)
@@ -188,15 +191,15 @@ static bool fell_short(struct gw_pacer *pacer, uint64_t measured)
 	return true;
 }
 
-static void judge(struct gw_pacer *pacer, uint64_t measured)
+static void judge(struct gw_pacer *pacer, uint64_t measured, bool dry)
 {
 	if (!pacer->link_bytes_per_s) {
 		start(pacer, measured);
 	} else if (pacer->gain == DRAIN_GAIN) {
 		drain(pacer, measured);
 	} else if (pacer->gain > pacer->share) {
-		judge_offer(pacer, measured);
-	} else if (!fell_short(pacer, measured) && ++pacer->windows >= pacer->probe_every) {
+		judge_offer(pacer, measured, dry);
+	} else if (!fell_short(pacer, measured, dry) && ++pacer->windows >= pacer->probe_every) {
 		pacer->gain = pacer->next_gain;
 	}
 	set_rate(pacer);
@@ -210,19 +213,28 @@ static uint64_t window_ns(const struct gw_pacer *pacer)
 	return queued ? pacer->short_ns : GW_PACER_WINDOW_NS;
 }
 
-uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, uint64_t acked_bytes, bool busy)
+static void open_window(struct gw_pacer *pacer, uint64_t now_ns, const struct gw_pacer_look *look)
+{
+	pacer->started = true;
+	pacer->busy = look->busy;
+	pacer->dry_ns = 0;
+	pacer->window_start_ns = now_ns;
+	pacer->window_acked_bytes = look->acked_bytes;
+}
+
+uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, const struct gw_pacer_look *look)
 {
 	uint64_t took_ns = now_ns - pacer->window_start_ns;
-	uint64_t acked = acked_bytes - pacer->window_acked_bytes;
+	uint64_t acked = look->acked_bytes - pacer->window_acked_bytes;
 
-	pacer->busy &= busy;
+	pacer->busy &= look->busy;
+	pacer->dry_ns += look->dry ? now_ns - pacer->last_ns : 0;
+	pacer->last_ns = now_ns;
 	if (pacer->started && took_ns < window_ns(pacer))
 		return pacer->rate_bytes_per_s;
 	if (pacer->started && pacer->busy)
-		judge(pacer, (uint64_t)((double)acked * 1e9 / (double)took_ns));
-	pacer->started = true;
-	pacer->busy = busy;
-	pacer->window_start_ns = now_ns;
-	pacer->window_acked_bytes = acked_bytes;
+		judge(pacer, (uint64_t)((double)acked * 1e9 / (double)took_ns),
+		      pacer->dry_ns > percent(took_ns, DRY_SHARE));
+	open_window(pacer, now_ns, look);
 	return pacer->rate_bytes_per_s;
 }

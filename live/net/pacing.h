@@ -8,7 +8,12 @@
  * where the link took it, it became faster, and the next offer is larger; where it did not, the
  * next one comes later. A queue that it caused, by an offer, at the start or when the link became
  * slower, it lets empty.
- * It opens no socket and reads no clock; the caller asks the kernel (gw_net_acked_bytes)
+ *
+ * A sender or receiver without a processor carries less, too, but the link is not to blame: then
+ * the connection had nothing to send, or nobody to read it, which a slower link never brings about.
+ * Such windows say nothing against the link.
+ *
+ * It opens no socket and reads no clock; the caller asks the kernel (gw_net_look)
  * and tells the kernel (gw_net_pace).
  */
 #ifndef GW_LIVE_NET_PACING_H
@@ -29,7 +34,8 @@ struct gw_pacer {
 	uint64_t most_bytes_per_s;  /* that it was believed to carry, forgotten by and by */
 	uint64_t rate_bytes_per_s;  /* what bulk may send now; 0: not paced */
 	uint64_t window_start_ns, window_acked_bytes;
-	uint64_t short_ns; /* a window while the link is not known, or a queue empties */
+	uint64_t last_ns, dry_ns; /* of this window, while the link was kept waiting */
+	uint64_t short_ns;        /* a window while the link is not known, or a queue empties */
 	uint64_t level[GW_PACER_LEVEL]; /* the last windows at the start that brought no gain */
 	uint64_t best_bytes_per_s;      /* of the windows since the link last fell short */
 	uint32_t levels;
@@ -52,11 +58,15 @@ void gw_pacer_learned(struct gw_pacer *pacer, uint64_t link_bytes_per_s);
 /* A new limit of the user's; 0: none. */
 void gw_pacer_limit(struct gw_pacer *pacer, uint64_t limit_bytes_per_s);
 
-/*
- * Called often. `acked_bytes`: of all that shares the link with bulk, since the connections began;
- * `busy`: bulk has more to send (a window
- * in which it had not says nothing about the link). Returns the rate for gw_net_pace(), 0: none.
- */
-uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, uint64_t acked_bytes, bool busy);
+/* What was seen at one look. */
+struct gw_pacer_look {
+	uint64_t acked_bytes; /* of all that shares the link with bulk, since the connections began
+	                       */
+	bool busy;            /* bulk has more to send: a window in which it had not says nothing */
+	bool dry; /* since the last look the sender or the receiver kept the link waiting */
+};
+
+/* Called often. Returns the rate for gw_net_pace(), 0: none. */
+uint64_t gw_pacer_update(struct gw_pacer *pacer, uint64_t now_ns, const struct gw_pacer_look *look);
 
 #endif

@@ -74,31 +74,33 @@ int gw_net_pace(int fd, uint64_t bytes_per_s, struct gw_error *error)
 	return 0;
 }
 
-/* False if the kernel's tcp_info does not reach `bytes`. */
-static bool read_info(int fd, struct tcp_info *info, size_t bytes)
+/* How much of it the kernel knows, in bytes; the rest is zero. */
+static size_t read_info(int fd, struct tcp_info *info)
 {
 	socklen_t have = sizeof(*info);
 
 	memset(info, 0, sizeof(*info));
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &have) == 0 && have >= bytes;
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &have) ? 0 : have;
 }
 
-uint64_t gw_net_acked_bytes(int fd)
+struct gw_net_flow gw_net_look(int fd)
 {
 	struct tcp_info info;
+	size_t have = read_info(fd, &info);
 
-	if (!read_info(fd, &info, offsetof(struct tcp_info, tcpi_bytes_received)))
-		return 0;
-	/* The kernel counts the SYN as a byte, on the side that connected. */
-	return info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0;
+	return (struct gw_net_flow){
+	        /* The kernel counts the SYN as a byte, on the side that connected. */
+	        .acked_bytes = info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0,
+	        .unread_ns = info.tcpi_rwnd_limited * 1000,
+	        .empty = have > offsetof(struct tcp_info, tcpi_min_rtt) && !info.tcpi_notsent_bytes,
+	};
 }
 
 uint64_t gw_net_rtt_ns(int fd)
 {
 	struct tcp_info info;
 
-	if (!read_info(fd, &info, offsetof(struct tcp_info, tcpi_rttvar)))
-		return 0;
+	(void)read_info(fd, &info);
 	return (uint64_t)info.tcpi_rtt * 1000;
 }
 
@@ -109,7 +111,8 @@ uint64_t gw_net_with_headers(int fd, uint64_t payload_bytes_per_s)
 	socklen_t have = sizeof(family);
 	uint64_t headers;
 
-	if (!read_info(fd, &info, offsetof(struct tcp_info, tcpi_rcv_mss)) || !info.tcpi_snd_mss)
+	(void)read_info(fd, &info);
+	if (!info.tcpi_snd_mss)
 		return payload_bytes_per_s;
 	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &have);
 	headers = family == AF_INET6 ? HEADERS_IPV6 : HEADERS_IPV4;

@@ -121,7 +121,7 @@ static bool below(const char *path, const char *dir)
 {
 	size_t length = strlen(dir);
 
-	while (length > 1 && dir[length - 1] == '/')
+	while (length > 0 && dir[length - 1] == '/') /* of the root nothing is left */
 		length--;
 	return strncmp(path, dir, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }

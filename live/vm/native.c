@@ -518,7 +518,7 @@ static int connect_control(struct native *native, const char *path, struct gw_er
 	return 0;
 }
 
-static int watch_process(struct native *native, struct gw_error *error)
+static int find_process(struct native *native, struct gw_error *error)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
@@ -527,14 +527,19 @@ static int watch_process(struct native *native, struct gw_error *error)
 		return gw_fail(error, errno, "cannot tell who runs the native guest: %s",
 		               strerror(errno));
 	native->vm.pid = peer.pid;
-	native->pidfd = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	return 0;
+}
+
+static int watch_process(struct native *native, struct gw_error *error)
+{
+	native->pidfd = (int)syscall(SYS_pidfd_open, native->vm.pid, 0);
 	native->epoll = epoll_create1(EPOLL_CLOEXEC);
 	native->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (native->pidfd < 0 || native->epoll < 0 || native->wake < 0 ||
 	    watch(native, native->control) || watch(native, native->pidfd) ||
 	    watch(native, native->wake))
 		return gw_fail(error, errno, "cannot watch the native guest (pid %d): %s",
-		               (int)peer.pid, strerror(errno));
+		               (int)native->vm.pid, strerror(errno));
 	return 0;
 }
 
@@ -569,16 +574,28 @@ static int learn(struct native *native, struct gw_error *error)
 	return 0;
 }
 
-int gw_native_open(struct gw_vm **vm, const char *path, struct gw_error *error)
+static struct native *make(int control)
 {
 	struct native *native = calloc(1, sizeof(*native));
+
+	if (!native)
+		return NULL;
+	native->vm.kind = &gw_vm_native;
+	native->control = control;
+	native->pidfd = native->epoll = native->wake = -1;
+	return native;
+}
+
+int gw_native_open(struct gw_vm **vm, const char *path, struct gw_error *error)
+{
+	struct native *native = make(-1);
 	int result;
 
 	if (!native)
 		return gw_fail(error, ENOMEM, "no memory for a native guest");
-	native->vm.kind = &gw_vm_native;
-	native->control = native->pidfd = native->epoll = native->wake = -1;
 	result = connect_control(native, path, error);
+	if (!result)
+		result = find_process(native, error);
 	if (!result)
 		result = watch_process(native, error);
 	if (!result)
@@ -587,6 +604,28 @@ int gw_native_open(struct gw_vm **vm, const char *path, struct gw_error *error)
 		native_close(&native->vm);
 		return result;
 	}
+	*vm = &native->vm;
+	return 0;
+}
+
+int gw_native_adopt(struct gw_vm **vm, pid_t pid, int control, struct gw_error *error)
+{
+	struct native *native = make(control);
+	int result;
+
+	if (!native) {
+		close(control);
+		return gw_fail(error, ENOMEM, "no memory for a native guest");
+	}
+	native->vm.pid = pid;
+	result = watch_process(native, error);
+	if (!result)
+		result = learn(native, error);
+	if (result) {
+		native_close(&native->vm);
+		return result;
+	}
+	native->vm.paused = false;
 	*vm = &native->vm;
 	return 0;
 }
@@ -847,4 +886,25 @@ int gw_native_start_from_spec(struct gw_vm **vm, const struct gw_native_start *s
 	int result = gw_native_parse_spec(json, bytes, &config, name, error);
 
 	return result ? result : gw_native_start(vm, start, name, &config, error);
+}
+
+int gw_native_shadow_argv(const char *spec, const char *ram_path, int client, json_t **argv,
+                          struct gw_error *error)
+{
+	struct gw_native_config config;
+	char name[64], value[64];
+	int result = gw_native_parse_spec(spec, strlen(spec), &config, name, error);
+
+	*argv = NULL;
+	if (result)
+		return result;
+	(void)snprintf(value, sizeof(value), "%d", client);
+	*argv = json_pack("[s, s, s, s, s, s, s, s, s]", "native-guest", "--private", "--incoming",
+	                  "--name", name, "--ram", ram_path, "--client", value);
+	for (size_t i = 0; i < GW_NATIVE_KEYS; i++) {
+		gw_native_text(&config, &gw_native_keys[i], value);
+		json_array_append_new(*argv, json_sprintf("--%s", gw_native_keys[i].name));
+		json_array_append_new(*argv, json_string(value));
+	}
+	return 0;
 }

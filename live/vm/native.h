@@ -8,6 +8,8 @@
 #ifndef GW_LIVE_VM_NATIVE_H
 #define GW_LIVE_VM_NATIVE_H
 
+#include <jansson.h>
+
 #include "guest/native/config.h"
 #include "live/vm/vm.h"
 
@@ -41,6 +43,15 @@ int gw_native_parse_spec(const char *json, size_t bytes, struct gw_native_config
                          char name[64], struct gw_error *error);
 int gw_native_start_from_spec(struct gw_vm **vm, const struct gw_native_start *start,
                               const char *json, size_t bytes, struct gw_error *error);
+
+/*
+ * The command line of a shadow: a guest that serves the one client whose descriptor it inherits as
+ * `client`, and sees the RAM file privately. *argv: array of strings, the caller's.
+ */
+int gw_native_shadow_argv(const char *spec, const char *ram_path, int client, json_t **argv,
+                          struct gw_error *error);
+/* A guest that somebody else started. control: connected; taken over. */
+int gw_native_adopt(struct gw_vm **vm, pid_t pid, int control, struct gw_error *error);
 
 /* One request, e.g. "reset". The answer's line, cut to size, if answer is not NULL. */
 int gw_native_command(struct gw_vm *vm, const char *request, char *answer, size_t size,

@@ -778,3 +778,30 @@ int gw_qemu_start(struct gw_vm **vm, const struct gw_qemu_launch *launch, struct
 	*vm = &q->vm;
 	return 0;
 }
+
+int gw_qemu_adopt(struct gw_vm **vm, const struct gw_qemu_adopt *adopt, struct gw_error *error)
+{
+	struct qemu *q = make(adopt->name, adopt->log_path);
+	int rc;
+
+	*vm = NULL;
+	if (!q) {
+		close(adopt->control);
+		return gw_fail(error, ENOMEM, "Out of memory.");
+	}
+	q->vm.pid = adopt->pid;
+	rc = gw_qmp_adopt(&q->qmp, adopt->control, adopt->timeout_ms, error);
+	if (rc == 0)
+		rc = watch(q, error);
+	if (rc == 0)
+		rc = learn(q, adopt->ram_path, error);
+	if (rc == 0)
+		rc = capabilities(q, true, true, SETUP_MS, error);
+	if (rc < 0) {
+		qemu_close(&q->vm);
+		return rc;
+	}
+	q->vm.paused = false;
+	*vm = &q->vm;
+	return 0;
+}

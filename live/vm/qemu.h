@@ -51,6 +51,17 @@ struct gw_qemu_launch {
 /* Starts QEMU, detached; on failure it is gone and the sentence holds its last words. */
 int gw_qemu_start(struct gw_vm **vm, const struct gw_qemu_launch *launch, struct gw_error *error);
 
+struct gw_qemu_adopt {
+	const char *name;
+	pid_t pid;
+	int control; /* QMP, connected; taken over */
+	const char *ram_path, *log_path;
+	int timeout_ms; /* until it greets */
+};
+
+/* A QEMU that somebody else started with -incoming defer -S; its RAM is left as it is. Waits. */
+int gw_qemu_adopt(struct gw_vm **vm, const struct gw_qemu_adopt *adopt, struct gw_error *error);
+
 /* For set-up phases; borrowed. */
 struct gw_qmp *gw_qemu_qmp(struct gw_vm *vm);
 /* Waits: QEMU's run state, such as "running", "paused", "postmigrate". */

@@ -477,20 +477,52 @@ static int greet(struct gw_qmp *qmp, const char *path, int timeout_ms, struct gw
 	return gw_fail(error, -rc, "QEMU's control socket %s broke: %s.", path, strerror(-rc));
 }
 
-int gw_qmp_connect(struct gw_qmp **out, const char *path, int timeout_ms, struct gw_error *error)
+static int begin(struct gw_qmp *qmp, const char *path, int timeout_ms, struct gw_error *error)
+{
+	int rc = open_poll(qmp, error);
+
+	return rc < 0 ? rc : greet(qmp, path, timeout_ms, error);
+}
+
+static struct gw_qmp *make(int sock)
 {
 	struct gw_qmp *qmp = calloc(1, sizeof(*qmp));
+
+	if (qmp)
+		*qmp = (struct gw_qmp){.sock = sock, .bell = -1, .epoll = -1};
+	return qmp;
+}
+
+int gw_qmp_connect(struct gw_qmp **out, const char *path, int timeout_ms, struct gw_error *error)
+{
+	struct gw_qmp *qmp = make(-1);
 	int rc;
 
 	*out = NULL;
 	if (!qmp)
 		return gw_fail(error, ENOMEM, "Out of memory.");
-	qmp->sock = qmp->bell = qmp->epoll = -1;
 	rc = open_socket(qmp, path, error);
 	if (rc == 0)
-		rc = open_poll(qmp, error);
-	if (rc == 0)
-		rc = greet(qmp, path, timeout_ms, error);
+		rc = begin(qmp, path, timeout_ms, error);
+	if (rc < 0) {
+		gw_qmp_close(qmp);
+		return rc;
+	}
+	*out = qmp;
+	return 0;
+}
+
+int gw_qmp_adopt(struct gw_qmp **out, int sock, int timeout_ms, struct gw_error *error)
+{
+	struct gw_qmp *qmp = make(sock);
+	int rc;
+
+	*out = NULL;
+	if (!qmp) {
+		close(sock);
+		return gw_fail(error, ENOMEM, "Out of memory.");
+	}
+	rc = begin(qmp, "(inherited)", timeout_ms, error);
 	if (rc < 0) {
 		gw_qmp_close(qmp);
 		return rc;

@@ -35,6 +35,8 @@ struct gw_qmp_message {
 
 /* Connects, waits for the greeting and negotiates. */
 int gw_qmp_connect(struct gw_qmp **qmp, const char *path, int timeout_ms, struct gw_error *error);
+/* The same over a socket that is connected already, and taken over. */
+int gw_qmp_adopt(struct gw_qmp **qmp, int sock, int timeout_ms, struct gw_error *error);
 void gw_qmp_close(struct gw_qmp *qmp);
 
 /* Polled for input; stays the same until gw_qmp_close(). */

@@ -107,6 +107,23 @@ static void next(struct sim_workload *w, unsigned vcpu, struct sim_touch *touch)
 	p->passed_ns = at;
 }
 
+static uint64_t end_of(const struct gw_window *window)
+{
+	return window->start_ns + window->length_ns;
+}
+
+/* The window in which from_ns lies; behind the last comes the first. */
+static void start(struct sim_workload *w, unsigned vcpu)
+{
+	struct player *p = sim_vcpu_own(sim_vcpu(w, vcpu));
+	const struct sim_trace *trace = w->config.trace;
+	size_t windows = sim_trace_windows(trace);
+	uint64_t from_ns = w->config.from_ns % end_of(sim_trace_window(trace, windows - 1));
+
+	while (end_of(sim_trace_window(trace, p->number)) <= from_ns)
+		p->number++;
+}
+
 /* As the recording saw them on average. */
 static void average(struct sim_workload_config *config)
 {
@@ -150,5 +167,6 @@ const struct sim_workload_kind sim_workload_trace = {
         .set_divisor = 1,
         .check = check,
         .vcpu_bytes = sizeof(struct player),
+        .start = start,
         .next = next,
 };

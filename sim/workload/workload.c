@@ -8,9 +8,11 @@
 #include "sim/workload/kinds.h"
 
 const struct sim_workload_kind *const sim_workloads[] = {
-        &sim_workload_idle,       &sim_workload_random, &sim_workload_locality,
-        &sim_workload_sequential, &sim_workload_phases, &sim_workload_compile,
-        &sim_workload_server,     &sim_workload_trace,  NULL,
+        &sim_workload_idle,     &sim_workload_random,
+        &sim_workload_locality, &sim_workload_sequential,
+        &sim_workload_chase,    &sim_workload_phases,
+        &sim_workload_compile,  &sim_workload_server,
+        &sim_workload_trace,    NULL,
 };
 
 const struct sim_workload_kind *sim_workload_find(const char *name)
@@ -153,6 +155,14 @@ struct sim_workload *sim_workload_new(const struct sim_workload_config *config, 
 			config->kind->start(w, i);
 	}
 	return w;
+}
+
+struct sim_workload *sim_workload_copy(const struct sim_workload *workload)
+{
+	size_t bytes = sizeof(*workload) + workload->vcpus * workload->vcpu_stride;
+	struct sim_workload *copy = malloc(bytes);
+
+	return copy ? memcpy(copy, workload, bytes) : NULL;
 }
 
 void sim_workload_free(struct sim_workload *workload)

@@ -48,6 +48,7 @@ struct sim_workload_config {
 	unsigned phases;               /* phases: how many working sets take turns */
 	uint64_t burst_ns;             /* server: mean time between bursts of requests */
 	const struct sim_trace *trace; /* kind "trace": borrowed */
+	uint64_t from_ns;              /* trace: where it begins; behind the end, again from the start */
 };
 
 struct sim_workload; /* of one guest: where each vCPU is */
@@ -83,6 +84,8 @@ const char *sim_workload_check(struct sim_workload_config *config, uint64_t ram_
 /* The config has been checked; it is copied. Owns its memory. NULL: no memory. */
 struct sim_workload *sim_workload_new(const struct sim_workload_config *config, uint64_t ram_pages,
                                       unsigned vcpus, uint64_t seed);
+/* Another guest that stands where this one does. NULL: no memory. */
+struct sim_workload *sim_workload_copy(const struct sim_workload *workload);
 void sim_workload_free(struct sim_workload *workload);
 /* The next touch of that vCPU; think_ns is SIM_NEVER if it touches nothing any more. */
 void sim_workload_next(struct sim_workload *workload, unsigned vcpu, struct sim_touch *touch);

@@ -76,6 +76,8 @@ static enum gw_mover_state state_of(const struct migration *m)
 
 	if (m->phase == PHASE_WAITS)
 		return GW_MOVER_WAITS;
+	if (m->phase == PHASE_OBSERVES)
+		return GW_MOVER_COPIES;
 	return s->alive && gw_source_state(s->memory) < GW_STATE_STOP_AND_COPY ? GW_MOVER_COPIES
 	                                                                       : GW_MOVER_SWITCHES;
 }
@@ -93,7 +95,7 @@ static uint64_t bytes_left(const struct migration *m)
 	const struct agent *s = &m->agent[SIM_SOURCE];
 	uint64_t done, all, dirtied = 0;
 
-	if (m->phase == PHASE_WAITS || !s->alive ||
+	if (m->phase != PHASE_MOVES || !s->alive ||
 	    gw_source_state(s->memory) < GW_STATE_ITERATIVE_PRE_COPY)
 		return bytes_of_memory(m);
 	gw_source_progress(s->memory, &done, &all);

@@ -112,8 +112,10 @@ void sim_guest_traffic(struct migration *m, uint64_t *bytes, uint64_t *wanted_by
 static void ends_traffic(struct migration *m)
 {
 	count_traffic(m);
-	if (m->traffic)
-		sim_flow_close(m->traffic, NULL);
+	if (!m->traffic)
+		return;
+	m->traffic_bytes += sim_flow_sent_bytes(m->traffic);
+	sim_flow_close(m->traffic, NULL);
 	m->traffic = NULL;
 }
 
@@ -142,6 +144,23 @@ void sim_guest_init(struct migration *m)
 		return;
 	m->source.vm.state = VM_RUNS;
 	sim_guest_goes_on(m);
+}
+
+/* What it did meanwhile does not count against what it does before the switch. */
+void sim_guest_was_observed(struct migration *m)
+{
+	unsigned i;
+
+	m->first_writes = 0;
+	for (i = 0; i < m->spec.vcpus; i++) {
+		struct thread *t = &m->threads[i];
+
+		if (!t->left) { /* it fell asleep */
+			t->at_ns = sim_now(m);
+			think(m, t);
+		}
+		t->left = m->config.touches ? m->config.touches : SIM_NEVER;
+	}
 }
 
 void sim_guest_free(struct migration *m)
@@ -216,6 +235,8 @@ void sim_guest_lives(struct migration *m)
 		while (t->at_ns <= now && is_awake(t)) {
 			if (t->next.writes)
 				writes_here(m, t);
+			else if (m->observer)
+				sim_sees_read(m, t->next.page);
 			think(m, t);
 		}
 	}
@@ -275,7 +296,7 @@ static bool misses(const struct migration *m, const struct thread *t)
 
 static void begins_to_wait(struct migration *m, struct thread *t)
 {
-	t->waits = true;
+	t->waits = t->waited = true;
 	t->since = sim_now(m);
 	m->waiters++;
 	tell_fault(m, t);
@@ -301,6 +322,12 @@ static void sees(struct migration *m, const struct thread *t)
 static void touches_there(struct migration *m, struct thread *t)
 {
 	sees(m, t);
+	if (gw_set_has(&m->dest.untouched, t->next.page)) {
+		gw_set_remove(&m->dest.untouched, t->next.page);
+		m->touched_pages++;
+		m->arrived_pages += !t->waited;
+	}
+	t->waited = false;
 	if (t->next.writes)
 		gw_set_add(&m->dest.present, t->next.page);
 	if (t->left != SIM_NEVER)
@@ -348,6 +375,9 @@ void sim_guest_runs_there(struct migration *m)
 	unsigned i;
 
 	wakes_up(m, m->spec.path[m->spec.path_count - 1]);
+	m->ran_ns = sim_now(m);
+	gw_set_copy(&m->dest.untouched, &m->dest.present);
+	gw_set_invert(&m->dest.untouched);
 	for (i = 0; i < m->spec.vcpus; i++) {
 		struct thread *t = &m->threads[i];
 
@@ -384,6 +414,14 @@ static void check_wait(struct migration *m, const struct thread *t)
 		             (unsigned long long)t->next.page);
 }
 
+/* How much of its waiting, which ends at at_ns, falls into the first second. */
+static uint64_t early_part(const struct migration *m, const struct thread *t)
+{
+	uint64_t end = m->ran_ns + SIM_BILLION < t->at_ns ? m->ran_ns + SIM_BILLION : t->at_ns;
+
+	return end > t->since ? end - t->since : 0;
+}
+
 static void waits_no_more(struct migration *m, struct thread *t)
 {
 	uint64_t waited;
@@ -399,6 +437,7 @@ static void waits_no_more(struct migration *m, struct thread *t)
 	t->at_ns = sim_now(m) + m->world->costs.fault_ns / 2;
 	waited = t->at_ns - t->since;
 	t->stall_ns += waited;
+	m->early_stall_ns += early_part(m, t);
 	t->late_ns = t->late_ns + waited < LATE_MAX_NS ? t->late_ns + waited : LATE_MAX_NS;
 	if (waited > t->longest_ns)
 		t->longest_ns = waited;

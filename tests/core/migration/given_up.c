@@ -37,7 +37,7 @@ static struct gw_source *recovered(struct gw_id destination, void **memory)
 
 	assert_int_equal(gw_policy_init(&config.policy, "postcopy"), 0);
 	assert_int_equal(gw_order_init(&config.order, "linear"), 0);
-	*memory = calloc(1, gw_source_bytes(&config.policy, PAGES));
+	*memory = calloc(1, gw_source_bytes(&config.policy, &config.order, PAGES));
 	assert_non_null(*memory);
 	s = gw_source_init(*memory, &config);
 	assert_int_equal(gw_source_step(s, &recover, &actions), 0);

@@ -20,6 +20,7 @@ static struct gw_view view;
 static uint64_t words[3][GW_SET_WORDS(PAGES)];
 static struct gw_set dirty, written, defer;
 static void *memory;
+static struct gw_observation observed;
 
 static void with(const char *name)
 {
@@ -44,7 +45,7 @@ static void begin(void)
 	memory = malloc(bytes);
 	assert_non_null(memory);
 	memset(memory, 0xa5, bytes);
-	gw_policy_start(&policy, memory, PAGES, &(struct gw_observation){0});
+	gw_policy_start(&policy, memory, PAGES, &observed);
 }
 
 static enum gw_decision ask(void)
@@ -176,6 +177,56 @@ static void least_likely_half(void **state)
 	fill(&dirty, "2");
 	view.dirty_pages = 1;
 	leaves_out("");
+}
+
+/* The same windows from before the move: the first round's dirty pages have a forecast. */
+static void observed_before(void **state)
+{
+	static const struct gw_run runs[] = {{41, 2}, {42, 3}, {41, 1}, {44, 2}};
+	static const struct gw_window windows[] = {
+	        {.written = runs, .written_count = 1},
+	        {.written = runs + 1, .written_count = 1},
+	        {.written = runs + 2, .written_count = 2},
+	};
+	struct gw_ranking likely;
+
+	(void)state;
+	with("sdf-hybrid");
+	assert_int_equal(gw_policy_observes_ns(&policy), 8000000000);
+	let("observe", "300ms");
+	assert_int_equal(gw_policy_observes_ns(&policy), 300000000);
+	assert_int_equal(gw_policy_set(&policy, "observe", "long"), -EINVAL);
+	observed = (struct gw_observation){.windows = windows, .count = 3};
+	begin();
+	observed.count = 0;
+	fill(&dirty, "7 41 42 43");
+	gw_policy_rank(&policy, &dirty, &likely);
+	assert_int_equal(likely.count, 3);
+	assert_int_equal(likely.pages[0].page, 42);
+	assert_int_equal(likely.pages[1].page, 43);
+	assert_int_equal(likely.pages[2].page, 41);
+}
+
+/* All of them are kept, and the rounds that follow: that 9 was written after 1 is in the oldest. */
+static void eight_seconds(void **state)
+{
+	static const struct gw_run runs[] = {{1, 1}, {9, 1}, {5, 1}};
+	struct gw_window windows[160];
+	struct gw_ranking likely;
+
+	(void)state;
+	for (size_t i = 0; i < 160; i++)
+		windows[i] =
+		        (struct gw_window){.written = &runs[i < 2 ? i : 2], .written_count = 1};
+	with("sdf-hybrid");
+	observed = (struct gw_observation){.windows = windows, .count = 160};
+	begin();
+	observed.count = 0;
+	for (int i = 0; i < 40; i++)
+		round_of("5", "1 9");
+	gw_policy_rank(&policy, &dirty, &likely);
+	assert_int_equal(likely.count, 1);
+	assert_int_equal(likely.pages[0].page, 9);
 }
 
 /* Windows that hold all of memory push each other out only when there are too many. */
@@ -325,11 +376,12 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(shares),     cmocka_unit_test(sdf),
-	        cmocka_unit_test(markov),     cmocka_unit_test(least_likely_half),
-	        cmocka_unit_test(thresholds), cmocka_unit_test(gilbert_elliott),
-	        cmocka_unit_test(stops),      cmocka_unit_test(whole_windows),
-	        cmocka_unit_test(the_others)};
+	        cmocka_unit_test(shares),       cmocka_unit_test(sdf),
+	        cmocka_unit_test(markov),       cmocka_unit_test(least_likely_half),
+	        cmocka_unit_test(thresholds),   cmocka_unit_test(gilbert_elliott),
+	        cmocka_unit_test(stops),        cmocka_unit_test(whole_windows),
+	        cmocka_unit_test(the_others),   cmocka_unit_test(observed_before),
+	        cmocka_unit_test(eight_seconds)};
 
 	return cmocka_run_group_tests(tests, NULL, end);
 }

@@ -264,9 +264,9 @@ static void connects(const char *listen_at, const char *connect_to, enum gw_chan
 	assert_int_equal(gw_net_watch(fd, 10000, &error), 0);
 	assert_int_equal(gw_net_pace(fd, 1000000, &error), 0);
 	assert_int_equal(gw_net_pace(fd, 0, &error), 0);
-	for (int i = 0; i < 1000 && gw_net_acked_bytes(fd) < HELLO_BYTES + 1; i++)
+	for (int i = 0; i < 1000 && gw_net_look(fd).acked_bytes < HELLO_BYTES + 1; i++)
 		usleep(1000);
-	assert_int_equal(gw_net_acked_bytes(fd), HELLO_BYTES + 1);
+	assert_int_equal(gw_net_look(fd).acked_bytes, HELLO_BYTES + 1);
 	assert_true(gw_net_rtt_ns(fd) > 0);
 	close(fd);
 	close(host.fd);

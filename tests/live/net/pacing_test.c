@@ -25,6 +25,13 @@ struct link {
 	bool unpaced_once;
 };
 
+static uint64_t look(struct gw_pacer *pacer, uint64_t now_ns, uint64_t acked_bytes, bool busy)
+{
+	struct gw_pacer_look look = {.acked_bytes = acked_bytes, .busy = busy};
+
+	return gw_pacer_update(pacer, now_ns, &look);
+}
+
 /* Offers for so many steps what the pacer allows. */
 static void run_steps(struct link *link, uint64_t steps, bool busy)
 {
@@ -33,7 +40,7 @@ static void run_steps(struct link *link, uint64_t steps, bool busy)
 	link->steps = link->queued_steps = link->highest = 0;
 	link->unpaced_once = false;
 	for (uint64_t i = 0; i < steps; i++) {
-		rate = gw_pacer_update(&link->pacer, link->now_ns, link->acked, busy);
+		rate = look(&link->pacer, link->now_ns, link->acked, busy);
 		link->unpaced_once |= !rate;
 		link->highest = rate > link->highest ? rate : link->highest;
 		carries = link->rate * STEP_NS / 1000000000;
@@ -83,7 +90,7 @@ static void test_settles(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
 		struct link link = make(rates[i], 0);
-		assert_int_equal(gw_pacer_update(&link.pacer, 0, 0, true), 0);
+		assert_int_equal(look(&link.pacer, 0, 0, true), 0);
 		run(&link, 25, true);
 		stays_just_below(&link);
 	}
@@ -130,7 +137,7 @@ static void test_limit(void **state)
 	uint64_t before;
 
 	(void)state;
-	assert_int_equal(gw_pacer_update(&link.pacer, 0, 0, true), 8 * MEGABYTE_S);
+	assert_int_equal(look(&link.pacer, 0, 0, true), 8 * MEGABYTE_S);
 	for (int i = 0; i < 5; i++) {
 		before = link.acked;
 		run(&link, 20, true);
@@ -185,7 +192,7 @@ static void test_long_round_trip(void **state)
 	gw_pacer_init(&pacer, 0, 25000000);
 	for (int trip = 0; !pacer.link_bytes_per_s && trip < 40; trip++) {
 		for (int part = 0; part < 25; part++, now_ns += 1000000)
-			(void)gw_pacer_update(&pacer, now_ns, acked, true);
+			(void)look(&pacer, now_ns, acked, true);
 		acked += trip < 6 ? 20000ull << trip : 1250000; /* slow start */
 	}
 	assert_in_range(pacer.link_bytes_per_s, 49 * MEGABYTE_S, 51 * MEGABYTE_S);
@@ -200,12 +207,12 @@ static void test_disturbed_start(void **state)
 
 	(void)state;
 	gw_pacer_init(&pacer, 0, 100000);
-	(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	(void)look(&pacer, now_ns, acked, true);
 	for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
 		assert_int_equal(pacer.link_bytes_per_s, 0);
 		now_ns += 10000000;
 		acked += 500000 / 100 * percents[i];
-		(void)gw_pacer_update(&pacer, now_ns, acked, true);
+		(void)look(&pacer, now_ns, acked, true);
 	}
 	assert_int_equal(pacer.link_bytes_per_s, 50 * MEGABYTE_S);
 }
@@ -219,11 +226,11 @@ static void test_uneven_start(void **state)
 
 	(void)state;
 	gw_pacer_init(&pacer, 0, 100000);
-	(void)gw_pacer_update(&pacer, now_ns, acked, true);
+	(void)look(&pacer, now_ns, acked, true);
 	for (; !pacer.link_bytes_per_s && windows < 100; windows++) {
 		now_ns += 10000000;
 		acked += windows % 2 ? 500000 : 100000;
-		(void)gw_pacer_update(&pacer, now_ns, acked, true);
+		(void)look(&pacer, now_ns, acked, true);
 	}
 	assert_in_range(windows, 10, 30);
 	assert_int_equal(pacer.link_bytes_per_s, 50 * MEGABYTE_S);
@@ -283,11 +290,32 @@ static void test_breaks_inside_windows(void **state)
 	run(&link, 10, true);
 	before = link.pacer.link_bytes_per_s;
 	for (int i = 0; i < 200; i++) {
-		(void)gw_pacer_update(&link.pacer, link.now_ns, link.acked, i % 2 == 0);
+		(void)look(&link.pacer, link.now_ns, link.acked, i % 2 == 0);
 		link.now_ns += GW_PACER_WINDOW_NS / 2;
 		link.acked += MEGABYTE_S / 10;
 	}
 	assert_int_equal(link.pacer.link_bytes_per_s, before);
+}
+
+/* Half of what is offered is sent because half of the time nobody has a processor to send it. */
+static void test_sender_without_processor(void **state)
+{
+	struct link link = make(50 * MEGABYTE_S, 0);
+	uint64_t before;
+
+	(void)state;
+	run(&link, 10, true);
+	before = link.pacer.link_bytes_per_s;
+	for (int i = 0; i < 400; i++) {
+		struct gw_pacer_look seen = {.acked_bytes = link.acked, .busy = true, .dry = i % 2};
+
+		(void)gw_pacer_update(&link.pacer, link.now_ns, &seen);
+		link.now_ns += GW_PACER_WINDOW_NS / 4;
+		link.acked += 25 * MEGABYTE_S / 40;
+	}
+	assert_int_equal(link.pacer.link_bytes_per_s, before);
+	run(&link, 5, true);
+	stays_just_below(&link);
 }
 
 /* A first measure can be too high: a token bucket starts full. */
@@ -328,6 +356,7 @@ int main(void)
 	        cmocka_unit_test(test_link_that_stalls),
 	        cmocka_unit_test(test_limit_just_below_the_link),
 	        cmocka_unit_test(test_too_high_a_belief),
+	        cmocka_unit_test(test_sender_without_processor),
 	        cmocka_unit_test(test_breaks_inside_windows),
 	        cmocka_unit_test(test_starts_soon),
 	        cmocka_unit_test(test_long_round_trip),

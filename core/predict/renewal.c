@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/predict/renewal.h"
+
+#include <string.h>
+
+/* A write counts half after so many windows: 3.2 s of 50 ms. */
+#define HALF_LIFE 64
+
+#define BUCKETS 9 /* ages 1, 2, 3-4, 5-8, ... 129 and more */
+
+/* Windows at the mean hazard that are added to each count: few counts say little. */
+#define PRIOR_WINDOWS 4.0
+
+/* A page that was written in every window may yet not be in the next one. */
+#define HAZARD_MAX 0.999
+
+struct entry {
+	uint64_t number; /* page + 1; 0: free */
+	uint32_t last;   /* window of its last write; 0: only read */
+	float count;     /* writes, those long ago for less; as of `last` */
+	float reads;
+};
+
+struct gw_renewal {
+	uint32_t limit, pages;
+	uint64_t buckets;
+	uint32_t now; /* windows so far; the first is 1 */
+	uint64_t window_ns;
+	double left_ns; /* of rounds, not yet a whole window */
+	double sampled; /* windows in which reads were looked at */
+	double at_risk[GW_RENEWAL_CLASSES][BUCKETS], writes[GW_RENEWAL_CLASSES][BUCKETS];
+	float decay[8 * HALF_LIFE]; /* what a write is worth after so many windows */
+	struct entry entry[];
+};
+
+static double square_root(double x)
+{
+	double root = x > 1 ? x : 1;
+
+	for (int i = 0; i < 40; i++)
+		root = (root + x / root) / 2;
+	return root;
+}
+
+/* base^exponent for 0 <= base <= 1 and exponent >= 0, the exponent to 1/256. */
+static double power(double base, double exponent)
+{
+	uint64_t whole = exponent < 1e6 ? (uint64_t)exponent : 1000000;
+	unsigned part = exponent < 1e6 ? (unsigned)((exponent - (double)whole) * 256) : 0;
+	double result = 1;
+
+	for (double square = base; whole; whole >>= 1, square *= square)
+		if (whole & 1)
+			result *= square;
+	for (double root = base; part & 255; part <<= 1) {
+		root = square_root(root);
+		if (part & 128)
+			result *= root;
+	}
+	return result;
+}
+
+static uint64_t buckets_for(uint32_t pages)
+{
+	uint64_t buckets = 16;
+
+	while (buckets < 2 * (uint64_t)pages)
+		buckets *= 2;
+	return buckets;
+}
+
+size_t gw_renewal_bytes(uint32_t pages)
+{
+	return sizeof(struct gw_renewal) + buckets_for(pages) * sizeof(struct entry);
+}
+
+struct gw_renewal *gw_renewal_init(void *memory, uint32_t pages)
+{
+	struct gw_renewal *r = memory;
+	double half = power(0.5, 1.0 / HALF_LIFE), worth = 1;
+
+	memset(r, 0, gw_renewal_bytes(pages));
+	r->limit = pages;
+	r->buckets = buckets_for(pages);
+	for (size_t i = 0; i < sizeof(r->decay) / sizeof(r->decay[0]); i++, worth *= half)
+		r->decay[i] = (float)worth;
+	return r;
+}
+
+static uint64_t place_of(const struct gw_renewal *r, uint64_t page)
+{
+	uint64_t i = (page * 0x9e3779b97f4a7c15u) >> 20 & (r->buckets - 1);
+
+	while (r->entry[i].number && r->entry[i].number != page + 1)
+		i = (i + 1) & (r->buckets - 1);
+	return i;
+}
+
+static struct entry *entry_for(struct gw_renewal *r, uint64_t page)
+{
+	struct entry *e = &r->entry[place_of(r, page)];
+
+	if (!e->number && r->pages == r->limit)
+		return NULL;
+	r->pages += !e->number;
+	e->number = page + 1;
+	return e;
+}
+
+static float worth_after(const struct gw_renewal *r, uint32_t windows)
+{
+	return windows < sizeof(r->decay) / sizeof(r->decay[0]) ? r->decay[windows] : 0;
+}
+
+/* By the power of two that is nearest; a page written in every window counts 93. */
+static unsigned class_of(float count)
+{
+	unsigned class = 0;
+
+	for (float edge = 1.5f; count >= edge && class + 1 < GW_RENEWAL_CLASSES; edge *= 2)
+		class ++;
+	return class;
+}
+
+/* The last age of a bucket: 1, 2, 4, 8, ... */
+static uint32_t last_age(unsigned bucket)
+{
+	return bucket + 1 < BUCKETS ? (uint32_t)1 << bucket : UINT32_MAX;
+}
+
+/* A page of this class has had the ages 1 to `age`. */
+static void count_risk(double *at_risk, uint32_t age)
+{
+	uint32_t from = 0;
+
+	for (unsigned b = 0; b < BUCKETS && from < age; b++) {
+		uint32_t to = last_age(b) < age ? last_age(b) : age;
+
+		at_risk[b] += to - from;
+		from = last_age(b);
+	}
+}
+
+static unsigned bucket_of(uint32_t age)
+{
+	unsigned b = 0;
+
+	while (age > last_age(b))
+		b++;
+	return b;
+}
+
+static void write_in_window(struct gw_renewal *r, uint64_t page)
+{
+	struct entry *e = entry_for(r, page);
+
+	if (!e)
+		return;
+	if (e->last) {
+		uint32_t age = r->now - e->last;
+		unsigned class = class_of(e->count);
+
+		count_risk(r->at_risk[class], age);
+		r->writes[class][bucket_of(age)]++;
+		e->count *= worth_after(r, age);
+	}
+	e->count++;
+	e->last = r->now;
+}
+
+static void read_in_window(struct gw_renewal *r, uint64_t page)
+{
+	struct entry *e = entry_for(r, page);
+
+	if (e)
+		e->reads++;
+}
+
+static void for_each(struct gw_renewal *r, const struct gw_run *runs, size_t count,
+                     void (*touch)(struct gw_renewal *, uint64_t))
+{
+	for (size_t i = 0; i < count; i++)
+		for (uint64_t n = 0; n < runs[i].count; n++)
+			touch(r, runs[i].first + n);
+}
+
+void gw_renewal_observe(struct gw_renewal *r, const struct gw_observation *observation)
+{
+	for (size_t i = 0; i < observation->count; i++) {
+		const struct gw_window *window = &observation->windows[i];
+
+		if (!r->window_ns)
+			r->window_ns = window->length_ns;
+		r->now++;
+		for_each(r, window->written, window->written_count, write_in_window);
+		if (!window->read_sampled)
+			continue;
+		r->sampled++;
+		for_each(r, window->read, window->read_count, read_in_window);
+		/* Who wrote a page has touched it, too; the chances of both are taken together. */
+	}
+}
+
+/*
+ * Somewhere in the last `windows` windows: a page that is written often was so a short while ago,
+ * another one in the middle. It is not counted twice if it would have been so anyway.
+ */
+static void write_in_round(struct gw_renewal *r, uint64_t page, uint32_t windows)
+{
+	struct entry *e = entry_for(r, page);
+	uint32_t ago = windows / 2, usual;
+	float kept;
+
+	if (!e)
+		return;
+	kept = e->last ? e->count * worth_after(r, r->now - e->last) + 1 : 1;
+	if (kept > e->count)
+		e->count = kept;
+	usual = (uint32_t)(93 / e->count);
+	e->last = r->now - (usual < ago ? usual : ago);
+}
+
+void gw_renewal_round(struct gw_renewal *r, const struct gw_set *written, uint64_t ns)
+{
+	double passed;
+	uint32_t windows;
+	uint64_t page;
+
+	if (!r->window_ns)
+		return;
+	passed = ((double)ns + r->left_ns) / (double)r->window_ns;
+	windows = passed < 1e9 ? (uint32_t)passed : 1000000000;
+	r->left_ns = (passed - windows) * (double)r->window_ns;
+	r->now += windows;
+	for (page = gw_set_next(written, 0); page < written->pages;
+	     page = gw_set_next(written, page + 1)) {
+		if (windows == 1)
+			write_in_window(r, page);
+		else
+			write_in_round(r, page, windows);
+	}
+}
+
+bool gw_renewal_ready(const struct gw_renewal *r)
+{
+	return r->now > 1;
+}
+
+/* Counts, with the pages that have not been written again yet, and the means where they are few. */
+static void hazards_of(const struct gw_renewal *r, double hazard[GW_RENEWAL_CLASSES][BUCKETS])
+{
+	double at_risk[GW_RENEWAL_CLASSES][BUCKETS], mean = 0;
+
+	memcpy(at_risk, r->at_risk, sizeof(at_risk));
+	for (uint64_t i = 0; i < r->buckets; i++) {
+		const struct entry *e = &r->entry[i];
+
+		if (e->last)
+			count_risk(at_risk[class_of(e->count)], r->now - e->last);
+	}
+	for (unsigned b = 0; b < BUCKETS; b++) {
+		double risks = PRIOR_WINDOWS, writes = PRIOR_WINDOWS * mean;
+
+		for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
+			risks += at_risk[c][b];
+			writes += r->writes[c][b];
+		}
+		mean = writes / risks;
+		for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
+			double h = (r->writes[c][b] + PRIOR_WINDOWS * mean) /
+			           (at_risk[c][b] + PRIOR_WINDOWS);
+
+			hazard[c][b] = h < HAZARD_MAX ? h : HAZARD_MAX;
+		}
+	}
+}
+
+/* The chance that a page of this age stays unwritten for so many windows. */
+static double survival(const double *hazard, uint32_t age, double windows)
+{
+	double stays = 1;
+
+	for (unsigned b = bucket_of(age + 1); windows > 0; b++) {
+		double here = (double)last_age(b) - age;
+
+		if (here > windows)
+			here = windows;
+		stays *= power(1 - hazard[b], here);
+		windows -= here;
+		age = last_age(b);
+	}
+	return stays;
+}
+
+void gw_renewal_look_ahead(const struct gw_renewal *r, uint64_t ns, struct gw_renewal_outlook *o)
+{
+	double hazard[GW_RENEWAL_CLASSES][BUCKETS];
+
+	memset(o, 0, sizeof(*o));
+	if (!gw_renewal_ready(r))
+		return;
+	o->windows = (double)ns / (double)r->window_ns;
+	hazards_of(r, hazard);
+	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++)
+		for (unsigned age = 0; age < GW_RENEWAL_AGES; age++)
+			o->written[c][age] = (float)(1 - survival(hazard[c], age, o->windows));
+}
+
+static void describe(const struct gw_renewal *r, const struct entry *e,
+                     struct gw_renewal_page *page)
+{
+	uint32_t age = r->now - e->last;
+
+	*page = (struct gw_renewal_page){
+	        .page = e->number - 1,
+	        .class = e->last ? class_of(e->count) : GW_RENEWAL_CLASSES,
+	        .age = age < GW_RENEWAL_AGES ? age : GW_RENEWAL_AGES - 1,
+	        .read_share = r->sampled > 0 ? (float)(e->reads / r->sampled) : 0,
+	};
+}
+
+bool gw_renewal_next(const struct gw_renewal *r, uint64_t *cursor, struct gw_renewal_page *page)
+{
+	while (*cursor < r->buckets) {
+		const struct entry *e = &r->entry[(*cursor)++];
+
+		if (!e->number)
+			continue;
+		describe(r, e, page);
+		return true;
+	}
+	return false;
+}
+
+bool gw_renewal_of(const struct gw_renewal *r, uint64_t number, struct gw_renewal_page *page)
+{
+	const struct entry *e = &r->entry[place_of(r, number)];
+
+	if (e->number)
+		describe(r, e, page);
+	return e->number != 0;
+}
+
+double gw_renewal_written(const struct gw_renewal_outlook *o, const struct gw_renewal_page *page)
+{
+	return page->class < GW_RENEWAL_CLASSES ? (double)o->written[page->class][page->age] : 0;
+}
+
+double gw_renewal_touched(const struct gw_renewal_outlook *o, const struct gw_renewal_page *page)
+{
+	double read = page->read_share < HAZARD_MAX ? page->read_share : HAZARD_MAX;
+
+	return 1 - (1 - gw_renewal_written(o, page)) * power(1 - read, o->windows);
+}
