@@ -56,7 +56,8 @@ struct gw_view {
 
 struct gw_verdict {
 	enum gw_decision decision;
-	uint64_t rate_bytes_per_s; /* for the next round; 0: the user's limit (clark raises it) */
+	/* For the next round, or for what is pushed after the switch; 0: the user's limit. */
+	uint64_t rate_bytes_per_s;
 	char reason[GW_REASON_BYTES]; /* a few words, for the trace and the user */
 };
 

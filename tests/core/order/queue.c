@@ -176,38 +176,36 @@ static void sent_otherwise(void **state)
 static void leads_astray(void **state)
 {
 	(void)state;
-	with("window", "4", 1000);
+	with("window", "8", 1000);
 	touch(900, 50);
 	fault(100);
-	fault(200);
-	fault(300);
-	assert_false(order.foresight.astray);
-	fault(400);
-	assert_true(order.foresight.astray);
-	assert_int_equal(order.foresight.judged, 4);
-	assert_int_equal(order.foresight.right, 0);
-	EXPECT(99, 101); /* neighbours go first */
-	assert_int_equal(order.foresight.waiting_pages, 50);
-	/* Half of a window is right, and 5 % would be by chance: not enough. */
-	fault(910);
-	fault(911);
-	fault(500);
-	fault(600);
-	assert_true(order.foresight.astray);
-	fault(912);
-	fault(913);
-	fault(914);
-	fault(700);
-	assert_false(order.foresight.astray);
-	assert_int_equal(order.foresight.right, 3);
-	EXPECT(900);
-	assert_int_equal(order.foresight.faults, 12);
-	assert_int_equal(order.foresight.foretold, 5);
-	/* It was won back: now it takes twice as many. */
-	for (uint64_t page = 10; page < 17; page++)
+	for (uint64_t page = 200; page < 800; page += 100)
 		fault(page);
 	assert_false(order.foresight.astray);
-	fault(17);
+	fault(850);
+	assert_true(order.foresight.astray);
+	assert_int_equal(order.foresight.judged, 8);
+	assert_int_equal(order.foresight.right, 0);
+	EXPECT(99, 101); /* neighbours go first */
+	gw_set_fill(&left);
+	assert_int_equal(order.foresight.waiting_pages, 50);
+	/* Half of a quarter's window is right, and 5 % would be by chance: not enough. */
+	fault(910);
+	fault(500);
+	assert_true(order.foresight.astray);
+	fault(912);
+	assert_true(order.foresight.astray);
+	fault(913);
+	assert_false(order.foresight.astray);
+	assert_int_equal(order.foresight.right, 2);
+	EXPECT(900);
+	assert_int_equal(order.foresight.faults, 12);
+	assert_int_equal(order.foresight.foretold, 3);
+	/* It was won back: now it takes four times as many. */
+	for (uint64_t page = 10; page < 41; page++)
+		fault(page);
+	assert_false(order.foresight.astray);
+	fault(41);
 	assert_true(order.foresight.astray);
 }
 
@@ -232,6 +230,47 @@ static void chance_is_no_skill(void **state)
 	for (uint64_t page = 100; page < 900; page++)
 		fault(page);
 	assert_false(order.foresight.astray); /* never, by its setting */
+}
+
+/* The first faults come before the shadow is ahead. */
+static void late_is_not_astray(void **state)
+{
+	(void)state;
+	with("window", "4", 1000);
+	touch(500, 1);
+	for (uint64_t page = 10; page < 50; page++) {
+		fault(page);
+		touch(page - 1, 1);
+	}
+	assert_false(order.foresight.astray);
+	assert_int_equal(order.foresight.foretold, 0);
+	fault(100);
+	fault(200);
+	fault(100); /* asked for again, and missed once */
+	touch(100, 1);
+	touch(48, 1); /* of an earlier judgement */
+	fault(300);
+	assert_true(order.foresight.astray);
+	assert_int_equal(order.foresight.right, 1);
+}
+
+/* What went out in the order of the queue needs no second way; what went otherwise may. */
+static void comes_next(void **state)
+{
+	(void)state;
+	with("pivots", "1", 100);
+	touch(50, 3);
+	EXPECT(50, 51);
+	assert_true(gw_order_comes_next(&order, 51));
+	assert_false(gw_order_comes_next(&order, 52));
+	fault(10);
+	EXPECT(52, 9);
+	assert_false(gw_order_comes_next(&order, 10));
+	assert_false(gw_order_comes_next(&order, 9)); /* a neighbour */
+	order.kind->start(&order, 0);                 /* a new link: it may have been lost */
+	assert_false(gw_order_comes_next(&order, 51));
+	assert_int_equal(gw_order_init(&order, "linear"), 0);
+	assert_false(gw_order_comes_next(&order, 51));
 }
 
 /* Nothing was touched yet: nothing is judged. */
@@ -389,6 +428,8 @@ int main(void)
 	        cmocka_unit_test(sent_otherwise),
 	        cmocka_unit_test(leads_astray),
 	        cmocka_unit_test(chance_is_no_skill),
+	        cmocka_unit_test(late_is_not_astray),
+	        cmocka_unit_test(comes_next),
 	        cmocka_unit_test(before_the_first_touch),
 	        cmocka_unit_test(memory_is_bounded),
 	        cmocka_unit_test(settings),
