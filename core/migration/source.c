@@ -94,6 +94,7 @@ struct gw_source {
 	uint64_t begun_ns; /* Reservation accepted */
 	uint64_t stopped_ns, commit_ns;
 	uint64_t image_pages; /* owed at the switch */
+	uint64_t push_rate;   /* after the switch, as the policy asked; 0: the user's limit */
 	uint64_t first_rate;  /* that the policy asked for before tracking began */
 	uint64_t heard_ns, pinged_ns, waiting_since_ns, lost_ns, retry_ns;
 
@@ -756,7 +757,10 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 		}
 		break;
 	case GW_STOP_AND_COPY: begin_switch(s, ev, out, false, verdict.reason); break;
-	case GW_POST_COPY: begin_switch(s, ev, out, true, verdict.reason); break;
+	case GW_POST_COPY:
+		s->push_rate = verdict.rate_bytes_per_s;
+		begin_switch(s, ev, out, true, verdict.reason);
+		break;
 	case GW_GIVE_UP: cancel(s, ev, out, verdict.reason, true); break;
 	}
 }
@@ -864,7 +868,7 @@ static void send_hot(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	emit(s, out, GW_BULK, count, count);
 }
 
-/* What is needed at once costs less time now than by a fault, if the policy says so. */
+/* What is needed at once may cost less time now than by a fault: the policy says. */
 static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	uint64_t kept;
@@ -875,7 +879,7 @@ static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 	s->image_pages -= kept;
 	if (kept)
 		gw_trace(out, ev->now_ns, WHO,
-		         "%llu pages that will be needed at once go before the handover",
+		         "%llu pages go before the handover, while the VM stands",
 		         (unsigned long long)kept);
 }
 
@@ -943,7 +947,7 @@ static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw
 	enter(s, ev, out, GW_STATE_PULL, why);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;
-	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = 0;
+	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = s->push_rate;
 	s->config.order.kind->start(&s->config.order, ev->now_ns);
 	s->marked = false;
 	s->sending = true;
