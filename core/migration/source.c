@@ -441,7 +441,8 @@ static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	enter(s, ev, out, GW_STATE_CANCELLED, why);
 	if (given_away)
 		journal(out, GW_REC_HANDING_OVER, false);
-	end_shadow(s, out);
+	if (GW_PLANT != 14) /* 14: it runs on beside the VM */
+		end_shadow(s, out);
 	gw_act(out, GW_ACT_LET_GO);
 	s->tracking = false;
 	s->settled = !tell && !s->may_be_prepared;
@@ -1242,6 +1243,7 @@ static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_acti
 	s->heard_ns = ev->now_ns;
 	enter(s, ev, out, GW_STATE_RESERVATION, "the VM is offered to the destination");
 	send(out, message);
+	prepare_shadow(s, out); /* while the destination starts its hypervisor */
 }
 
 static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -1251,7 +1253,6 @@ static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	s->config.destination = ev->message->accept.host;
 	gw_act(out, GW_ACT_PEER)->host = s->config.destination;
 	journal(out, GW_REC_LEAVING, false);
-	prepare_shadow(s, out);
 }
 
 /* Once the record is on disk and what was stale is out of the way there. */
@@ -1394,8 +1395,10 @@ static int fault(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 		return -EPROTO;
 	s->waiting_since_ns = ev->now_ns;
 	/* Not owed any more: it lies in bulk's queue. Sent once more it need not wait for that. */
-	s->runs[0] = (struct gw_run){page, 1};
-	emit(s, out, GW_URGENT, 1, 1);
+	if (!pushes(s) || !gw_order_comes_next(&s->config.order, page)) {
+		s->runs[0] = (struct gw_run){page, 1};
+		emit(s, out, GW_URGENT, 1, 1);
+	}
 	if (pushes(s)) {
 		tell_order(s, ev, page, out);
 		s->sending = true;

@@ -70,9 +70,8 @@ double gw_view_sdf(const struct gw_view *view);
 /* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
 struct gw_policy {
 	const struct gw_policy_kind *kind;
-	/* Who forecasts a round where the policy itself does not; settings of every policy. */
+	/* Who forecasts a round where the policy itself does not. */
 	const struct gw_count_predictor *forecast;
-	uint64_t observes_ns; /* asked for by the user; UINT64_MAX: as the policy needs it */
 	_Alignas(16) unsigned char memory[GW_POLICY_MEMORY];
 };
 
@@ -125,9 +124,7 @@ extern const struct gw_policy_kind *const gw_policies[];
 
 /* 0, or -ENOENT: no such policy. */
 int gw_policy_init(struct gw_policy *policy, const char *name);
-/*
- * Besides its own settings each policy has `observe`, a duration, and each with rounds `forecast`,
- * a name of gw_count_predictors.
+/* Besides its own settings each policy with rounds has `forecast`, a name of gw_count_predictors.
  */
 int gw_policy_set(struct gw_policy *policy, const char *key, const char *value);
 /* The push order to take where the user names none. */

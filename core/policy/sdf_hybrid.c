@@ -168,14 +168,10 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_ranking *ranking)
 {
 	struct sdf *s = (struct sdf *)policy->memory;
-	uint64_t page;
-	double score;
-	size_t count = 0;
+	size_t count;
 
 	gw_write_set_score(s->windows, left);
-	for (uint32_t i = 0; gw_write_set_known(s->windows, i, &page, &score); i++)
-		if (score > 0 && gw_set_has(left, page))
-			s->ranked[count++] = (struct gw_ranked){page, (float)score};
+	count = gw_write_set_dirty(s->windows, s->ranked);
 	gw_rank(s->ranked, s->spare, count);
 	*ranking = (struct gw_ranking){s->ranked, count};
 }

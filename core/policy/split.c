@@ -241,9 +241,10 @@ static size_t collect(struct split *s, const struct gw_set *of, bool read)
 		    (page.read_share > 0) != read)
 			continue;
 		gw_set_add(&s->known, page.page);
-		s->ranked[count++] = (struct gw_ranked){page.page, read        ? page.read_share
-		                                                   : stays > 0 ? (float)stays
-		                                                               : 0};
+		s->ranked[count++] =
+		        (struct gw_ranked){(uint32_t)page.page, read        ? page.read_share
+		                                                : stays > 0 ? (float)stays
+		                                                            : 0};
 	}
 	gw_rank(s->ranked, s->spare, count);
 	return count;
@@ -345,7 +346,8 @@ static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_
 		double touched = gw_renewal_touched(&soon, &page);
 
 		if (touched > 0 && page.page < left->pages && gw_set_has(left, page.page))
-			s->ranked[count++] = (struct gw_ranked){page.page, (float)touched};
+			s->ranked[count++] =
+			        (struct gw_ranked){(uint32_t)page.page, (float)touched};
 	}
 	gw_rank(s->ranked, s->spare, count);
 	*ranking = (struct gw_ranking){s->ranked, count};

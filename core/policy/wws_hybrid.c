@@ -411,7 +411,8 @@ static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_
 		double touched = gw_renewal_touched(&soon, &page);
 
 		if (touched > 0 && page.page < w->ram_pages)
-			w->ranked[count++] = (struct gw_ranked){page.page, (float)touched};
+			w->ranked[count++] =
+			        (struct gw_ranked){(uint32_t)page.page, (float)touched};
 	}
 	gw_rank(w->ranked, w->spare, count);
 	for (w->kept = 0; w->kept < count; w->kept++)

@@ -67,6 +67,9 @@ struct agent {
 	struct gw_run hot[GW_FRAME_RUNS_MAX];
 	unsigned hot_count;
 	struct gw_observed observed; /* before the machine begins */
+	struct gw_policy policy;     /* the options', unless the plan is another */
+	struct gw_order order;
+	struct gw_link_facts way; /* to the destination, as first seen */
 	struct gw_activity_meter meter;
 	struct gw_activity activity; /* as of the last scan */
 
@@ -741,7 +744,7 @@ static void begin_shadow(struct agent *a)
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
-	if (!gw_order_wants_shadow(&a->options->order) || !a->options->policy.kind->pulls ||
+	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls ||
 	    a->journal.paused)
 		return;
 	gw_shadow_limits_init(&limits);
@@ -1002,6 +1005,13 @@ static void keep_round(struct agent *a, const struct gw_round *round)
 		r->bandwidth_bytes_per_s = round->bandwidth_bytes_per_s;
 }
 
+static void round_ended(struct agent *a, const struct gw_round *round)
+{
+	keep_round(a, round);
+	if (a->options->round)
+		a->options->round(a->options->arg, round);
+}
+
 static void end(struct agent *a, const struct gw_action *action)
 {
 	a->finished = true;
@@ -1063,7 +1073,7 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
-	case GW_ACT_ROUND: keep_round(a, action->round); break;
+	case GW_ACT_ROUND: round_ended(a, action->round); break;
 	case GW_ACT_SHADOW_PREPARE: prepare_shadow(a); break;
 	case GW_ACT_SHADOW_RUN:
 	case GW_ACT_SHADOW_HOLD:
@@ -1243,7 +1253,7 @@ static void turn(struct agent *a)
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
 	size_t words = gw_set_words(pages);
-	void *machine = malloc(gw_source_bytes(&a->options->policy, &a->options->order, pages));
+	void *machine = malloc(gw_source_bytes(&a->policy, &a->order, pages));
 	uint64_t *sets = calloc(3 * words, sizeof(*sets));
 
 	a->machine = machine;
@@ -1287,8 +1297,8 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	const struct gw_migrate_options *o = a->options;
 
 	*config = (struct gw_source_config){
-	        .policy = o->policy,
-	        .order = o->order,
+	        .policy = a->policy,
+	        .order = a->order,
 	        .observation = a->observed.observation,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
@@ -1319,9 +1329,9 @@ static void describe(struct agent *a)
 	struct gw_migrate_result *r = a->result;
 
 	(void)snprintf(r->name, sizeof(r->name), "%s", a->journal.name);
-	(void)snprintf(r->policy, sizeof(r->policy), "%s", a->options->policy.kind->name);
-	if (a->options->policy.kind->pulls)
-		(void)snprintf(r->order, sizeof(r->order), "%s", a->options->order.kind->name);
+	(void)snprintf(r->policy, sizeof(r->policy), "%s", a->policy.kind->name);
+	if (a->policy.kind->pulls)
+		(void)snprintf(r->order, sizeof(r->order), "%s", a->order.kind->name);
 	r->ram_bytes = a->ram.bytes;
 	r->vcpus = a->journal.vcpus;
 }
@@ -1350,6 +1360,8 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(a, 0, sizeof(*a));
 	memset(result, 0, sizeof(*result));
 	a->options = options;
+	a->policy = options->policy;
+	a->order = options->order;
 	a->result = result;
 	a->resume_at_ns = a->survey_at_ns = UINT64_MAX;
 	a->state_fd = -1;
@@ -1373,21 +1385,6 @@ static int open_journal(struct agent *a, struct gw_error *error)
 }
 
 /* --- observing, before it begins ------------------------------------------------------------ */
-
-/* Nobody waits for seconds to hear that there is nobody to move it to. */
-static int find_destination(const struct agent *a, struct gw_error *error)
-{
-	struct gw_id nobody;
-	int err = gw_id_random(&nobody, error), fd;
-
-	if (err)
-		return err;
-	fd = gw_net_connect(a->options->to, GW_BULK, &nobody, CONNECT_MS, error);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
 
 static bool abort_asked(struct agent *a)
 {
@@ -1423,10 +1420,12 @@ static int watch_first(struct agent *a, struct gw_error *error)
 {
 	const struct gw_observe_options options = {.tracker = a->options->tracker,
 	                                           .for_ns = a->options->observe_ns,
+	                                           .count_zeros = a->options->plan != NULL,
 	                                           .arg = a,
 	                                           .goes_on = observing,
 	                                           .note = observing_note};
-	int err = find_destination(a, error);
+	/* Nobody waits for seconds to hear that there is nobody to move it to. */
+	int err = gw_link_look(a->options->to, &a->way, CONNECT_MS, error);
 
 	return err ? err : gw_observe(a->guest, &a->ram, &options, &a->observed, error);
 }
@@ -1457,6 +1456,21 @@ static int observe(struct agent *a, struct gw_error *error)
 	return 0;
 }
 
+static int plan(struct agent *a, struct gw_error *error)
+{
+	const struct gw_outlook outlook = {.seen = &a->observed, .way = &a->way};
+	int err = 0;
+
+	if (!a->options->plan)
+		return 0;
+	if (!a->way.latency_ns)
+		err = gw_link_look(a->options->to, &a->way, CONNECT_MS, error);
+	if (!err)
+		err = a->options->plan(a->options->arg, &outlook, &a->policy, &a->order, error);
+	describe(a);
+	return err;
+}
+
 static int observe_and_move(struct agent *a, struct gw_error *error)
 {
 	struct gw_event start = {.kind = GW_EV_START};
@@ -1465,9 +1479,13 @@ static int observe_and_move(struct agent *a, struct gw_error *error)
 	a->control = gw_control_open(a->journal.path, NULL);
 	describe(a);
 	err = observe(a, error);
+	if (!err && !a->finished)
+		err = plan(a, error);
+	if (!err && !a->finished)
+		err = take_memory(a, a->ram.pages, error);
 	if (err || a->finished)
 		return err;
-	if (a->options->policy.kind->pulls)
+	if (a->policy.kind->pulls)
 		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
 	begin_shadow(a);
 	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
@@ -1490,8 +1508,6 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 	err = gw_ram_open(&a.ram, guest->vm->ram_path, guest->vm->pid, error);
 	if (!err)
 		err = gw_ram_hold(&a.ram, guest->vm->name, error);
-	if (!err)
-		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
 	if (!err)
@@ -1526,8 +1542,7 @@ static int finish_release(struct agent *a)
 		remove_what_is_left(j);
 	}
 	(void)snprintf(a->result->name, sizeof(a->result->name), "%s", j->name);
-	(void)snprintf(a->result->policy, sizeof(a->result->policy), "%s",
-	               a->options->policy.kind->name);
+	(void)snprintf(a->result->policy, sizeof(a->result->policy), "%s", a->policy.kind->name);
 	(void)snprintf(a->result->reason, sizeof(a->result->reason),
 	               "the VM runs at the destination; what was left here is removed");
 	a->result->outcome = GW_COMPLETED;

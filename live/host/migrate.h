@@ -11,6 +11,14 @@
 #include "core/migration/source.h"
 #include "live/host/guest.h"
 #include "live/host/journal.h"
+#include "live/host/link.h"
+#include "live/host/observe.h"
+
+/* What is known before the first page goes. */
+struct gw_outlook {
+	const struct gw_observed *seen; /* all zeros: the VM was not observed */
+	const struct gw_link_facts *way;
+};
 
 struct gw_migrate_options {
 	const char *dir;
@@ -33,6 +41,13 @@ struct gw_migrate_options {
 	void (*observing)(void *arg, uint64_t done_ns, uint64_t all_ns, uint64_t pages_per_s);
 	/* Something the user should know before it costs: one sentence. */
 	void (*note)(void *arg, const char *sentence);
+	/*
+	 * The VM has been observed: may take another policy and order than the options', and say
+	 * why. Not 0 ends it, nothing was begun. NULL: as the options say.
+	 */
+	int (*plan)(void *arg, const struct gw_outlook *outlook, struct gw_policy *policy,
+	            struct gw_order *order, struct gw_error *error);
+	void (*round)(void *arg, const struct gw_round *round); /* has ended; may be NULL */
 	void *arg;
 };
 
