@@ -536,7 +536,8 @@ static void scan(struct agent *a, bool final)
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
 	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
-	a->activity = gw_activity_read(&a->meter);
+	if (!final) /* while the VM stands nobody asks, and it would stand for longer */
+		a->activity = gw_activity_read(&a->meter);
 	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
