@@ -11,11 +11,6 @@
 #define SECOND 1000000000u
 
 const struct gw_policy_kind *const gw_policies[] = {
-<<<<<<< HEAD
-        &gw_policy_stop_copy,  &gw_policy_precopy,   &gw_policy_postcopy,
-        &gw_policy_hybrid,     &gw_policy_deferred,  &gw_policy_sdf_hybrid,
-        &gw_policy_wws_hybrid, &gw_policy_run_ahead, NULL,
-=======
         &gw_policy_stop_copy,
         &gw_policy_precopy,
         &gw_policy_postcopy,
@@ -26,7 +21,6 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_wws_hybrid,
         &gw_policy_run_ahead,
         NULL,
->>>>>>> main
 };
 
 const char *gw_decision_name(enum gw_decision decision)
