@@ -615,12 +615,20 @@ static enum gw_exit run_recover(const struct gw_verb *verb, int argc, char **arg
 	return choose_and_act(operands.items[0], &a, error);
 }
 
+static void help(FILE *out)
+{
+	gw_choices_print(out);
+	(void)fprintf(out,
+	              "\npolicy auto takes the best of them within --downtime and --deadline, by "
+	              "what was observed\n");
+}
+
 const struct gw_verb gw_verb_migrate = {
         .name = "migrate",
         .usage = "NAME|--pid N --to HOST[:PORT] [OPTION...]",
         .summary = "move a running VM to another host",
         .run = run_migrate,
-        .help = gw_choices_print,
+        .help = help,
 };
 
 const struct gw_verb gw_verb_recover = {

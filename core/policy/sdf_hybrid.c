@@ -38,12 +38,12 @@
 #define PAGES_MAX   ((uint64_t)1 << 20)
 #define ENTRIES_MAX ((uint64_t)1 << 23)
 #define WINDOWS     256
-#define OBSERVE_NS  8000000000
 
 struct sdf {
 	uint64_t alpha; /* thousandths; of the last round, if it is auto */
 	bool automatic;
 	uint64_t dirty_threshold;
+	uint64_t observe_ns;
 	struct gw_write_set *windows;
 	struct gw_ranked *ranked, *spare;
 };
@@ -52,7 +52,8 @@ _Static_assert(sizeof(struct sdf) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct sdf *)policy->memory = (struct sdf){.alpha = 500, .dirty_threshold = 50};
+	*(struct sdf *)policy->memory =
+	        (struct sdf){.alpha = 500, .dirty_threshold = 50, .observe_ns = 8000000000};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -65,6 +66,8 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 	}
 	if (!strcmp(key, "dirty_threshold"))
 		return gw_setting_number(value, 0, (uint64_t)1 << 40, &s->dirty_threshold);
+	if (!strcmp(key, "observe"))
+		return gw_setting_duration(value, &s->observe_ns);
 	return -ENOENT;
 }
 
@@ -110,8 +113,7 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 
 static uint64_t observes_ns(const struct gw_policy *policy)
 {
-	(void)policy;
-	return OBSERVE_NS;
+	return ((const struct sdf *)policy->memory)->observe_ns;
 }
 
 /* t / (t + q f); see above. */
