@@ -36,7 +36,10 @@ struct gw_settle {
 	uint64_t rounds, done;
 };
 #define GW_SETTLE_ROUNDS 3
-void gw_settle(struct gw_settle *settle, const struct gw_view *view, struct gw_verdict *verdict);
+/* `halves`: a round more is likely to halve what is dirty, for instance as the last one did. */
+void gw_settle(struct gw_settle *settle, bool halves, const struct gw_view *view,
+               struct gw_verdict *verdict);
+bool gw_halved(const struct gw_view *view);
 void gw_stop_xen_legacy(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_xen_modern(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_clark(const struct gw_view *view, struct gw_verdict *verdict);
