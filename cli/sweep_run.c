@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "cli/plan.h"
 #include "cli/result.h"
 #include "sim/run.h"
 
@@ -72,6 +73,8 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 
 	json_decref(settings);
 	(void)json_object_set_new(json, "guest", guest_json(vm));
+	if (json && vm->plan)
+		gw_plan_tell(vm->plan, json);
 	return json;
 }
 
