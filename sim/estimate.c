@@ -17,20 +17,16 @@
 
 #define CANDIDATES_MAX 32
 #define LOOK_NS        50000000
+#define PASSES_MAX     10 /* over memory */
+#define ROUNDS_MAX     100
 
 /* --- the candidates ------------------------------------------------------------------------- */
 
 /* Beside each policy as it is: settings worth a row of their own where the policy knows them. */
 static const struct sim_setting variants[] = {
         {"order", "bubble"},
-        {"order", "forecast"},
         {"alpha", "0.7"},
 };
-
-static bool is_auto(const struct gw_policy_kind *kind)
-{
-	return !strcmp(kind->name, "auto");
-}
 
 /* Of one policy; the limits are the asked move's. */
 static struct sim_move plain(const struct gw_policy_kind *kind, const struct sim_move *asked)
@@ -59,14 +55,10 @@ static bool vary(struct sim_move *move, const struct gw_policy_kind *kind,
 	return !sim_move_init(move, &policy, &order, NULL);
 }
 
-/* An order of its own is worth a row where no rounds come before it. */
+/* Another order is worth a row where the policy has none of its own. */
 static bool fits(const struct gw_policy_kind *kind, const struct sim_setting *setting)
 {
-	bool forecasts = kind->rank != NULL;
-
-	if (strcmp(setting->key, "order") != 0)
-		return true;
-	return !strcmp(setting->value, "forecast") ? forecasts : !forecasts;
+	return strcmp(setting->key, "order") != 0 || !kind->order;
 }
 
 static size_t list_candidates(struct sim_move *moves, const struct sim_move *asked)
@@ -76,7 +68,7 @@ static size_t list_candidates(struct sim_move *moves, const struct sim_move *ask
 	for (size_t i = 0; gw_policies[i] && count < CANDIDATES_MAX; i++) {
 		const struct gw_policy_kind *kind = gw_policies[i];
 
-		if (is_auto(kind))
+		if (kind->chooses)
 			continue;
 		moves[count++] = plain(kind, asked);
 		for (size_t k = 0; k < sizeof(variants) / sizeof(variants[0]); k++) {
@@ -160,6 +152,7 @@ struct outcome {
 struct crew {
 	const struct sim_scenario *scenario;
 	const struct sim_vm *vm;
+	struct gw_observation observation;
 	const struct sim_move *moves;
 	const struct sample *samples;
 	unsigned sample_count;
@@ -174,7 +167,7 @@ struct crew {
 	bool stop;
 };
 
-/* Twenty passes over memory: what has not converged by then will not. */
+/* What has not converged by then will not. */
 static uint64_t endless_ns(const struct sim_scenario *scenario, const struct sim_vm *vm)
 {
 	uint64_t rate = UINT64_MAX;
@@ -187,7 +180,7 @@ static uint64_t endless_ns(const struct sim_scenario *scenario, const struct sim
 		rate = vm->move.limit_bytes_per_s;
 	pass_s = (double)vm->ram_pages * vm->populated_share * GW_PAGE_BYTES /
 	         (double)(rate + !rate);
-	return (uint64_t)((20 * pass_s + 10) * 1e9);
+	return (uint64_t)((PASSES_MAX * pass_s + 10) * 1e9);
 }
 
 static void take(struct outcome *out, const struct sim_vm_outcome *vm)
@@ -210,7 +203,8 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 	const struct sample *sample = &crew->samples[number % crew->sample_count];
 	struct sim_scenario scenario = *crew->scenario;
 	struct sim_vm vm = *crew->vm;
-	const struct sim_run_options options = {.limit_ns = crew->limit_ns};
+	const struct sim_run_options options = {.limit_ns = crew->limit_ns,
+	                                        .limit_rounds = ROUNDS_MAX};
 	struct sim_outcome outcome;
 	int err;
 
@@ -224,6 +218,7 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 		                   sample->link_permyriad / 10000);
 	}
 	vm.workload.from_ns = sample->from_ns;
+	vm.observation = crew->observation;
 	vm.start_ns = 0;
 	vm.move = crew->moves[number / crew->sample_count];
 	scenario.vms = &vm;
@@ -373,12 +368,29 @@ static double write_rate(const struct sim_trace *trace)
 	return ns > 0 ? pages * GW_PAGE_BYTES * 1e9 / ns : 0;
 }
 
-static int estimate_all(struct sim_estimate *e, struct crew *crew, struct sample *samples,
-                        const struct sim_estimate_options *options)
+static struct gw_observation observation_of(const struct sim_trace *trace)
+{
+	const struct sim_trace_head *head = sim_trace_head(trace);
+
+	return (struct gw_observation){.windows = sim_trace_window(trace, 0),
+	                               .count = sim_trace_windows(trace),
+	                               .cpu_known = head->cpu_known,
+	                               .network_known = head->network_known};
+}
+
+/* The moves are listed; there is room for the rest. */
+static int estimate_listed(struct sim_estimate *e, struct crew *crew,
+                           const struct sim_estimate_options *options)
 {
 	const struct sim_trace *trace = crew->vm->workload.trace;
+	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
 	int err;
 
+	crew->moves = e->moves;
+	crew->samples = samples;
+	crew->observation = observation_of(trace);
+	crew->count = e->count * crew->sample_count;
+	crew->limit_ns = endless_ns(crew->scenario, crew->vm);
 	draw_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
 	err = play_all(crew, options);
 	for (size_t i = 0; i < e->count && !err; i++)
@@ -388,11 +400,11 @@ static int estimate_all(struct sim_estimate *e, struct crew *crew, struct sample
 	return err;
 }
 
-int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, size_t vm,
-                 const struct sim_estimate_options *options, struct gw_error *error)
+static int estimate(struct sim_estimate *e, const struct sim_scenario *scenario, size_t vm,
+                    bool every_policy, const struct sim_estimate_options *options,
+                    struct gw_error *error)
 {
 	struct crew crew = {.scenario = scenario, .vm = &scenario->vms[vm]};
-	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
 	int err = -ENOMEM;
 
 	*e = (struct sim_estimate){.moves = calloc(CANDIDATES_MAX, sizeof(*e->moves)),
@@ -400,15 +412,9 @@ int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, si
 	crew.sample_count = options->samples ? options->samples : SIM_ESTIMATE_SAMPLES;
 	crew.outcomes = calloc((size_t)CANDIDATES_MAX * crew.sample_count, sizeof(*crew.outcomes));
 	if (e->moves && e->forecasts && crew.outcomes) {
-		if (options->as_asked)
-			e->moves[e->count++] = crew.vm->move;
-		else
-			e->count = list_candidates(e->moves, &crew.vm->move);
-		crew.moves = e->moves;
-		crew.samples = samples;
-		crew.count = e->count * crew.sample_count;
-		crew.limit_ns = endless_ns(scenario, crew.vm);
-		err = estimate_all(e, &crew, samples, options);
+		e->moves[0] = crew.vm->move;
+		e->count = every_policy ? list_candidates(e->moves, &crew.vm->move) : 1;
+		err = estimate_listed(e, &crew, options);
 	}
 	free(crew.outcomes);
 	if (!err)
@@ -418,9 +424,55 @@ int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, si
 	                     : gw_fail(error, -err, "cannot estimate: %s", strerror(-err));
 }
 
+int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, size_t vm,
+                 const struct sim_estimate_options *options, struct gw_error *error)
+{
+	return estimate(e, scenario, vm, true, options, error);
+}
+
 void sim_estimate_clear(struct sim_estimate *estimate)
 {
 	free(estimate->moves);
 	free(estimate->forecasts);
 	*estimate = (struct sim_estimate){0};
+}
+
+/* --- the plan ------------------------------------------------------------------------------- */
+
+bool sim_move_chooses(const struct sim_move *move)
+{
+	struct gw_policy policy;
+
+	return !gw_policy_init(&policy, move->policy) && policy.kind->chooses;
+}
+
+static int choose(struct sim_plan *plan, const struct sim_estimate *e, const struct sim_move *asked)
+{
+	const struct gw_limits limits = {asked->downtime_limit_ns, asked->deadline_ns};
+	struct gw_choice choice;
+
+	gw_choose(&choice, e->forecasts, e->count, &limits);
+	(void)snprintf(plan->reason, sizeof(plan->reason), "%s", choice.reason);
+	if (choice.taken == GW_CHOICE_NONE)
+		return -ERANGE;
+	plan->move = e->moves[choice.taken];
+	plan->forecast = e->forecasts[choice.taken];
+	return 0;
+}
+
+int sim_plan_make(struct sim_plan *plan, const struct sim_scenario *scenario, size_t vm,
+                  const struct sim_estimate_options *options, struct gw_error *error)
+{
+	const struct sim_move *asked = &scenario->vms[vm].move;
+	bool chooses = sim_move_chooses(asked);
+	struct sim_estimate e;
+	int err = estimate(&e, scenario, vm, chooses, options, error);
+
+	if (err)
+		return err;
+	*plan = (struct sim_plan){.move = e.moves[0], .forecast = e.forecasts[0]};
+	if (chooses && choose(plan, &e, asked))
+		err = gw_fail(error, ERANGE, "%s", plan->reason);
+	sim_estimate_clear(&e);
+	return err;
 }
