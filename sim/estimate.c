@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation. candidates x samples are so many simulated moves that have nothing to do
- * with each other; threads take them one by one, and where a figure goes depends on the move's
- * number alone. So the estimate is the same for any number of threads.
+ * Theory of operation. The first sample of each candidate is played before any second one; what
+ * does not complete there, which takes longest, is not played again. candidates x samples are so
+ * many simulated moves that have nothing to do with each other; threads take them one by one, and
+ * where a figure goes depends on the move's number alone. So the estimate is the same for any
+ * number of threads.
  */
 #include "sim/estimate.h"
 
@@ -17,7 +19,7 @@
 
 #define CANDIDATES_MAX 32
 #define LOOK_NS        50000000
-#define PASSES_MAX     10 /* over memory */
+#define PASSES_MAX     6 /* over memory */
 #define ROUNDS_MAX     100
 
 /* --- the candidates ------------------------------------------------------------------------- */
@@ -156,8 +158,9 @@ struct crew {
 	const struct sim_move *moves;
 	const struct sample *samples;
 	unsigned sample_count;
-	struct outcome *outcomes; /* of move m, sample s: m * sample_count + s */
-	size_t count;
+	size_t move_count;
+	struct outcome *outcomes; /* of sample s, move m: s * move_count + m */
+	size_t all, count;        /* outcomes; and those that are being played now */
 	uint64_t limit_ns;
 	pthread_mutex_t lock;
 	pthread_cond_t news;
@@ -200,7 +203,8 @@ static void take(struct outcome *out, const struct sim_vm_outcome *vm)
 
 static int play(const struct crew *crew, size_t number, struct gw_error *error)
 {
-	const struct sample *sample = &crew->samples[number % crew->sample_count];
+	const struct sample *sample = &crew->samples[number / crew->move_count];
+	size_t move = number % crew->move_count;
 	struct sim_scenario scenario = *crew->scenario;
 	struct sim_vm vm = *crew->vm;
 	const struct sim_run_options options = {.limit_ns = crew->limit_ns,
@@ -208,6 +212,8 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 	struct sim_outcome outcome;
 	int err;
 
+	if (number >= crew->move_count && !crew->outcomes[move].completed)
+		return 0;
 	scenario.links = calloc(scenario.link_count, sizeof(*scenario.links));
 	if (!scenario.links)
 		return gw_fail(error, ENOMEM, "no memory for the links");
@@ -220,7 +226,7 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 	vm.workload.from_ns = sample->from_ns;
 	vm.observation = crew->observation;
 	vm.start_ns = 0;
-	vm.move = crew->moves[number / crew->sample_count];
+	vm.move = crew->moves[move];
 	scenario.vms = &vm;
 	scenario.vm_count = 1;
 	scenario.versions = false;
@@ -273,7 +279,7 @@ static void wait_for_news(struct crew *crew)
 
 static bool tells(const struct crew *crew, const struct sim_estimate_options *options)
 {
-	return !options->progress || options->progress(options->arg, crew->done, crew->count);
+	return !options->progress || options->progress(options->arg, crew->done, crew->all);
 }
 
 static void play_here(struct crew *crew, const struct sim_estimate_options *options)
@@ -284,7 +290,8 @@ static void play_here(struct crew *crew, const struct sim_estimate_options *opti
 		crew->err = tells(crew, options) ? play(crew, crew->done, &ignored) : -EINTR;
 }
 
-static int play_all(struct crew *crew, const struct sim_estimate_options *options)
+/* From crew->next to crew->count. */
+static int play_some(struct crew *crew, const struct sim_estimate_options *options)
 {
 	pthread_t *threads = calloc(options->jobs + 1, sizeof(*threads));
 	unsigned started = 0;
@@ -314,6 +321,17 @@ static int play_all(struct crew *crew, const struct sim_estimate_options *option
 	return crew->err;
 }
 
+static int play_all(struct crew *crew, const struct sim_estimate_options *options)
+{
+	int err;
+
+	crew->count = crew->move_count;
+	err = play_some(crew, options);
+	crew->count = crew->all;
+	crew->next = crew->move_count;
+	return err ? err : play_some(crew, options);
+}
+
 /* --- the forecasts -------------------------------------------------------------------------- */
 
 static void name_settings(struct gw_forecast *f, const struct sim_move *move)
@@ -329,29 +347,39 @@ static void name_settings(struct gw_forecast *f, const struct sim_move *move)
 		               used ? " " : "", move->order);
 }
 
-static void forecast(struct gw_forecast *f, const struct sim_move *move,
-                     const struct outcome *outcomes, unsigned samples)
+static struct gw_interval interval_of(const struct crew *crew, size_t move, enum gw_figure figure)
 {
+	uint64_t values[SIM_ESTIMATE_SAMPLES_MAX];
+	size_t count = 0;
+
+	for (unsigned i = 0; i < crew->sample_count; i++) {
+		const struct outcome *outcome = &crew->outcomes[i * crew->move_count + move];
+
+		if (outcome->completed)
+			values[count++] = outcome->figures[figure];
+	}
+	return gw_interval_of(figure, values, count);
+}
+
+static void forecast(struct gw_forecast *f, const struct crew *crew, size_t number)
+{
+	const struct sim_move *move = &crew->moves[number];
 	struct gw_policy policy;
 
 	(void)gw_policy_init(&policy, move->policy);
-	*f = (struct gw_forecast){.samples = samples, .pulls = policy.kind->pulls};
+	*f = (struct gw_forecast){.pulls = policy.kind->pulls};
 	(void)snprintf(f->policy, sizeof(f->policy), "%s", move->policy);
 	name_settings(f, move);
-	for (unsigned i = 0; i < samples; i++) {
-		f->completed += outcomes[i].completed;
-		if (!outcomes[i].completed && !f->obstacle[0])
-			(void)snprintf(f->obstacle, sizeof(f->obstacle), "%s", outcomes[i].reason);
-	}
-	for (unsigned figure = 0; figure < GW_FIGURES && f->completed; figure++) {
-		uint64_t values[SIM_ESTIMATE_SAMPLES_MAX];
-		size_t count = 0;
+	for (unsigned i = 0; i < crew->sample_count && (!i || f->completed); i++) {
+		const struct outcome *outcome = &crew->outcomes[i * crew->move_count + number];
 
-		for (unsigned i = 0; i < samples; i++)
-			if (outcomes[i].completed)
-				values[count++] = outcomes[i].figures[figure];
-		f->figures[figure] = gw_interval_of((enum gw_figure)figure, values, count);
+		f->samples++;
+		f->completed += outcome->completed;
+		if (!outcome->completed && !f->obstacle[0])
+			(void)snprintf(f->obstacle, sizeof(f->obstacle), "%s", outcome->reason);
 	}
+	for (unsigned i = 0; i < GW_FIGURES && f->completed; i++)
+		f->figures[i] = interval_of(crew, number, (enum gw_figure)i);
 }
 
 static double write_rate(const struct sim_trace *trace)
@@ -389,13 +417,13 @@ static int estimate_listed(struct sim_estimate *e, struct crew *crew,
 	crew->moves = e->moves;
 	crew->samples = samples;
 	crew->observation = observation_of(trace);
-	crew->count = e->count * crew->sample_count;
+	crew->move_count = e->count;
+	crew->all = e->count * crew->sample_count;
 	crew->limit_ns = endless_ns(crew->scenario, crew->vm);
 	draw_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
 	err = play_all(crew, options);
 	for (size_t i = 0; i < e->count && !err; i++)
-		forecast(&e->forecasts[i], &e->moves[i], &crew->outcomes[i * crew->sample_count],
-		         crew->sample_count);
+		forecast(&e->forecasts[i], crew, i);
 	e->written_bytes_per_s = write_rate(trace);
 	return err;
 }
