@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/predict/predictor.h"
+#include "core/setting.h"
 
 #define SECOND 1000000000u
 
@@ -42,6 +43,7 @@ int gw_policy_init(struct gw_policy *policy, const char *name)
 		memset(policy, 0, sizeof(*policy));
 		policy->kind = gw_policies[i];
 		policy->forecast = gw_count_predictors[0];
+		policy->observes_ns = UINT64_MAX;
 		if (policy->kind->init)
 			policy->kind->init(policy);
 		return 0;
@@ -65,6 +67,8 @@ int gw_policy_set(struct gw_policy *policy, const char *key, const char *value)
 
 	if (err != -ENOENT)
 		return err;
+	if (!strcmp(key, "observe"))
+		return gw_setting_duration(value, &policy->observes_ns);
 	if (!strcmp(key, "forecast") && !policy->kind->at_once)
 		return set_forecast(policy, value);
 	return -ENOENT;
@@ -92,6 +96,8 @@ uint64_t gw_policy_observes_ns(const struct gw_policy *policy)
 	uint64_t own = policy->kind->observes_ns ? policy->kind->observes_ns(policy) : 0;
 	uint64_t forecast = policy->kind->at_once ? 0 : policy->forecast->observes_ns;
 
+	if (policy->observes_ns != UINT64_MAX)
+		return policy->observes_ns;
 	return own > forecast ? own : forecast;
 }
 

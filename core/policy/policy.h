@@ -72,6 +72,7 @@ struct gw_policy {
 	const struct gw_policy_kind *kind;
 	/* Who forecasts a round where the policy itself does not. */
 	const struct gw_count_predictor *forecast;
+	uint64_t observes_ns; /* as the user says; UINT64_MAX: as is needed */
 	_Alignas(16) unsigned char memory[GW_POLICY_MEMORY];
 };
 
@@ -124,7 +125,9 @@ extern const struct gw_policy_kind *const gw_policies[];
 
 /* 0, or -ENOENT: no such policy. */
 int gw_policy_init(struct gw_policy *policy, const char *name);
-/* Besides its own settings each policy with rounds has `forecast`, a name of gw_count_predictors.
+/*
+ * Besides its own settings each policy has `observe`, a duration, and each with rounds `forecast`,
+ * a name of gw_count_predictors.
  */
 int gw_policy_set(struct gw_policy *policy, const char *key, const char *value);
 /* The push order to take where the user names none. */
