@@ -120,6 +120,10 @@ static int parse(const char *text, const struct unit *units, const char *no_unit
 	r = decimal(text, &number, &scale, &end, problem);
 	if (r)
 		return r;
+	if (!number && !*end) { /* in any unit */
+		*value = 0;
+		return 0;
+	}
 	unit = find_unit(units, end);
 	if (!unit)
 		return fail(EINVAL, problem, *end ? unknown_unit : no_unit);

@@ -20,9 +20,11 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_list,
         &gw_verb_probe,
         &gw_verb_record,
+        &gw_verb_estimate,
         &gw_verb_sim,
         &gw_verb_model,
         &gw_verb_predict,
+        &gw_verb_paper,
         &gw_verb_torture,
         NULL,
 };

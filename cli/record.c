@@ -19,13 +19,11 @@
 #include "cli/verb.h"
 #include "live/host/clock.h"
 #include "live/host/resolve.h"
-#include "live/host/watch.h"
+#include "live/host/observe.h"
 #include "live/vm/registry.h"
 #include "sim/trace/trace.h"
 
-#define WINDOW_NS     50000000ull
 #define WINDOW_NS_MIN 1000000ull
-#define READ_EVERY    10
 
 struct asked {
 	const char *output, *show, *tracker, *qmp;
@@ -171,6 +169,7 @@ static int open_and_record(const char *name, const struct asked *asked, struct g
 	                                   .window_ns = asked->window,
 	                                   .duration_ns = asked->duration,
 	                                   .read_every = (uint32_t)asked->reads,
+	                                   .count_zeros = true,
 	                                   .stop_fd = stop,
 	                                   .arg = &r,
 	                                   .begin = begin,
@@ -216,7 +215,7 @@ static int bad_values(const char *name, const struct asked *a, struct gw_error *
 
 static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struct gw_error *error)
 {
-	struct asked a = {.window = WINDOW_NS, .reads = READ_EVERY};
+	struct asked a = {.window = GW_OBSERVE_WINDOW_NS, .reads = GW_OBSERVE_READ_EVERY};
 	const struct gw_cli_option options[] = {
 	        {"output", 'o', GW_CLI_STRING, &a.output, "TRACE", "the file that is made"},
 	        {"for", 'f', GW_CLI_DURATION, &a.duration, "TIME",

@@ -11,6 +11,22 @@ static json_t *number(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
+/* What is not known is left out. */
+static void add_activity(json_t *row, const struct gw_activity *activity)
+{
+	if (activity->cpu_known)
+		(void)json_object_set_new(row, "cpu_permille",
+		                          json_integer(activity->cpu_permille));
+	if (activity->memory_pages)
+		(void)json_object_set_new(row, "memory_pages", number(activity->memory_pages));
+	if (activity->network_known)
+		(void)json_object_set_new(row, "network_bytes_per_s",
+		                          number(activity->network_bytes_per_s));
+	if (activity->link_known)
+		(void)json_object_set_new(row, "link_bytes_per_s",
+		                          number(activity->link_bytes_per_s));
+}
+
 static json_t *rounds_json(const struct gw_result *r)
 {
 	json_t *list = json_array();
@@ -35,6 +51,7 @@ static json_t *rounds_json(const struct gw_result *r)
 		if (round->bandwidth_bytes_per_s)
 			(void)json_object_set_new(row, "bandwidth_bytes_per_s",
 			                          number(round->bandwidth_bytes_per_s));
+		add_activity(row, &round->activity);
 		(void)json_object_set_new(row, "decision",
 		                          json_string(gw_decision_name(round->decision)));
 		(void)json_object_set_new(row, "reason", json_string(round->reason));
@@ -83,6 +100,20 @@ static void add_costs(json_t *json, const struct gw_result *r)
 		                  (json_int_t)m->fault_p99_ns, "max", (json_int_t)m->fault_max_ns));
 }
 
+/* Where the push order takes a copy that runs ahead. */
+static void add_shadow(json_t *json, const struct gw_result *r)
+{
+	const struct gw_metrics *m = r->metrics;
+
+	if (strcmp(r->order, "queue") != 0)
+		return;
+	(void)json_object_set_new(json, "shadow",
+	                          json_pack("{s:b, s:I, s:I, s:I}", "ran", (int)m->shadow_ran,
+	                                    "touched_pages", (json_int_t)m->shadow_pages, "faults",
+	                                    (json_int_t)m->faults_watched, "foretold",
+	                                    (json_int_t)m->faults_foretold));
+}
+
 json_t *gw_result_setting(const char *text)
 {
 	json_t *number = json_loads(text, JSON_DECODE_ANY, NULL);
@@ -112,9 +143,11 @@ json_t *gw_result_json(const struct gw_result *r, json_t *settings)
 		(void)json_object_set_new(json, "order", json_string(r->order));
 	if (r->shaping[0])
 		(void)json_object_set_new(json, "urgent_pages", json_string(r->shaping));
+	(void)json_object_set_new(json, "observation_ns", number(r->observation_ns));
 	(void)json_object_set_new(json, "outcome", json_string(gw_outcome_name(r->outcome)));
 	(void)json_object_set_new(json, "reason", json_string(r->reason));
 	add_costs(json, r);
+	add_shadow(json, r);
 	(void)json_object_set_new(json, "state_bytes", number(r->state_bytes));
 	(void)json_object_set_new(json, "rounds", rounds_json(r));
 	if (m->verified)
@@ -158,6 +191,9 @@ void gw_result_print(const struct gw_result *r, FILE *out)
 	(void)fprintf(out, "%s has moved: policy %s%s%s%s%s\n", r->name, r->policy,
 	              r->order[0] ? ", order " : "", r->order, r->tracker[0] ? ", tracker " : "",
 	              r->tracker);
+	if (r->observation_ns)
+		line(out, "observed for", gw_show_duration(a, sizeof(a), r->observation_ns),
+		     "before the move");
 	line(out, "total time", gw_show_duration(a, sizeof(a), m->total_time_ns), "");
 	if (m->downtime_known)
 		line(out, "downtime", gw_show_duration(a, sizeof(a), m->downtime_ns), "");

@@ -22,6 +22,7 @@ struct gw_result {
 	uint32_t vcpus;
 	uint64_t bandwidth_bytes_per_s, latency_ns; /* of the link; 0: not known */
 	uint64_t zero_pages, state_bytes;
+	uint64_t observation_ns; /* of the VM, before total_time */
 	const struct gw_metrics *metrics;
 	const struct gw_round *rounds;
 	size_t round_count;

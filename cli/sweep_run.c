@@ -31,10 +31,23 @@ static json_t *settings_of(const struct sim_move *move)
 
 static json_t *guest_json(const struct sim_vm_outcome *vm)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults, "stall_ns",
-	                 (json_int_t)vm->guest_stall_ns, "longest_ns",
-	                 (json_int_t)vm->guest_longest_ns, "first_writes",
-	                 (json_int_t)vm->first_writes);
+	json_t *json = json_pack("{s:I, s:I, s:I, s:I}", "faults", (json_int_t)vm->guest_faults,
+	                         "stall_ns", (json_int_t)vm->guest_stall_ns, "longest_ns",
+	                         (json_int_t)vm->guest_longest_ns, "first_writes",
+	                         (json_int_t)vm->first_writes);
+
+	if (vm->traffic_wanted_bytes)
+		(void)json_object_set_new(json, "traffic",
+		                          json_pack("{s:I, s:I}", "bytes",
+		                                    (json_int_t)vm->traffic_bytes, "wanted_bytes",
+		                                    (json_int_t)vm->traffic_wanted_bytes));
+	if (vm->order[0])
+		(void)json_object_update_new(
+		        json, json_pack("{s:I, s:I, s:I}", "early_stall_ns",
+		                        (json_int_t)vm->early_stall_ns, "touched_pages",
+		                        (json_int_t)vm->touched_pages, "arrived_pages",
+		                        (json_int_t)vm->arrived_pages));
+	return json;
 }
 
 static json_t *result_json(const struct sim_vm_outcome *vm)
@@ -54,6 +67,7 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 	        .latency_ns = vm->latency_ns,
 	        .zero_pages = vm->zero_pages,
 	        .state_bytes = vm->state_bytes,
+	        .observation_ns = vm->observation_ns,
 	        .metrics = &vm->metrics,
 	        .rounds = vm->rounds,
 	        .round_count = vm->round_count,
@@ -63,6 +77,8 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 
 	json_decref(settings);
 	(void)json_object_set_new(json, "guest", guest_json(vm));
+	(void)json_object_set_new(json, "start_ns", json_integer((json_int_t)vm->start_ns));
+	(void)json_object_set_new(json, "end_ns", json_integer((json_int_t)vm->end_ns));
 	return json;
 }
 

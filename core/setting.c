@@ -64,24 +64,45 @@ int gw_setting_choice(const char *value, const char *const *names, unsigned *to)
 	return -EINVAL;
 }
 
-int gw_setting_duration(const char *value, uint64_t *to_ns)
+struct unit {
+	const char *name;
+	uint64_t worth;
+};
+
+/* A whole number of one of the units, which an empty worth ends. */
+static int measured(const char *value, const struct unit *units, uint64_t *to)
 {
-	static const struct {
-		const char *name;
-		uint64_t ns;
-	} units[] = {{"", 1}, {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
 	uint64_t n;
 	const char *end = digits(value, &n);
 
 	if (!end)
 		return -EINVAL;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strcmp(end, units[i].name) != 0)
+	for (; units->worth; units++) {
+		if (strcmp(end, units->name) != 0)
 			continue;
-		if (n > UINT64_MAX / units[i].ns)
+		if (n > UINT64_MAX / units->worth)
 			return -EINVAL;
-		*to_ns = n * units[i].ns;
+		*to = n * units->worth;
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int gw_setting_duration(const char *value, uint64_t *to_ns)
+{
+	static const struct unit units[] = {{"", 1},         {"ns", 1},         {"us", 1000},
+	                                    {"ms", 1000000}, {"s", 1000000000}, {NULL, 0}};
+
+	return measured(value, units, to_ns);
+}
+
+int gw_setting_rate(const char *value, uint64_t *to_bytes_per_s)
+{
+	static const struct unit units[] = {
+	        {"", 1},    {"kbit", 125},  {"mbit", 125000},  {"gbit", 125000000},
+	        {"B/s", 1}, {"kB/s", 1000}, {"MB/s", 1000000}, {"GB/s", 1000000000},
+	        {NULL, 0},
+	};
+
+	return measured(value, units, to_bytes_per_s);
 }

@@ -12,5 +12,7 @@ int gw_setting_share(const char *value, uint64_t *to);
 int gw_setting_choice(const char *value, const char *const *names, unsigned *to);
 /* "300ms", "30s", "5us", "7ns"; a plain number is nanoseconds. */
 int gw_setting_duration(const char *value, uint64_t *to_ns);
+/* "30mbit", "1gbit", "12MB/s"; a plain number is bytes a second. */
+int gw_setting_rate(const char *value, uint64_t *to_bytes_per_s);
 
 #endif

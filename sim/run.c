@@ -36,7 +36,7 @@ void sim_take_round(struct migration *m, const struct gw_round *round)
 		r->bandwidth_bytes_per_s = round->bandwidth_bytes_per_s;
 }
 
-static void take_guests_view(const struct migration *m, struct sim_vm_outcome *r)
+static void take_guests_view(struct migration *m, struct sim_vm_outcome *r)
 {
 	uint64_t stall = 0;
 	unsigned i;
@@ -50,8 +50,18 @@ static void take_guests_view(const struct migration *m, struct sim_vm_outcome *r
 		r->guest_longest_ns = m->stood_for_ns;
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a scenario's VM has a vCPU at least */
 	r->guest_stall_ns = stall / m->spec.vcpus;
+	r->early_stall_ns = m->early_stall_ns / m->spec.vcpus;
+	r->touched_pages = m->touched_pages;
+	r->arrived_pages = m->arrived_pages;
 	r->guest_faults = m->guest_faults;
 	r->first_writes = m->first_writes;
+	sim_guest_traffic(m, &r->traffic_bytes, &r->traffic_wanted_bytes);
+}
+
+void sim_take_beginning(struct migration *m)
+{
+	if (m->result)
+		m->result->start_ns = sim_now(m);
 }
 
 void sim_take_result(struct migration *m)
@@ -67,6 +77,7 @@ void sim_take_result(struct migration *m)
 	r->metrics = *gw_source_metrics(s->memory);
 	r->zero_pages = m->zero_pages;
 	r->state_bytes = m->spec.state_bytes;
+	r->observation_ns = m->observed_ns;
 	r->latency_ns = m->wire.back_ns;
 	if (m->dest.staged)
 		(void)snprintf(r->order, sizeof(r->order), "%s", sim_move_order(&m->spec.move));
@@ -135,6 +146,8 @@ static struct sim_world *world_of(const struct sim_scenario *scenario, struct si
 	for (i = 0; i < scenario->link_count; i++)
 		(void)sim_network_add_link(w->network, &scenario->links[i]);
 	add_moves(w, scenario, outcome);
+	if (scenario->sharing.policy.kind)
+		sim_coordinate(w, &scenario->sharing, scenario->links, scenario->link_count);
 	return w;
 }
 

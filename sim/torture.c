@@ -15,6 +15,8 @@
 #define MS           1000000ull
 #define SECOND       1000000000ull
 #define BLOCK        64 /* runs that a thread takes at once */
+#define WINDOW_NS    (50 * MS)
+#define WINDOWS_MAX  3 /* in which a VM is observed, where its policy wants that */
 
 /* --- what is moved ------------------------------------------------------------------------- */
 
@@ -39,7 +41,16 @@ static const struct chooser {
         {"sdf-hybrid", "forecast", {{"alpha", "0.2"}}},
         {"sdf-hybrid", "linear", {{"alpha", "0.7"}}},
         {"sdf-hybrid", "demand", {{"alpha", "0"}}},
+        {"sdf-hybrid", "forecast", {{"alpha", "auto"}}},
+        {"split", "forecast", {{"background_share", "0.3"}}},
+        {"split", "linear", {{"stop_limit", "4096"}}},
+        {"wws-hybrid", "forecast", {{NULL}}},
+        {"wws-hybrid", "demand", {{"stop_share", "0"}, {"worth", "1000"}}},
         {"postcopy", "forecast", {{NULL}}},
+        {"run-ahead", "queue", {{"window", "2"}}},
+        {"run-ahead", "queue", {{"ahead", "1us"}}},
+        {"hybrid", "queue", {{"ahead", "1us"}, {"window", "1"}}},
+        {"sdf-hybrid", "queue", {{"alpha", "0"}}},
 };
 
 static void choose_chooser(struct sim_world_config *config, size_t number)
@@ -47,6 +58,13 @@ static void choose_chooser(struct sim_world_config *config, size_t number)
 	config->policy = choosers[number].policy;
 	config->order = choosers[number].order;
 	memcpy(config->settings, choosers[number].settings, sizeof(choosers[number].settings));
+}
+
+static bool observes(const struct sim_world_config *config)
+{
+	struct gw_policy policy;
+
+	return !gw_policy_init(&policy, config->policy) && gw_policy_observes_ns(&policy);
 }
 
 static void choose(struct sim_world_config *config, size_t policy, size_t order)
@@ -92,7 +110,7 @@ static void place_at_random(struct sim_planned *planned, struct sim_chance *chan
 
 static void plan_at_random(struct sim_planned *planned, struct sim_chance *chance)
 {
-	planned->fault = (enum sim_fault)(1 + sim_chance_below(chance, SIM_FAULTS - 1));
+	planned->fault = (enum sim_fault)(1 + sim_chance_below(chance, SIM_FAULT_KILL_SHADOW - 1));
 	place_at_random(planned, chance);
 	planned->for_ns = MS + any_size(chance, planned->fault == SIM_FAULT_SLOW ? 31 : 36);
 	planned->side = (int)sim_chance_below(chance, SIM_SIDES);
@@ -133,9 +151,24 @@ static void invent_move(struct sim_world_config *config, struct sim_chance *chan
 	config->verify = sim_chance_below(chance, 2);
 }
 
+/* What befalls a shadow, beside or in place of the rest. */
+static void invent_shadow(struct sim_world_config *config, struct sim_chance *chance)
+{
+	static const enum sim_fault faults[] = {SIM_FAULT_KILL_SHADOW, SIM_FAULT_FAIL_SHADOW,
+	                                        SIM_FAULT_HANG_SHADOW};
+	struct sim_planned *planned = &config->planned[sim_chance_below(chance, SIM_PLANNED_MAX)];
+
+	config->divergence = (double)sim_chance_below(chance, 5) / 4;
+	if (sim_chance_below(chance, 2))
+		return;
+	*planned = (struct sim_planned){.fault = faults[sim_chance_below(chance, COUNT(faults))]};
+	place_at_random(planned, chance);
+}
+
 static void invent(struct sim_world_config *config, uint64_t seed)
 {
 	struct sim_chance chance = sim_chance_of(seed, 1), others = sim_chance_of(seed, 4);
+	struct sim_chance shadows = sim_chance_of(seed, 5);
 	size_t faults = 0, i;
 
 	*config = (struct sim_world_config){.seed = seed, .person = true};
@@ -145,10 +178,14 @@ static void invent(struct sim_world_config *config, uint64_t seed)
 	/* By chances of their own: what they do not choose stays the same run. */
 	if (!sim_chance_below(&others, 4))
 		choose_chooser(config, sim_chance_below(&others, COUNT(choosers)));
+	if (observes(config))
+		config->observe_ns = sim_chance_below(&others, WINDOWS_MAX + 1) * WINDOW_NS;
 	if (sim_chance_below(&chance, 16))
 		faults = 1 + sim_chance_below(&chance, SIM_PLANNED_MAX);
 	for (i = 0; i < faults; i++)
 		plan_at_random(&config->planned[i], &chance);
+	if (!strcmp(config->order, "queue"))
+		invent_shadow(config, &shadows);
 }
 
 /* --- systematically ------------------------------------------------------------------------ */
@@ -185,6 +222,9 @@ static const struct sim_planned variants[] = {
         {.fault = SIM_FAULT_FORGET_DESTINATION, .for_ns = SHORT_NS},
         {.fault = SIM_FAULT_FULL_SOURCE},
         {.fault = SIM_FAULT_FULL_DESTINATION},
+        {.fault = SIM_FAULT_KILL_SHADOW},
+        {.fault = SIM_FAULT_FAIL_SHADOW},
+        {.fault = SIM_FAULT_HANG_SHADOW},
         {.fault = SIM_FAULT_SLOW, .for_ns = SHORT_NS},
         {.fault = SIM_FAULT_SLOW, .for_ns = SECOND},
         {.fault = SIM_FAULT_DELAY, .for_ns = SHORT_NS, .side = SIM_SOURCE},
@@ -230,6 +270,8 @@ static void fault_free(struct sim_world_config *config, size_t course)
 		choose(config, course / COUNT(orders), course % COUNT(orders));
 	else
 		choose_chooser(config, course - COUNT(policies) * COUNT(orders));
+	if (observes(config))
+		config->observe_ns = WINDOWS_MAX * WINDOW_NS;
 }
 
 /* Lines of the courses before each one. */

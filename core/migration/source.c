@@ -25,6 +25,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/predict/rounds.h"
+
 #define SECOND 1000000000ull
 
 #define ACCEPT_TIMEOUT_NS (60 * SECOND) /* the destination starts a hypervisor meanwhile */
@@ -67,9 +69,14 @@ struct gw_source {
 	enum gw_state state;
 	struct gw_set owed;
 	struct gw_set sent; /* at least once */
-	/* Not to be sent in this round: written again, or deferred. After the switch: what is
-	 * there. */
+	/*
+	 * Not to be sent in this round: written again, or deferred. At the switch to post-copy:
+	 * to be pulled. On a new link after it: what is there.
+	 */
 	struct gw_set skip;
+
+	size_t observed_windows; /* before the move */
+	uint64_t observed_ns, observed_pages;
 
 	unsigned round;
 	uint64_t cursor;
@@ -87,6 +94,7 @@ struct gw_source {
 	uint64_t begun_ns; /* Reservation accepted */
 	uint64_t stopped_ns, commit_ns;
 	uint64_t image_pages; /* owed at the switch */
+	uint64_t push_rate;   /* after the switch, as the policy asked; 0: the user's limit */
 	uint64_t first_rate;  /* that the policy asked for before tracking began */
 	uint64_t heard_ns, pinged_ns, waiting_since_ns, lost_ns, retry_ns;
 
@@ -115,6 +123,7 @@ struct gw_source {
 	bool digests_sent;
 	enum shadow shadow;
 	enum gw_outcome outcome;
+	struct gw_rounds rounds;
 	struct gw_metrics metrics;
 	char reason[GW_TRACE_BYTES];
 	struct gw_run runs[GW_FRAME_RUNS_MAX];
@@ -132,6 +141,22 @@ size_t gw_source_bytes(const struct gw_policy *policy, const struct gw_order *or
 {
 	return sizeof(struct gw_source) + 3 * gw_set_words(ram_pages) * sizeof(uint64_t) +
 	       policy_bytes(policy, ram_pages) + gw_order_bytes(order, ram_pages);
+}
+
+/* How much it is; `skip` is not needed yet. */
+static void count_observed(struct gw_source *s, const struct gw_observation *observation)
+{
+	s->observed_windows = observation->count;
+	for (size_t i = 0; i < observation->count; i++) {
+		const struct gw_window *window = &observation->windows[i];
+
+		s->observed_ns += window->length_ns;
+		for (size_t r = 0; r < window->written_count; r++)
+			gw_set_add_run(&s->skip, window->written[r]);
+	}
+	s->observed_pages = gw_set_count(&s->skip);
+	if (s->observed_pages)
+		gw_set_clear(&s->skip);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
@@ -158,6 +183,8 @@ struct gw_source *gw_source_init(void *memory, const struct gw_source_config *co
 	gw_order_attach(&s->config.order,
 	                words + 3 * n + policy_bytes(&config->policy, config->ram_pages) / 8,
 	                config->ram_pages);
+	gw_rounds_start(&s->rounds, &config->observation, &s->skip);
+	count_observed(s, &config->observation);
 	s->config.observation = (struct gw_observation){0};
 	s->state = GW_STATE_PRE_MIGRATION;
 	return s;
@@ -225,12 +252,20 @@ static void journal(struct gw_actions *out, enum gw_journal_record record, bool 
 
 /* What it is ahead by before the link's rate is known: a bulk connection's worth. */
 #define AHEAD_PAGES_FIRST 1024
-#define AHEAD_PAGES_MIN   64
+#define AHEAD_PAGES_MIN   16
 #define AHEAD_PAGES_MAX   ((uint64_t)1 << 19)
 
 static bool shadow_lives(const struct gw_source *s)
 {
 	return s->shadow != SHADOW_NONE && s->shadow != SHADOW_OVER;
+}
+
+static const char *shadow_there(const struct gw_source *s)
+{
+	if (!gw_order_wants_shadow(&s->config.order) || s->shadow == SHADOW_RUNS ||
+	    s->shadow == SHADOW_HELD)
+		return "";
+	return shadow_lives(s) ? ", the shadow does not run yet" : " without a shadow";
 }
 
 static void prepare_shadow(struct gw_source *s, struct gw_actions *out)
@@ -406,7 +441,8 @@ static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	enter(s, ev, out, GW_STATE_CANCELLED, why);
 	if (given_away)
 		journal(out, GW_REC_HANDING_OVER, false);
-	end_shadow(s, out);
+	if (GW_PLANT != 14) /* 14: it runs on beside the VM */
+		end_shadow(s, out);
 	gw_act(out, GW_ACT_LET_GO);
 	s->tracking = false;
 	s->settled = !tell && !s->may_be_prepared;
@@ -558,6 +594,8 @@ static void view_of(const struct gw_source *s, const struct gw_event *ev, struct
 	        .round_ns = s->round ? ev->now_ns - s->round_start_ns : 0,
 	        .bandwidth_bytes_per_s = s->bandwidth,
 	        .limit_bytes_per_s = s->config.limit_bytes_per_s,
+	        .latency_ns = s->config.latency_ns,
+	        .vcpus = s->config.vcpus,
 	        .state_bytes = s->config.state_bytes,
 	        .downtime_limit_ns = s->config.downtime_limit_ns,
 	        .deadline_ns = s->config.deadline_ns,
@@ -604,20 +642,94 @@ static void report_round(struct gw_source *s, const struct gw_event *ev, struct 
 	memcpy(round->reason, verdict->reason, sizeof(round->reason));
 }
 
-static void leave_out(struct gw_source *s, const struct gw_event *ev, const struct gw_view *view,
-                      struct gw_actions *out)
+static float known(bool is_known, uint64_t value)
 {
-	char expects[48] = "";
+	return is_known ? (float)value : -1;
+}
+
+static void remember_round(struct gw_source *s, const struct gw_view *view)
+{
+	const struct gw_activity *a = &view->activity;
+	const struct gw_seen seen = {
+	        .dirty_pages = (float)view->dirty_pages,
+	        .written_pages = (float)gw_set_count(view->written),
+	        .left_out_pages = (float)s->round_deferred,
+	        .seconds = (float)view->round_ns / (float)SECOND,
+	        .cpu = known(a->cpu_known, a->cpu_permille),
+	        .memory = known(a->memory_pages, a->memory_pages),
+	        .network = known(a->network_known, a->network_bytes_per_s),
+	        .link = known(a->link_known, a->link_bytes_per_s),
+	};
+
+	gw_rounds_add(&s->rounds, &seen);
+}
+
+/* At the rate of the rounds so far; what a round takes besides is as in the last one. */
+static double next_round_s(const struct gw_source *s, const struct gw_view *view, uint64_t rate,
+                           double pages)
+{
+	double bytes_per_s = (double)(rate ? rate : view->bandwidth_bytes_per_s);
+	double besides;
+
+	if (!view->round)
+		bytes_per_s = (double)(rate ? rate : s->config.limit_bytes_per_s);
+	if (!(bytes_per_s > 0))
+		return 0;
+	besides = (double)view->round_ns / (double)SECOND -
+	          (double)view->sent_pages * GW_PAGE_BYTES / bytes_per_s;
+	return (besides > 0 ? besides : 0) + pages * GW_PAGE_BYTES / bytes_per_s;
+}
+
+static struct gw_round_forecast forecast_round(const struct gw_source *s,
+                                               const struct gw_view *view, uint64_t rate)
+{
+	uint64_t sent = view->dirty_pages - s->round_deferred;
+	const struct gw_next_round next = {
+	        .left_out_pages = (double)s->round_deferred,
+	        .seconds = next_round_s(s, view, rate, (double)sent),
+	        .most_pages = (double)view->ram_pages,
+	};
+
+	return gw_rounds_forecast(&s->rounds, s->config.policy.forecast, &next);
+}
+
+static void tell_plan(const struct gw_source *s, const struct gw_event *ev,
+                      const struct gw_view *view, const char *who, struct gw_actions *out)
+{
+	unsigned long long left_out = s->round_deferred, dirty = view->dirty_pages;
+	char plan[64] = "", expects[128] = "";
+
+	if (left_out)
+		(void)snprintf(plan, sizeof(plan), "leaves out %llu of %llu pages", left_out,
+		               dirty);
+	else
+		(void)snprintf(plan, sizeof(plan), "is to send %llu pages", dirty);
+	if (s->predicted_dirty != GW_NO_FORECAST)
+		(void)snprintf(expects, sizeof(expects), ", expects %llu dirty after it (%s)",
+		               (unsigned long long)s->predicted_dirty, who);
+	if (left_out || *expects)
+		gw_trace(out, ev->now_ns, WHO, "round %u %s%s", s->round, plan, expects);
+}
+
+static void leave_out(struct gw_source *s, const struct gw_event *ev, const struct gw_view *view,
+                      uint64_t rate, struct gw_actions *out)
+{
+	const struct gw_policy *policy = &s->config.policy;
+	struct gw_round_forecast forecast;
+	char who[96];
 
 	s->predicted_dirty = gw_policy_choose(&s->config.policy, view, &s->skip);
 	s->round_deferred = gw_set_count(&s->skip);
-	if (s->predicted_dirty != GW_NO_FORECAST)
-		(void)snprintf(expects, sizeof(expects), ", expects %llu dirty after it",
-		               (unsigned long long)s->predicted_dirty);
-	if (s->round_deferred || *expects)
-		gw_trace(out, ev->now_ns, WHO, "round %u leaves out %llu of %llu pages%s", s->round,
-		         (unsigned long long)s->round_deferred,
-		         (unsigned long long)view->dirty_pages, expects);
+	(void)snprintf(who, sizeof(who), "%s", policy->kind->name);
+	if (s->predicted_dirty == GW_NO_FORECAST) {
+		forecast = forecast_round(s, view, rate);
+		if (forecast.pages >= 0)
+			s->predicted_dirty = (uint64_t)(forecast.pages + 0.5);
+		(void)snprintf(who, sizeof(who), "%s%s",
+		               forecast.fallback ? "ewma: " : policy->forecast->name,
+		               forecast.fallback ? forecast.fallback : "");
+	}
+	tell_plan(s, ev, view, who, out);
 }
 
 static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -627,6 +739,8 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	uint64_t dirty;
 
 	view_of(s, ev, &view);
+	if (view.round)
+		remember_round(s, &view);
 	gw_policy_decide(&s->config.policy, &view, &verdict);
 	report_round(s, ev, out, &view, &verdict);
 	dirty = view.dirty_pages;
@@ -635,7 +749,7 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_CONTINUE:
 		if (s->tracking) {
 			begin_round(s, ev, verdict.rate_bytes_per_s, out);
-			leave_out(s, ev, &view, out);
+			leave_out(s, ev, &view, verdict.rate_bytes_per_s, out);
 		} else {
 			s->first_rate = verdict.rate_bytes_per_s;
 			s->track_asked = true;
@@ -643,7 +757,10 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 		}
 		break;
 	case GW_STOP_AND_COPY: begin_switch(s, ev, out, false, verdict.reason); break;
-	case GW_POST_COPY: begin_switch(s, ev, out, true, verdict.reason); break;
+	case GW_POST_COPY:
+		s->push_rate = verdict.rate_bytes_per_s;
+		begin_switch(s, ev, out, true, verdict.reason);
+		break;
 	case GW_GIVE_UP: cancel(s, ev, out, verdict.reason, true); break;
 	}
 }
@@ -715,15 +832,16 @@ static void mark(struct gw_source *s, struct gw_actions *out, enum gw_frame_kind
 
 /* --- the switch ---------------------------------------------------------------------------- */
 
-static void announce_switch(struct gw_source *s, struct gw_actions *out)
+static void announce_switch(struct gw_source *s, struct gw_actions *out,
+                            const struct gw_set *missing)
 {
 	struct gw_message message = {.kind = GW_MSG_SWITCH};
 
 	message.switched.pulls = s->pulls;
-	message.switched.missing_pages = s->pulls ? gw_set_count(&s->owed) : 0;
+	message.switched.missing_pages = s->pulls ? gw_set_count(missing) : 0;
 	send(out, message);
 	if (s->pulls)
-		gw_act(out, GW_ACT_MAP)->set = &s->owed;
+		gw_act(out, GW_ACT_MAP)->set = missing;
 }
 
 static void stopped(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -750,19 +868,35 @@ static void send_hot(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	emit(s, out, GW_BULK, count, count);
 }
 
+/* What is needed at once may cost less time now than by a fault: the policy says. */
+static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	uint64_t kept;
+
+	gw_set_copy(&s->skip, &s->owed);
+	gw_policy_keep(&s->config.policy, ev->kind == GW_EV_SCANNED ? ev->set : NULL, &s->skip);
+	kept = s->image_pages - gw_set_count(&s->skip);
+	s->image_pages -= kept;
+	if (kept)
+		gw_trace(out, ev->now_ns, WHO,
+		         "%llu pages go before the handover, while the VM stands",
+		         (unsigned long long)kept);
+}
+
 /* What is owed now is the last word: the VM is stopped. */
 static void switch_known(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	if (s->pulls)
 		send_hot(s, ev, out);
 	s->image_pages = gw_set_count(&s->owed);
+	begin_sending(s, ev);
+	if (s->pulls)
+		keep(s, ev, out);
 	gw_trace(out, ev->now_ns, WHO, "%llu pages are left at the switch, to be %s",
 	         (unsigned long long)s->image_pages, s->pulls ? "pulled" : "sent");
-	announce_switch(s, out);
-	if (s->pulls)
+	announce_switch(s, out, &s->skip);
+	if (s->pulls && s->image_pages == gw_set_count(&s->owed))
 		mark(s, out, GW_FRAME_SWITCH);
-	else
-		begin_sending(s, ev);
 	gw_act(out, GW_ACT_SAVE);
 	s->may_be_prepared = true;
 	s->waiting_since_ns = ev->now_ns;
@@ -805,16 +939,15 @@ static void begin_digests(struct gw_source *s, struct gw_actions *out)
 
 static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
-	bool alone = gw_order_wants_shadow(&s->config.order) && !shadow_lives(s);
-	char why[80];
+	char why[120];
 
 	(void)snprintf(why, sizeof(why), "%llu pages to push, order %s%s",
 	               (unsigned long long)gw_set_count(&s->owed), s->config.order.kind->name,
-	               alone ? " without a shadow" : "");
+	               shadow_there(s));
 	enter(s, ev, out, GW_STATE_PULL, why);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;
-	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = 0;
+	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = s->push_rate;
 	s->config.order.kind->start(&s->config.order, ev->now_ns);
 	s->marked = false;
 	s->sending = true;
@@ -1077,11 +1210,21 @@ static void take_up_pull(struct gw_source *s, const struct gw_event *ev, struct 
 	}
 	s->image_pages = gw_set_count(&s->owed);
 	s->digests_sent = s->asked = false;
-	announce_switch(s, out);
+	announce_switch(s, out, &s->owed);
 	begin_pull(s, ev, out);
 }
 
 /* --- events -------------------------------------------------------------------------------- */
+
+static void tell_observed(const struct gw_source *s, const struct gw_event *ev,
+                          struct gw_actions *out)
+{
+	if (s->observed_windows)
+		gw_trace(out, ev->now_ns, WHO,
+		         "observed for %llu ms in %zu windows: %llu different pages were written",
+		         (unsigned long long)(s->observed_ns / 1000000), s->observed_windows,
+		         (unsigned long long)s->observed_pages);
+}
 
 static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
@@ -1100,6 +1243,7 @@ static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_acti
 	s->heard_ns = ev->now_ns;
 	enter(s, ev, out, GW_STATE_RESERVATION, "the VM is offered to the destination");
 	send(out, message);
+	prepare_shadow(s, out); /* while the destination starts its hypervisor */
 }
 
 static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -1109,7 +1253,6 @@ static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	s->config.destination = ev->message->accept.host;
 	gw_act(out, GW_ACT_PEER)->host = s->config.destination;
 	journal(out, GW_REC_LEAVING, false);
-	prepare_shadow(s, out);
 }
 
 /* Once the record is on disk and what was stale is out of the way there. */
@@ -1176,7 +1319,7 @@ static void tracking(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	s->previous_dirty = s->populated_pages;
 	view_of(s, ev, &view);
 	begin_round(s, ev, s->first_rate, out);
-	leave_out(s, ev, &view, out);
+	leave_out(s, ev, &view, s->first_rate, out);
 }
 
 static void scanned(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -1252,8 +1395,10 @@ static int fault(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 		return -EPROTO;
 	s->waiting_since_ns = ev->now_ns;
 	/* Not owed any more: it lies in bulk's queue. Sent once more it need not wait for that. */
-	s->runs[0] = (struct gw_run){page, 1};
-	emit(s, out, GW_URGENT, 1, 1);
+	if (!pushes(s) || !gw_order_comes_next(&s->config.order, page)) {
+		s->runs[0] = (struct gw_run){page, 1};
+		emit(s, out, GW_URGENT, 1, 1);
+	}
 	if (pushes(s)) {
 		tell_order(s, ev, page, out);
 		s->sending = true;
@@ -1557,7 +1702,10 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	if (s->finished)
 		return 0;
 	switch (ev->kind) {
-	case GW_EV_START: offer(s, ev, out); break;
+	case GW_EV_START:
+		tell_observed(s, ev, out);
+		offer(s, ev, out);
+		break;
 	case GW_EV_RECOVER: recover(s, ev, out); break;
 	case GW_EV_MESSAGE: err = message(s, ev, out); break;
 	case GW_EV_JOURNALED: journaled(s, ev, out); break;

@@ -30,6 +30,7 @@ struct gw_source_config {
 	uint64_t limit_bytes_per_s; /* 0: none */
 	uint64_t downtime_limit_ns;
 	uint64_t deadline_ns;       /* 0: none */
+	uint64_t latency_ns;        /* of the link, one way; 0: not known */
 	uint64_t state_bytes;       /* expected size of the device state */
 	uint64_t accept_timeout_ns; /* 0 here and below: the default */
 	uint64_t link_timeout_ns;   /* silence that counts as a lost link */

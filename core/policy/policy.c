@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/predict/predictor.h"
+
 #define SECOND 1000000000u
 
 const struct gw_policy_kind *const gw_policies[] = {
@@ -15,6 +17,8 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_hybrid,
         &gw_policy_deferred,
         &gw_policy_sdf_hybrid,
+        &gw_policy_split,
+        &gw_policy_wws_hybrid,
         &gw_policy_run_ahead,
         NULL,
 };
@@ -37,6 +41,7 @@ int gw_policy_init(struct gw_policy *policy, const char *name)
 			continue;
 		memset(policy, 0, sizeof(*policy));
 		policy->kind = gw_policies[i];
+		policy->forecast = gw_count_predictors[0];
 		if (policy->kind->init)
 			policy->kind->init(policy);
 		return 0;
@@ -44,9 +49,25 @@ int gw_policy_init(struct gw_policy *policy, const char *name)
 	return -ENOENT;
 }
 
+static int set_forecast(struct gw_policy *policy, const char *value)
+{
+	const struct gw_count_predictor *predictor = gw_count_predictor(value);
+
+	if (!predictor)
+		return -EINVAL;
+	policy->forecast = predictor;
+	return 0;
+}
+
 int gw_policy_set(struct gw_policy *policy, const char *key, const char *value)
 {
-	return policy->kind->set ? policy->kind->set(policy, key, value) : -ENOENT;
+	int err = policy->kind->set ? policy->kind->set(policy, key, value) : -ENOENT;
+
+	if (err != -ENOENT)
+		return err;
+	if (!strcmp(key, "forecast") && !policy->kind->at_once)
+		return set_forecast(policy, value);
+	return -ENOENT;
 }
 
 const char *gw_policy_order(const struct gw_policy *policy)
@@ -68,7 +89,10 @@ void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 
 uint64_t gw_policy_observes_ns(const struct gw_policy *policy)
 {
-	return policy->kind->observes_ns ? policy->kind->observes_ns(policy) : 0;
+	uint64_t own = policy->kind->observes_ns ? policy->kind->observes_ns(policy) : 0;
+	uint64_t forecast = policy->kind->at_once ? 0 : policy->forecast->observes_ns;
+
+	return own > forecast ? own : forecast;
 }
 
 bool gw_policy_peeks(const struct gw_policy *policy)
@@ -97,6 +121,12 @@ void gw_policy_rank(struct gw_policy *policy, const struct gw_set *left, struct 
 	*ranking = (struct gw_ranking){0};
 	if (policy->kind->rank)
 		policy->kind->rank(policy, left, ranking);
+}
+
+void gw_policy_keep(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull)
+{
+	if (policy->kind->keep)
+		policy->kind->keep(policy, written, pull);
 }
 
 void gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...)
@@ -135,6 +165,12 @@ double gw_view_sdf(const struct gw_view *view)
 		return 0;
 	return ((double)view->previous_dirty_pages - (double)view->dirty_pages) /
 	       (double)view->sent_pages;
+}
+
+double gw_view_fault_ns(const struct gw_view *view, double page_ns)
+{
+	return (2 * (double)view->latency_ns + page_ns + 70e3 + 150e3) /
+	       (view->vcpus ? view->vcpus : 1);
 }
 
 double gw_view_dirty_rate(const struct gw_view *view)

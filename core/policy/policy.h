@@ -17,6 +17,7 @@
 #include "core/page/set.h"
 #include "core/predict/observation.h"
 #include "core/predict/ranking.h"
+#include "core/predict/rounds.h"
 
 enum gw_decision {
 	GW_CONTINUE,      /* send another round of dirty pages */
@@ -41,6 +42,8 @@ struct gw_view {
 	uint64_t round_ns;              /* duration of round n */
 	uint64_t bandwidth_bytes_per_s; /* measured over at least 100 ms; 0: not yet known */
 	uint64_t limit_bytes_per_s;     /* user's rate limit; 0: none */
+	uint64_t latency_ns;            /* of the link, one way; 0: not known */
+	uint32_t vcpus;                 /* among which stalls are divided */
 	uint64_t state_bytes;           /* expected size of the device state */
 	uint64_t downtime_limit_ns;     /* user's limit */
 	uint64_t deadline_ns;           /* total time the user allows; 0: none */
@@ -53,7 +56,8 @@ struct gw_view {
 
 struct gw_verdict {
 	enum gw_decision decision;
-	uint64_t rate_bytes_per_s; /* for the next round; 0: the user's limit (clark raises it) */
+	/* For the next round, or for what is pushed after the switch; 0: the user's limit. */
+	uint64_t rate_bytes_per_s;
 	char reason[GW_REASON_BYTES]; /* a few words, for the trace and the user */
 };
 
@@ -66,6 +70,9 @@ double gw_view_sdf(const struct gw_view *view);
 /* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
 struct gw_policy {
 	const struct gw_policy_kind *kind;
+	/* Who forecasts a round where the policy itself does not. */
+	const struct gw_count_predictor *forecast;
+	uint64_t observes_ns; /* as the user says; UINT64_MAX: as is needed */
 	_Alignas(16) unsigned char memory[GW_POLICY_MEMORY];
 };
 
@@ -75,6 +82,7 @@ struct gw_policy_kind {
 	const char *settings; /* "key=default ..." for --help; "" if none */
 	const char *order;    /* the push order that goes with it; NULL: linear */
 	bool pulls;           /* may answer GW_POST_COPY: the destination must serve faults */
+	bool at_once;         /* has no rounds, and so nothing to forecast */
 	void (*init)(struct gw_policy *policy);
 	/* 0, -ENOENT for an unknown key, -EINVAL for a bad value. */
 	int (*set)(struct gw_policy *policy, const char *key, const char *value);
@@ -97,9 +105,19 @@ struct gw_policy_kind {
 	 */
 	uint64_t (*choose)(struct gw_policy *policy, const struct gw_view *view,
 	                   struct gw_set *defer);
-	/* After GW_POST_COPY: `left`, likeliest to be needed first, as far as it has a score. */
+	/*
+	 * After GW_POST_COPY, while the VM still runs: pages likeliest to be needed first, as far
+	 * as they have a score. `left` is dirty now; a page may be named that is written only
+	 * before the VM stops.
+	 */
 	void (*rank)(struct gw_policy *policy, const struct gw_set *left,
 	             struct gw_ranking *ranking);
+	/*
+	 * Once the VM has stopped: takes out of `pull`, the pages that are left, those that are to
+	 * be sent before the handover; the VM stands meanwhile. `written`: since `rank`. NULL:
+	 * none.
+	 */
+	void (*keep)(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull);
 };
 
 /* The table, ended by NULL. */
@@ -107,6 +125,10 @@ extern const struct gw_policy_kind *const gw_policies[];
 
 /* 0, or -ENOENT: no such policy. */
 int gw_policy_init(struct gw_policy *policy, const char *name);
+/*
+ * Besides its own settings each policy has `observe`, a duration, and each with rounds `forecast`,
+ * a name of gw_count_predictors.
+ */
 int gw_policy_set(struct gw_policy *policy, const char *key, const char *value);
 /* The push order to take where the user names none. */
 const char *gw_policy_order(const struct gw_policy *policy);
@@ -124,5 +146,7 @@ uint64_t gw_policy_choose(struct gw_policy *policy, const struct gw_view *view,
                           struct gw_set *defer);
 void gw_policy_rank(struct gw_policy *policy, const struct gw_set *left,
                     struct gw_ranking *ranking);
+/* `written` may be NULL: not known. */
+void gw_policy_keep(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull);
 
 #endif

@@ -14,5 +14,6 @@ const struct gw_policy_kind gw_policy_postcopy = {
         .summary = "hands the VM over at once, sends its memory while it runs",
         .settings = "",
         .pulls = true,
+        .at_once = true,
         .decide = decide,
 };

@@ -13,5 +13,6 @@ const struct gw_policy_kind gw_policy_stop_copy = {
         .name = "stop-copy",
         .summary = "stops the VM, sends everything, starts it at the destination",
         .settings = "",
+        .at_once = true,
         .decide = decide,
 };

@@ -23,15 +23,23 @@ int32_t LAPACKE_dgelsy_work(int layout, int32_t m, int32_t n, int32_t nrhs, doub
 
 struct gw_grey_work {
 	double sum[GW_GREY_SERIES_MAX]; /* of each series so far */
-	double b[GW_GREY_SERIES_MAX * GW_GREY_ROWS_MAX];
-	double y[GW_GREY_ROWS_MAX];
-	double tail[GW_GREY_ROWS_MAX];
 	double lapack[LAPACK_WORK];
+	double *b; /* columns of `room` each */
+	double *y, *tail;
+	size_t room;
+	double rows[];
 };
 
-size_t gw_grey_work_bytes(void)
+_Static_assert(sizeof(struct gw_grey_work) + (GW_GREY_SERIES_MAX + 2) * sizeof(double) <=
+                       GW_GREY_WORK_BYTES(1),
+               "fits");
+
+static void lay_out(struct gw_grey_work *work, size_t rows)
 {
-	return sizeof(struct gw_grey_work);
+	work->room = rows;
+	work->b = work->rows;
+	work->y = work->b + GW_GREY_SERIES_MAX * rows;
+	work->tail = work->y + rows;
 }
 
 static double magnitude(double x)
@@ -82,8 +90,7 @@ static double clamp(double x, double limit)
 }
 
 /*
- * Least squares of `rows` equations in work->b (columns of GW_GREY_ROWS_MAX) and work->y; false if
- * no finite solution comes out.
+ * Least squares of `rows` equations in work->b and work->y; false if no finite solution comes out.
  */
 static bool solve(struct gw_grey_work *work, size_t rows, unsigned unknowns, double *solution)
 {
@@ -91,7 +98,7 @@ static bool solve(struct gw_grey_work *work, size_t rows, unsigned unknowns, dou
 	int32_t pivot[GW_GREY_SERIES_MAX] = {0}, rank;
 
 	for (unsigned c = 0; c < unknowns; c++) {
-		double *column = work->b + (size_t)c * GW_GREY_ROWS_MAX, norm = 0;
+		double *column = work->b + c * work->room, norm = 0;
 
 		for (size_t k = 0; k < rows; k++)
 			norm += column[k] * column[k];
@@ -100,8 +107,8 @@ static bool solve(struct gw_grey_work *work, size_t rows, unsigned unknowns, dou
 			column[k] *= scale[c];
 	}
 	if (LAPACKE_dgelsy_work(COLUMN_MAJOR, (int32_t)rows, (int32_t)unknowns, 1, work->b,
-	                        GW_GREY_ROWS_MAX, work->y, GW_GREY_ROWS_MAX, pivot, RANK_LIMIT,
-	                        &rank, work->lapack, LAPACK_WORK))
+	                        (int32_t)work->room, work->y, (int32_t)work->room, pivot,
+	                        RANK_LIMIT, &rank, work->lapack, LAPACK_WORK))
 		return false;
 	for (unsigned c = 0; c < unknowns; c++) {
 		solution[c] = work->y[c] * scale[c];
@@ -123,7 +130,7 @@ static bool fit_tail(struct gw_grey_work *work, size_t count, struct tail_model 
 
 	for (size_t k = 1; k < count; k++) {
 		work->b[k - 1] = -(sum + work->tail[k] / 2);
-		work->b[GW_GREY_ROWS_MAX + k - 1] = 1;
+		work->b[work->room + k - 1] = 1;
 		work->y[k - 1] = work->tail[k];
 		sum += work->tail[k];
 	}
@@ -188,8 +195,9 @@ static void add_row(double *sum, const double *row, unsigned series)
 		sum[i] += row[i];
 }
 
-static bool fit_parameters(const struct gw_grey_input *in, struct gw_grey_work *work,
-                           struct gw_grey_fit *fit)
+/* NULL, or why there are none. */
+static const char *fit_parameters(const struct gw_grey_input *in, struct gw_grey_work *work,
+                                  struct gw_grey_fit *fit)
 {
 	double solution[GW_GREY_SERIES_MAX] = {0};
 
@@ -201,14 +209,16 @@ static bool fit_parameters(const struct gw_grey_input *in, struct gw_grey_work *
 		add_row(work->sum, row, in->series);
 		work->b[k - 1] = -(work->sum[0] - row[0] / 2);
 		for (unsigned i = 1; i < in->series; i++)
-			work->b[i * GW_GREY_ROWS_MAX + k - 1] = work->sum[i];
+			work->b[i * work->room + k - 1] = work->sum[i];
 		work->y[k - 1] = row[0];
 	}
-	if (!solve(work, in->rows - 1, in->series, solution) || magnitude(solution[0]) >= A_LIMIT)
-		return false;
+	if (!solve(work, in->rows - 1, in->series, solution))
+		return "the fit has no finite solution";
+	if (magnitude(solution[0]) >= A_LIMIT)
+		return "|a| is 2 or more";
 	fit->a = solution[0];
 	memcpy(fit->b, solution + 1, (in->series - 1) * sizeof(double));
-	return true;
+	return NULL;
 }
 
 static double driven(const struct gw_grey_fit *fit, const double *sum, unsigned series)
@@ -257,13 +267,14 @@ static void simulate(const struct gw_grey_input *in, struct gw_grey_work *work,
 }
 
 static void fall_back(const struct gw_grey_input *in, struct gw_grey_work *work,
-                      struct gw_grey_fit *fit)
+                      struct gw_grey_fit *fit, const char *why)
 {
 	for (size_t k = 0; k < in->rows; k++)
 		work->tail[k] = in->x[k * in->series];
 	memset(fit->b, 0, sizeof(fit->b));
 	fit->a = 0;
-	fit->fallback = true;
+	fit->fallback = why;
+	fit->residual_from = 0;
 	for (size_t k = 0; k < in->rows; k++)
 		fit->fitted[k] = k ? gw_series_ewma(work->tail, k, GW_EWMA_WEIGHT) : work->tail[0];
 	fit->forecast = gw_series_ewma(work->tail, in->rows, GW_EWMA_WEIGHT);
@@ -291,25 +302,45 @@ static bool is_sound(const struct gw_grey_input *in)
 	return true;
 }
 
+static bool is_finite_fit(const struct gw_grey_input *in, const struct gw_grey_fit *fit)
+{
+	bool finite = is_finite(fit->forecast);
+
+	for (size_t k = 0; k < in->rows; k++)
+		finite = finite && is_finite(fit->fitted[k]);
+	return finite;
+}
+
+static const char *fit_model(const struct gw_grey_input *in, struct gw_grey_work *work,
+                             struct gw_grey_fit *fit)
+{
+	const char *why;
+
+	if (in->rows < in->series + 1)
+		return "there are too few rounds";
+	if (is_constant(in))
+		return "the series is constant";
+	why = fit_parameters(in, work, fit);
+	if (why)
+		return why;
+	simulate(in, work, fit);
+	if (in->residual)
+		correct(in, work, fit);
+	return is_finite_fit(in, fit) ? NULL : "the fit leaves the numbers' range";
+}
+
 int gw_grey(const struct gw_grey_input *in, struct gw_grey_work *work, struct gw_grey_fit *fit)
 {
-	bool finite = true;
+	const char *why;
 
 	if (!is_sound(in))
 		return -EINVAL;
+	lay_out(work, in->rows);
 	fit->residual_from = 0;
-	fit->fallback = false;
-	if (in->rows < in->series + 1 || is_constant(in) || !fit_parameters(in, work, fit)) {
-		fall_back(in, work, fit);
-	} else {
-		simulate(in, work, fit);
-		if (in->residual)
-			correct(in, work, fit);
-		for (size_t k = 0; k < in->rows; k++)
-			finite = finite && is_finite(fit->fitted[k]);
-		if (!finite || !is_finite(fit->forecast))
-			fall_back(in, work, fit);
-	}
+	fit->fallback = NULL;
+	why = fit_model(in, work, fit);
+	if (why)
+		fall_back(in, work, fit, why);
 	for (size_t k = 0; k < in->rows; k++)
 		fit->fitted[k] = clamp(fit->fitted[k], in->limit);
 	fit->forecast = clamp(fit->forecast, in->limit);

@@ -24,7 +24,7 @@
 #include <stddef.h>
 
 #define GW_GREY_SERIES_MAX 8
-#define GW_GREY_ROWS_MAX   512
+#define GW_GREY_ROWS_MAX   512 /* beyond, the oldest say nothing of what comes next */
 
 enum gw_grey_form { GW_GREY_DIFFERENCE, GW_GREY_WHITENING };
 
@@ -40,17 +40,18 @@ struct gw_grey_input {
 
 struct gw_grey_fit {
 	double a, b[GW_GREY_SERIES_MAX - 1];
-	double fitted[GW_GREY_ROWS_MAX];
+	double *fitted; /* `rows` values; the caller's */
 	double forecast;
-	bool fallback;
+	const char *fallback; /* why it is the weighted mean instead; NULL: it is not */
 	size_t residual_from; /* k0, from 1; 0: no correction */
 };
 
-/* What a fit needs besides, about 60 KiB; the caller's. */
+/* What a fit of so many rows needs besides: 80 bytes a row and 5 KiB; the caller's. */
 struct gw_grey_work;
-size_t gw_grey_work_bytes(void);
+#define GW_GREY_WORK_BYTES(rows) (4864 + 80 * (size_t)(rows))
 
-/* 0; -EINVAL: a value is not finite, or a count is out of its range. */
+/* `work` is for as many rows as `input` has. 0; -EINVAL: a value is not finite, or a count is out
+ * of its range. */
 int gw_grey(const struct gw_grey_input *input, struct gw_grey_work *work, struct gw_grey_fit *fit);
 
 /*

@@ -3,39 +3,75 @@
 
 #include <string.h>
 
-#define DIGIT_BITS 8
+#define DIGIT_BITS 11u
 #define DIGITS     (1u << DIGIT_BITS)
 
-/* A float that is not negative is ordered as its bits are; here the largest comes first. */
-static unsigned digit_of(const struct gw_ranked *page, unsigned shift)
+/* What is sorted by: by how much the bits of a score lie below those of the largest. */
+struct key {
+	uint32_t most;
+	unsigned shift; /* bits that say nothing, of 2 * DIGIT_BITS + shift */
+};
+
+/* A float that is not negative is ordered as its bits are. */
+static uint32_t bits_of(const struct gw_ranked *page)
 {
 	uint32_t bits;
 
 	memcpy(&bits, &page->score, sizeof(bits));
-	return DIGITS - 1 - (bits >> shift & (DIGITS - 1));
+	return bits;
 }
 
-static void sort_by_digit(const struct gw_ranked *from, struct gw_ranked *to, size_t count,
-                          unsigned shift)
+static struct key key_for(const struct gw_ranked *pages, size_t count)
 {
-	size_t place[DIGITS] = {0}, before = 0;
+	uint32_t least = UINT32_MAX;
+	struct key key = {0};
 
-	for (size_t i = 0; i < count; i++)
-		place[digit_of(&from[i], shift)]++;
-	for (unsigned d = 0; d < DIGITS; d++) {
-		size_t here = place[d];
+	for (size_t i = 0; i < count; i++) {
+		uint32_t bits = bits_of(&pages[i]);
 
-		place[d] = before;
+		key.most = bits > key.most ? bits : key.most;
+		least = bits < least ? bits : least;
+	}
+	while (count && (key.most - least) >> (2 * DIGIT_BITS + key.shift))
+		key.shift++;
+	return key;
+}
+
+static unsigned low_digit(const struct key *key, const struct gw_ranked *page)
+{
+	return (key->most - bits_of(page)) >> key->shift & (DIGITS - 1);
+}
+
+static unsigned high_digit(const struct key *key, const struct gw_ranked *page)
+{
+	return (key->most - bits_of(page)) >> (key->shift + DIGIT_BITS) & (DIGITS - 1);
+}
+
+static void add_up(size_t place[DIGITS])
+{
+	size_t before = 0;
+
+	for (unsigned digit = 0; digit < DIGITS; digit++) {
+		size_t here = place[digit];
+
+		place[digit] = before;
 		before += here;
 	}
-	for (size_t i = 0; i < count; i++)
-		to[place[digit_of(&from[i], shift)]++] = from[i];
 }
 
 void gw_rank(struct gw_ranked *pages, struct gw_ranked *spare, size_t count)
 {
-	for (unsigned shift = 0; shift < 32; shift += 2 * DIGIT_BITS) {
-		sort_by_digit(pages, spare, count, shift);
-		sort_by_digit(spare, pages, count, shift + DIGIT_BITS);
+	size_t low[DIGITS] = {0}, high[DIGITS] = {0};
+	const struct key key = key_for(pages, count);
+
+	for (size_t i = 0; i < count; i++) {
+		low[low_digit(&key, &pages[i])]++;
+		high[high_digit(&key, &pages[i])]++;
 	}
+	add_up(low);
+	add_up(high);
+	for (size_t i = 0; i < count; i++)
+		spare[low[low_digit(&key, &pages[i])]++] = pages[i];
+	for (size_t i = 0; i < count; i++)
+		pages[high[high_digit(&key, &spare[i])]++] = spare[i];
 }

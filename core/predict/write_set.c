@@ -4,28 +4,37 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/predict/kinds.h"
+
 /*
- * Windows stand one after the other in `entry`, each as numbers of slots; a slot is a page that
- * occurs in one of them. When anything is full, the older half of the windows goes and the slots
- * are numbered anew: rare, and then linear.
+ * Windows stand one after the other in `entry`, each as ascending numbers of slots; a slot is a
+ * page that occurs in one of them. When anything is full, the older half of the windows goes and
+ * the slots are numbered anew: rare, and then linear.
  *
  *     start   0    2      5      8
  *     entry   a b  b c d  a d e
+ *             ~~~  ~~~    ~          one tile: of every window its entries below some slot
+ *
+ * A score goes twice over all entries. It does so tile by tile, so that what it reads and adds at
+ * random stays in the nearest cache, and the rest is read as it lies.
  */
-struct slot {
-	uint64_t page;
-	double followers; /* N_i */
-	double score;
-	bool dirty;
-};
+#define TILE_SLOTS 8192u /* 64 KiB of scores */
 
 struct gw_write_set {
 	struct gw_write_set_limits limits;
 	uint32_t windows, slots, buckets;
+	/* By slot. */
+	uint32_t *page;    /* 16 TiB have no more */
+	double *followers; /* N_i */
+	double *score;     /* while a score is made, at first 1/N_i of those that are dirty */
+	uint32_t *counted; /* windows with a next one that hold it */
+	bool *dirty;       /* when the scores were made */
+	/* By window. */
+	double *weight;  /* w_t, then what each of its pages gets */
 	uint32_t *start; /* windows + 1 */
+	uint32_t *cursor;
 	uint32_t *entry;
 	uint32_t *bucket; /* slot + 1, by the page's hash; 0: free */
-	struct slot *slot;
 };
 
 static uint32_t buckets_for(uint32_t pages)
@@ -39,9 +48,12 @@ static uint32_t buckets_for(uint32_t pages)
 
 size_t gw_write_set_bytes(const struct gw_write_set_limits *limits)
 {
-	return sizeof(struct gw_write_set) + limits->pages * sizeof(struct slot) +
-	       (limits->windows + 1 + (size_t)limits->entries + buckets_for(limits->pages)) *
-	               sizeof(uint32_t);
+	size_t pages = limits->pages, windows = limits->windows;
+
+	return sizeof(struct gw_write_set) + (2 * pages + windows) * sizeof(double) +
+	       (2 * pages + 2 * windows + 1 + limits->entries + buckets_for(limits->pages)) *
+	               sizeof(uint32_t) +
+	       pages;
 }
 
 struct gw_write_set *gw_write_set_init(void *memory, const struct gw_write_set_limits *limits)
@@ -51,20 +63,28 @@ struct gw_write_set *gw_write_set_init(void *memory, const struct gw_write_set_l
 	memset(set, 0, sizeof(*set));
 	set->limits = *limits;
 	set->buckets = buckets_for(limits->pages);
-	set->slot = (struct slot *)(void *)(set + 1);
-	set->start = (uint32_t *)(void *)(set->slot + limits->pages);
-	set->entry = set->start + limits->windows + 1;
+	set->followers = (double *)(void *)(set + 1);
+	set->score = set->followers + limits->pages;
+	set->weight = set->score + limits->pages;
+	set->page = (uint32_t *)(void *)(set->weight + limits->windows);
+	set->counted = set->page + limits->pages;
+	set->start = set->counted + limits->pages;
+	set->cursor = set->start + limits->windows + 1;
+	set->entry = set->cursor + limits->windows;
 	set->bucket = set->entry + limits->entries;
+	set->dirty = (bool *)(set->bucket + set->buckets);
 	memset(set->bucket, 0, set->buckets * sizeof(*set->bucket));
 	set->start[0] = 0;
 	return set;
 }
 
+/* Eight neighbours stay together. */
 static uint32_t *bucket_of(const struct gw_write_set *set, uint64_t page)
 {
-	uint32_t i = (uint32_t)((page * 0x9e3779b97f4a7c15u) >> 32) & (set->buckets - 1);
+	uint64_t group = ((page >> 3) * 0x9e3779b97f4a7c15u) >> 32;
+	uint32_t i = (uint32_t)(group << 3 | (page & 7)) & (set->buckets - 1);
 
-	while (set->bucket[i] && set->slot[set->bucket[i] - 1].page != page)
+	while (set->bucket[i] && set->page[set->bucket[i] - 1] != page)
 		i = (i + 1) & (set->buckets - 1);
 	return &set->bucket[i];
 }
@@ -74,7 +94,10 @@ static uint32_t slot_for(struct gw_write_set *set, uint64_t page)
 	uint32_t *bucket = bucket_of(set, page);
 
 	if (!*bucket) {
-		set->slot[set->slots] = (struct slot){.page = page};
+		set->page[set->slots] = (uint32_t)page;
+		set->followers[set->slots] = 0;
+		set->score[set->slots] = 0;
+		set->counted[set->slots] = 0;
 		*bucket = ++set->slots;
 	}
 	return *bucket - 1;
@@ -90,37 +113,48 @@ static void count_followers(struct gw_write_set *set, uint32_t t)
 {
 	uint32_t followers = size_of(set, t + 1) + (set->limits.plain ? 0 : size_of(set, t) - 1);
 
-	for (uint32_t i = set->start[t]; i < set->start[t + 1]; i++)
-		set->slot[set->entry[i]].followers += followers;
+	for (uint32_t i = set->start[t]; i < set->start[t + 1]; i++) {
+		set->followers[set->entry[i]] += followers;
+		set->counted[set->entry[i]]++;
+	}
 }
 
-/* Keeps the last windows, and the slots that occur in them, in their order. */
+/* Slots that occur get their numbers anew, in their order; `cursor` is not in use meanwhile. */
+static void renumber(struct gw_write_set *set, uint32_t entries)
+{
+	uint32_t used = 0;
+
+	memset(set->counted, 0, set->slots * sizeof(*set->counted));
+	for (uint32_t i = 0; i < entries; i++)
+		set->counted[set->entry[i]] = 1;
+	for (uint32_t s = 0; s < set->slots; s++) {
+		if (!set->counted[s])
+			continue;
+		set->page[used] = set->page[s];
+		set->counted[s] = used++;
+	}
+	for (uint32_t i = 0; i < entries; i++)
+		set->entry[i] = set->counted[set->entry[i]];
+	set->slots = used;
+}
+
+/* Keeps the last windows, and the slots that occur in them. */
 static void forget(struct gw_write_set *set, uint32_t keep)
 {
-	uint32_t first = set->windows - keep, shift = set->start[first], used = 0;
+	uint32_t first = set->windows - keep, shift = set->start[first];
+	uint32_t entries = set->start[set->windows] - shift;
 
-	for (uint32_t s = 0; s < set->slots; s++)
-		set->slot[s].dirty = false;
-	for (uint32_t i = shift; i < set->start[set->windows]; i++)
-		set->slot[set->entry[i]].dirty = true;
-	/* Slots that stay move down in their order; `followers` holds where to, until it is
-	 * counted. */
-	for (uint32_t s = 0; s < set->slots; s++)
-		if (set->slot[s].dirty)
-			set->slot[s].followers = used++;
-	for (uint32_t i = shift; i < set->start[set->windows]; i++)
-		set->entry[i - shift] = (uint32_t)set->slot[set->entry[i]].followers;
-	for (uint32_t s = 0; s < set->slots; s++)
-		if (set->slot[s].dirty)
-			set->slot[(uint32_t)set->slot[s].followers] =
-			        (struct slot){.page = set->slot[s].page};
+	memmove(set->entry, set->entry + shift, entries * sizeof(*set->entry));
 	for (uint32_t w = 0; w <= keep; w++)
 		set->start[w] = set->start[first + w] - shift;
 	set->windows = keep;
-	set->slots = used;
+	renumber(set, entries);
+	memset(set->followers, 0, set->slots * sizeof(*set->followers));
+	memset(set->score, 0, set->slots * sizeof(*set->score));
+	memset(set->counted, 0, set->slots * sizeof(*set->counted));
 	memset(set->bucket, 0, set->buckets * sizeof(*set->bucket));
-	for (uint32_t s = 0; s < used; s++)
-		*bucket_of(set, set->slot[s].page) = s + 1;
+	for (uint32_t s = 0; s < set->slots; s++)
+		*bucket_of(set, set->page[s]) = s + 1;
 	for (uint32_t t = 0; t + 1 < keep; t++)
 		count_followers(set, t);
 }
@@ -160,8 +194,43 @@ static void add_run(struct gw_write_set *set, const struct gw_run *run)
 		set->entry[(*end)++] = slot_for(set, page);
 }
 
+#define DIGIT_BITS 11u
+#define DIGITS     (1u << DIGIT_BITS)
+
+static void sort_by_digit(const uint32_t *from, uint32_t *to, uint32_t count, unsigned shift)
+{
+	uint32_t place[DIGITS] = {0}, before = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		place[from[i] >> shift & (DIGITS - 1)]++;
+	for (unsigned d = 0; d < DIGITS; d++) {
+		uint32_t here = place[d];
+
+		place[d] = before;
+		before += here;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		to[place[from[i] >> shift & (DIGITS - 1)]++] = from[i];
+}
+
+/* `spare` is where the scores are made, which a new window puts out of date. */
+static void sort_slots(const struct gw_write_set *set, uint32_t *slot, uint32_t count)
+{
+	uint32_t *spare = (uint32_t *)(void *)set->score, i = 1;
+
+	while (i < count && slot[i - 1] < slot[i])
+		i++;
+	if (i >= count)
+		return;
+	for (unsigned shift = 0; shift < 32 && set->slots >> shift; shift += 2 * DIGIT_BITS) {
+		sort_by_digit(slot, spare, count, shift);
+		sort_by_digit(spare, slot, count, shift + DIGIT_BITS);
+	}
+}
+
 static void end_window(struct gw_write_set *set)
 {
+	sort_slots(set, set->entry + set->start[set->windows], size_of(set, set->windows));
 	set->windows++;
 	if (set->windows > 1)
 		count_followers(set, set->windows - 2);
@@ -197,54 +266,93 @@ uint32_t gw_write_set_windows(const struct gw_write_set *set)
 	return set->windows;
 }
 
-/* w_t; a page with followers has at least one. */
-static double weight(const struct gw_write_set *set, uint32_t t)
+#define AHEAD 16 /* slots, while one is looked up */
+
+/* 1/N_i of those that are dirty, the others' weigh nothing. */
+static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty)
 {
-	double sum = 0;
-
-	for (uint32_t i = set->start[t]; i < set->start[t + 1]; i++) {
-		const struct slot *slot = &set->slot[set->entry[i]];
-
-		if (slot->dirty && slot->followers > 0)
-			sum += 1 / slot->followers;
-	}
-	return sum;
-}
-
-static void add_window(struct gw_write_set *set, uint32_t t, double add, bool but_itself)
-{
-	for (uint32_t i = set->start[t]; i < set->start[t + 1]; i++) {
-		struct slot *slot = &set->slot[set->entry[i]];
-
-		slot->score += add;
-		if (but_itself && slot->dirty && slot->followers > 0)
-			slot->score -= 1 / slot->followers;
+	for (uint32_t s = 0; s < set->slots; s++) {
+		if (s + AHEAD < set->slots)
+			gw_set_prepare(dirty, set->page[s + AHEAD]);
+		set->dirty[s] = gw_set_has(dirty, set->page[s]);
+		set->score[s] = set->dirty[s] && set->followers[s] > 0 ? 1 / set->followers[s] : 0;
 	}
 }
+
+/* w_t, of the windows that have a next one. */
+static void weigh_windows(struct gw_write_set *set)
+{
+	memcpy(set->cursor, set->start, set->windows * sizeof(*set->cursor));
+	memset(set->weight, 0, set->windows * sizeof(*set->weight));
+	for (uint32_t tile = 0; tile < set->slots; tile += TILE_SLOTS) {
+		for (uint32_t t = 0; t + 1 < set->windows; t++) {
+			uint32_t i = set->cursor[t], end = set->start[t + 1];
+			double sum = 0, other = 0; /* so that neither waits for the other */
+
+			for (; i + 1 < end && set->entry[i + 1] - tile < TILE_SLOTS; i += 2) {
+				sum += set->score[set->entry[i]];
+				other += set->score[set->entry[i + 1]];
+			}
+			for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
+				sum += set->score[set->entry[i]];
+			set->cursor[t] = i;
+			set->weight[t] += sum + other;
+		}
+	}
+}
+
+/* Each page of window t gets w_(t-1) and, as one of its own window, w_t. */
+static void share_weights(struct gw_write_set *set)
+{
+	double before = 0;
+
+	for (uint32_t t = 0; t < set->windows; t++) {
+		double own = set->weight[t];
+
+		set->weight[t] = before + (set->limits.plain ? 0 : own);
+		before = own;
+	}
+}
+
+static void add_weights(struct gw_write_set *set)
+{
+	memcpy(set->cursor, set->start, set->windows * sizeof(*set->cursor));
+	for (uint32_t tile = 0; tile < set->slots; tile += TILE_SLOTS) {
+		for (uint32_t t = 0; t < set->windows; t++) {
+			uint32_t i = set->cursor[t], end = set->start[t + 1];
+			double weight = set->weight[t];
+
+			for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
+				set->score[set->entry[i]] += weight;
+			set->cursor[t] = i;
+		}
+	}
+}
+
+#define ROUNDING 1e-12
 
 void gw_write_set_score(struct gw_write_set *set, const struct gw_set *dirty)
 {
-	for (uint32_t s = 0; s < set->slots; s++) {
-		set->slot[s].score = 0;
-		set->slot[s].dirty =
-		        set->slot[s].page < dirty->pages && gw_set_has(dirty, set->slot[s].page);
-	}
-	for (uint32_t t = 0; t + 1 < set->windows; t++) {
-		double w = weight(set, t);
-
-		if (w <= 0)
-			continue;
-		add_window(set, t + 1, w, false);
-		if (!set->limits.plain)
-			add_window(set, t, w, true);
-	}
+	weigh_slots(set, dirty);
+	weigh_windows(set);
+	share_weights(set);
+	/* A page does not follow itself in its own window. */
+	for (uint32_t s = 0; s < set->slots; s++)
+		set->score[s] *= set->limits.plain ? 0 : -(double)set->counted[s];
+	add_weights(set);
+	for (uint32_t s = 0; s < set->slots; s++)
+		if (set->score[s] * (set->followers[s] + 1) < ROUNDING * set->counted[s])
+			set->score[s] = 0;
 }
 
-double gw_write_set_score_of(const struct gw_write_set *set, uint64_t page)
+size_t gw_write_set_dirty(const struct gw_write_set *set, struct gw_ranked *to)
 {
-	uint32_t number = *bucket_of(set, page);
+	size_t count = 0;
 
-	return number ? set->slot[number - 1].score : 0;
+	for (uint32_t s = 0; s < set->slots; s++)
+		if (set->dirty[s] && set->score[s] > 0)
+			to[count++] = (struct gw_ranked){set->page[s], (float)set->score[s]};
+	return count;
 }
 
 bool gw_write_set_known(const struct gw_write_set *set, uint32_t number, uint64_t *page,
@@ -252,7 +360,12 @@ bool gw_write_set_known(const struct gw_write_set *set, uint32_t number, uint64_
 {
 	if (number >= set->slots)
 		return false;
-	*page = set->slot[number].page;
-	*score = set->slot[number].score;
+	*page = set->page[number];
+	*score = set->score[number];
 	return true;
 }
+
+const struct gw_page_predictor gw_predict_write_set = {
+        .name = "write-set",
+        .summary = "which pages followed those that are dirty now (S3, 3.1)",
+};

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "live/host/activity.h"
 #include "live/host/agent.h"
 #include "live/host/clock.h"
 #include "live/host/control.h"
@@ -64,6 +65,12 @@ struct agent {
 	struct gw_set peeked;
 	struct gw_run hot[GW_FRAME_RUNS_MAX];
 	unsigned hot_count;
+	struct gw_observed observed; /* before the machine begins */
+	struct gw_policy policy;     /* the options', unless the plan is another */
+	struct gw_order order;
+	struct gw_link_facts way; /* to the destination, as first seen */
+	struct gw_activity_meter meter;
+	struct gw_activity activity; /* as of the last scan */
 
 	struct gw_source *machine;
 	struct gw_actions actions;
@@ -149,6 +156,8 @@ static void drain_queue(struct agent *a)
 			event.set = &a->peeked;
 		else
 			event.text = answer.text;
+		if (answer.kind == GW_EV_SCANNED)
+			event.activity = a->activity;
 		step(a, &event);
 	}
 }
@@ -486,6 +495,7 @@ static void start_tracking(struct agent *a)
 		return;
 	}
 	announce_tracker(a, why);
+	gw_activity_open(&a->meter, a->guest->vm, &a->ram, a->link.bulk);
 	if (!a->draining) /* else once the VM runs again */
 		queue(a, GW_EV_TRACKING, NULL);
 }
@@ -494,6 +504,7 @@ static void stop_tracking(struct agent *a)
 {
 	if (a->tracking)
 		gw_tracker_close(&a->tracker);
+	gw_activity_close(&a->meter);
 	a->tracking = false;
 }
 
@@ -525,6 +536,7 @@ static void scan(struct agent *a, bool final)
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
 	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
+	a->activity = gw_activity_read(&a->meter);
 	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
@@ -731,8 +743,7 @@ static void begin_shadow(struct agent *a)
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
-	if (!gw_order_wants_shadow(&a->options->order) || !a->options->policy.kind->pulls ||
-	    a->journal.paused)
+	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls || a->journal.paused)
 		return;
 	gw_shadow_limits_init(&limits);
 	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
@@ -992,6 +1003,13 @@ static void keep_round(struct agent *a, const struct gw_round *round)
 		r->bandwidth_bytes_per_s = round->bandwidth_bytes_per_s;
 }
 
+static void round_ended(struct agent *a, const struct gw_round *round)
+{
+	keep_round(a, round);
+	if (a->options->round)
+		a->options->round(a->options->arg, round);
+}
+
 static void end(struct agent *a, const struct gw_action *action)
 {
 	a->finished = true;
@@ -1053,7 +1071,7 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
-	case GW_ACT_ROUND: keep_round(a, action->round); break;
+	case GW_ACT_ROUND: round_ended(a, action->round); break;
 	case GW_ACT_SHADOW_PREPARE: prepare_shadow(a); break;
 	case GW_ACT_SHADOW_RUN:
 	case GW_ACT_SHADOW_HOLD:
@@ -1233,7 +1251,7 @@ static void turn(struct agent *a)
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
 	size_t words = gw_set_words(pages);
-	void *machine = malloc(gw_source_bytes(&a->options->policy, &a->options->order, pages));
+	void *machine = malloc(gw_source_bytes(&a->policy, &a->order, pages));
 	uint64_t *sets = calloc(3 * words, sizeof(*sets));
 
 	a->machine = machine;
@@ -1255,6 +1273,7 @@ static void give_back(struct agent *a)
 {
 	end_shadow(a);
 	stop_tracking(a);
+	gw_observed_clear(&a->observed);
 	hang_up(a);
 	if (a->shaped)
 		gw_shaping_remove(&a->shaping);
@@ -1276,8 +1295,9 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	const struct gw_migrate_options *o = a->options;
 
 	*config = (struct gw_source_config){
-	        .policy = o->policy,
-	        .order = o->order,
+	        .policy = a->policy,
+	        .order = a->order,
+	        .observation = a->observed.observation,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
 	        .hot = a->hot,
@@ -1288,6 +1308,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .downtime_limit_ns = o->downtime_ns,
 	        .deadline_ns = o->deadline_ns,
 	        .reconnect_ns = o->reconnect_ns,
+	        .latency_ns = a->link.up ? gw_net_rtt_ns(gw_mailbox_fd(a->link.control)) / 2 : 0,
 	        .state_bytes = STATE_BYTES_GUESS,
 	        .verify = o->verify,
 	        .paused = a->journal.paused,
@@ -1306,9 +1327,9 @@ static void describe(struct agent *a)
 	struct gw_migrate_result *r = a->result;
 
 	(void)snprintf(r->name, sizeof(r->name), "%s", a->journal.name);
-	(void)snprintf(r->policy, sizeof(r->policy), "%s", a->options->policy.kind->name);
-	if (a->options->policy.kind->pulls)
-		(void)snprintf(r->order, sizeof(r->order), "%s", a->options->order.kind->name);
+	(void)snprintf(r->policy, sizeof(r->policy), "%s", a->policy.kind->name);
+	if (a->policy.kind->pulls)
+		(void)snprintf(r->order, sizeof(r->order), "%s", a->order.kind->name);
 	r->ram_bytes = a->ram.bytes;
 	r->vcpus = a->journal.vcpus;
 }
@@ -1319,7 +1340,7 @@ static void run(struct agent *a, struct gw_event *first)
 
 	config_of(a, a->guest, &config);
 	a->machine = gw_source_init(a->machine, &config);
-	describe(a);
+	gw_observed_clear(&a->observed);
 	step(a, first);
 	drain_queue(a);
 	while (!a->finished) {
@@ -1337,6 +1358,8 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(a, 0, sizeof(*a));
 	memset(result, 0, sizeof(*result));
 	a->options = options;
+	a->policy = options->policy;
+	a->order = options->order;
 	a->result = result;
 	a->resume_at_ns = a->survey_at_ns = UINT64_MAX;
 	a->state_fd = -1;
@@ -1359,10 +1382,79 @@ static int open_journal(struct agent *a, struct gw_error *error)
 	return err ? err : gw_journal_write(j, GW_REC_LEAVING, false, error);
 }
 
+/* --- observing, before it begins ------------------------------------------------------------ */
+
+/* The VM is as it was, or it has ended of itself. */
+static void ends_early(struct agent *a, int err, const struct gw_error *why)
+{
+	struct gw_migrate_result *r = a->result;
+
+	r->outcome = err == -ECANCELED ? GW_STAYED : GW_LOST;
+	(void)snprintf(r->reason, sizeof(r->reason), "%s", why->text);
+	(void)gw_journal_write(&a->journal, GW_REC_STAYED, false, NULL);
+	a->finished = true;
+}
+
+static int observe(struct agent *a, struct gw_error *error)
+{
+	int err = 0;
+
+	a->observed.observation = a->options->observation;
+	if (!a->observed.observation.count && a->options->observe_ns)
+		err = gw_outlook_watch(a->options, a->guest, &a->ram, a->control, &a->way,
+		                       &a->observed, error);
+	for (size_t i = 0; i < a->observed.observation.count; i++)
+		a->result->observation_ns += a->observed.observation.windows[i].length_ns;
+	if (err != -ECANCELED && err != -ESRCH)
+		return err;
+	ends_early(a, err, error);
+	return 0;
+}
+
+static int plan(struct agent *a, struct gw_error *error)
+{
+	const struct gw_outlook outlook = {.seen = &a->observed, .way = &a->way};
+	int err = 0;
+
+	if (!a->options->plan)
+		return 0;
+	if (!a->way.latency_ns)
+		err = gw_link_look(a->options->to, &a->way, CONNECT_MS, error);
+	if (!err)
+		err = a->options->plan(a->options->arg, &outlook, &a->policy, &a->order, error);
+	describe(a);
+	return err;
+}
+
+static int observe_and_move(struct agent *a, struct gw_error *error)
+{
+	struct gw_event start = {.kind = GW_EV_START};
+	int err;
+
+	a->control = gw_control_open(a->journal.path, NULL);
+	describe(a);
+	err = observe(a, error);
+	if (!err && !a->finished)
+		err = plan(a, error);
+	if (!err && !a->finished)
+		err = take_memory(a, a->ram.pages, error);
+	if (err || a->finished)
+		return err;
+	if (a->policy.kind->pulls)
+		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
+	begin_shadow(a);
+	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
+	                      error);
+	if (err)
+		return err;
+	link_stands(a);
+	run(a, &start);
+	return 0;
+}
+
 int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
                struct gw_migrate_result *result, struct gw_error *error)
 {
-	struct gw_event start = {.kind = GW_EV_START};
 	struct agent a;
 	int err;
 
@@ -1372,25 +1464,13 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 	if (!err)
 		err = gw_ram_hold(&a.ram, guest->vm->name, error);
 	if (!err)
-		err = take_memory(&a, a.ram.pages, error);
-	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
-	if (!err && options->policy.kind->pulls)
-		a.hot_count = gw_guest_hot_pages(guest, a.hot, GW_FRAME_RUNS_MAX);
 	if (!err)
 		err = open_journal(&a, error);
-	if (!err) {
-		begin_shadow(&a);
-		a.control = gw_control_open(a.journal.path, NULL);
-		err = gw_link_connect(&a.link, options->to, &a.journal.id, a.ram.pages, CONNECT_MS,
-		                      error);
-	}
-	if (!err) {
-		link_stands(&a);
-		run(&a, &start);
-	} else if (a.journal.fd >= 0) {
+	if (!err)
+		err = observe_and_move(&a, error);
+	if (err && a.journal.fd >= 0)
 		(void)gw_journal_write(&a.journal, GW_REC_STAYED, false, NULL);
-	}
 	give_back(&a);
 	return err;
 }
@@ -1417,8 +1497,7 @@ static int finish_release(struct agent *a)
 		remove_what_is_left(j);
 	}
 	(void)snprintf(a->result->name, sizeof(a->result->name), "%s", j->name);
-	(void)snprintf(a->result->policy, sizeof(a->result->policy), "%s",
-	               a->options->policy.kind->name);
+	(void)snprintf(a->result->policy, sizeof(a->result->policy), "%s", a->policy.kind->name);
 	(void)snprintf(a->result->reason, sizeof(a->result->reason),
 	               "the VM runs at the destination; what was left here is removed");
 	a->result->outcome = GW_COMPLETED;
@@ -1455,6 +1534,7 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 		err = take_memory(&a, a.ram.pages, error);
 	if (!err) {
 		a.control = gw_control_open(a.journal.path, NULL);
+		describe(&a);
 		run(&a, &first);
 	}
 	if (a.guest)

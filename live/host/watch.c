@@ -27,7 +27,7 @@ struct watch {
 	const struct gw_guest *guest;
 	const struct gw_watch_options *options;
 	struct gw_error *error;
-	struct gw_ram ram;
+	const struct gw_ram *ram;
 	struct gw_tracker tracker;
 	struct gw_usage usage;
 	struct gw_usage_counts used; /* when the last window ended */
@@ -59,21 +59,21 @@ static void note(const struct watch *w, const char *format, ...)
 
 static int take_memory(struct watch *w)
 {
-	size_t words = gw_set_words(w->ram.pages);
+	size_t words = gw_set_words(w->ram->pages);
 
 	w->words = calloc(2 * words, sizeof(*w->words));
 	if (!w->words)
 		return gw_fail(w->error, ENOMEM, "no memory to watch %llu pages",
-		               (unsigned long long)w->ram.pages);
-	gw_set_init(&w->written, w->words, w->ram.pages);
-	gw_set_init(&w->read, w->words + words, w->ram.pages);
+		               (unsigned long long)w->ram->pages);
+	gw_set_init(&w->written, w->words, w->ram->pages);
+	gw_set_init(&w->read, w->words + words, w->ram->pages);
 	return 0;
 }
 
 static int open_tracker(struct watch *w)
 {
 	struct gw_error why;
-	int err = gw_tracker_open(&w->tracker, w->options->tracker, &w->ram, false, &why);
+	int err = gw_tracker_open(&w->tracker, w->options->tracker, w->ram, false, &why);
 
 	if (err)
 		return gw_fail(w->error, -err, "%s", why.text);
@@ -97,7 +97,7 @@ static void acknowledge(struct watch *w, const struct gw_set *pages)
 	for (; gw_set_next_run(pages, from, 1, &run); from = run.first + 1)
 		if (!gw_set_has(&w->tracker.holes, run.first))
 			gw_tracker_sending(&w->tracker, run,
-			                   w->ram.map + run.first * GW_PAGE_BYTES);
+			                   w->ram->map + run.first * GW_PAGE_BYTES);
 }
 
 static void announce_cost(struct watch *w, const struct gw_set *populated)
@@ -131,7 +131,7 @@ static uint64_t count_zero(const struct watch *w, const struct gw_set *populated
 
 	for (uint64_t page = gw_set_next(populated, 0); page < populated->pages;
 	     page = gw_set_next(populated, page + 1))
-		zero += gw_page_is_zero(w->ram.map + page * GW_PAGE_BYTES);
+		zero += gw_page_is_zero(w->ram->map + page * GW_PAGE_BYTES);
 	return zero;
 }
 
@@ -139,7 +139,7 @@ static int begin(struct watch *w)
 {
 	struct gw_set *populated = &w->read; /* before any window needs it */
 	struct gw_watch_facts facts = {.tracker = w->tracker.kind->name,
-	                               .ram_pages = w->ram.pages,
+	                               .ram_pages = w->ram->pages,
 	                               .state_bytes = w->guest->state_bytes,
 	                               .populated = populated};
 	int err = gw_tracker_start(&w->tracker, populated, w->error);
@@ -149,7 +149,8 @@ static int begin(struct watch *w)
 	announce_cost(w, populated);
 	try_reads(w);
 	gw_usage_open(&w->usage, w->guest->vm);
-	facts.zero_pages = count_zero(w, populated);
+	if (w->options->count_zeros)
+		facts.zero_pages = count_zero(w, populated);
 	/* Written while that was done: that is before the first window. */
 	err = gw_tracker_scan(&w->tracker, &w->written, false, w->error);
 	if (err)
@@ -237,13 +238,6 @@ static bool forget(struct watch *w)
 	return false;
 }
 
-static uint32_t permille(uint64_t part, uint64_t all)
-{
-	uint64_t share = all ? (uint64_t)((double)part * 1000 / (double)all + 0.5) : 0;
-
-	return share > 1000 ? 1000 : (uint32_t)share;
-}
-
 static int look(struct watch *w, bool sampled)
 {
 	int err = 0;
@@ -272,8 +266,8 @@ static int tell(struct watch *w, bool sampled)
 	                                 .read_sampled = sampled};
 
 	if (w->usage.cpu_known)
-		window.cpu_permille =
-		        permille(used.cpu_ns - w->used.cpu_ns, window.length_ns * w->usage.vcpus);
+		window.cpu_permille = gw_usage_permille(&w->usage, used.cpu_ns - w->used.cpu_ns,
+		                                        window.length_ns);
 	if (w->usage.network_known && used.network_bytes > w->used.network_bytes)
 		window.network_bytes = used.network_bytes - w->used.network_bytes;
 	w->used = used;
@@ -300,10 +294,8 @@ static int one_window(struct watch *w)
 
 static int watch(struct watch *w)
 {
-	int err = gw_ram_hold(&w->ram, w->guest->vm->name, w->error);
+	int err = take_memory(w);
 
-	if (!err)
-		err = take_memory(w);
 	if (!err)
 		err = open_tracker(w);
 	if (!err)
@@ -312,21 +304,28 @@ static int watch(struct watch *w)
 		err = one_window(w);
 		listen_to_vm(w);
 	}
+	gw_tracker_close(&w->tracker);
+	gw_usage_close(&w->usage);
+	free(w->words);
 	return err;
 }
 
 int gw_watch(const struct gw_guest *guest, const struct gw_watch_options *options,
              struct gw_error *error)
 {
-	struct watch w = {.guest = guest, .options = options, .error = error};
-	int err = gw_ram_open(&w.ram, guest->vm->ram_path, guest->vm->pid, error);
+	struct watch w = {.guest = guest, .options = options, .error = error, .ram = options->ram};
+	struct gw_ram own;
+	int err;
 
+	if (options->ram)
+		return watch(&w);
+	err = gw_ram_open(&own, guest->vm->ram_path, guest->vm->pid, error);
 	if (err)
 		return err;
-	err = watch(&w);
-	gw_tracker_close(&w.tracker);
-	gw_usage_close(&w.usage);
-	gw_ram_close(&w.ram);
-	free(w.words);
+	w.ram = &own;
+	err = gw_ram_hold(&own, guest->vm->name, error);
+	if (!err)
+		err = watch(&w);
+	gw_ram_close(&own);
 	return err;
 }

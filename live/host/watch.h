@@ -10,12 +10,13 @@
 
 #include "core/page/set.h"
 #include "live/host/guest.h"
+#include "live/memory/ram.h"
 
 /* Told once, before the first window. */
 struct gw_watch_facts {
 	const char *tracker;
 	uint64_t ram_pages, state_bytes; /* 0: not known */
-	uint64_t zero_pages;
+	uint64_t zero_pages; /* populated ones, where they are counted */
 	const struct gw_set *populated; /* borrowed */
 	uint32_t read_every;            /* 0: reads are not seen here */
 	bool cpu_known, network_known;
@@ -30,11 +31,13 @@ struct gw_watch_window {
 };
 
 struct gw_watch_options {
+	const struct gw_ram *ram; /* the VM's, which the caller holds; NULL: it is held meanwhile */
 	const char *tracker;  /* NULL: the best that works */
 	uint64_t window_ns;   /* more than 0; a scan that takes longer makes them longer */
-	uint64_t duration_ns; /* 0: until stop_fd can be read, or the VM ends */
+	uint64_t duration_ns; /* 0: until stop_fd can be read */
 	uint32_t read_every;  /* windows; 0: never look at reads */
-	int stop_fd;
+	bool count_zeros;     /* reads all populated pages once */
+	int stop_fd;          /* -1: none */
 	void *arg;
 	/* Both end the watching by returning not 0. */
 	int (*begin)(void *arg, const struct gw_watch_facts *facts, struct gw_error *error);

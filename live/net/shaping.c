@@ -20,19 +20,17 @@
 #include "live/net/shaping.h"
 
 #include "base/cleanup.h"
-#include "live/net/address.h"
+#include "live/net/device.h"
 
 #include <errno.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/route/class.h>
 #include <netlink/route/link.h>
 #include <netlink/route/qdisc.h>
 #include <netlink/route/qdisc/fifo.h>
 #include <netlink/route/qdisc/htb.h>
-#include <netlink/route/route.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,12 +86,6 @@ static void cleanup_class(struct rtnl_class **class)
 		rtnl_class_put(*class);
 }
 
-static void cleanup_msg(struct nl_msg **msg)
-{
-	if (*msg)
-		nlmsg_free(*msg);
-}
-
 static void cleanup_link(struct rtnl_link **link)
 {
 	if (*link)
@@ -104,7 +96,6 @@ static void cleanup_link(struct rtnl_link **link)
 #define _cleanup_cache_ __attribute__((cleanup(cleanup_cache)))
 #define _cleanup_qdisc_ __attribute__((cleanup(cleanup_qdisc)))
 #define _cleanup_class_ __attribute__((cleanup(cleanup_class)))
-#define _cleanup_msg_   __attribute__((cleanup(cleanup_msg)))
 #define _cleanup_link_  __attribute__((cleanup(cleanup_link)))
 
 static int fail_nl(struct gw_error *error, int result, const char *what)
@@ -136,88 +127,15 @@ static int open_nl(struct nl_sock **nl, struct gw_error *error)
 	return result ? fail_nl(error, result, "netlink") : 0;
 }
 
-/* Where the connection leaves. */
-
-static int take_route(struct nl_msg *msg, void *to)
-{
-	struct rtnl_route *route = NULL;
-	struct rtnl_nexthop *hop;
-
-	if (nlmsg_hdr(msg)->nlmsg_type == RTM_NEWROUTE &&
-	    rtnl_route_parse(nlmsg_hdr(msg), &route) == 0) {
-		hop = rtnl_route_nexthop_n(route, 0);
-		if (hop)
-			*(int *)to = rtnl_route_nh_get_ifindex(hop);
-		rtnl_route_put(route);
-	}
-	return NL_OK;
-}
-
-/* The address's bytes, IPv4 also where IPv6 carries it; their number, 0 if it is neither. */
-static uint8_t raw_address(const struct sockaddr_storage *address, const void **bytes)
-{
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-
-	if (address->ss_family == AF_INET) {
-		*bytes = &((const struct sockaddr_in *)address)->sin_addr;
-		return 4;
-	}
-	if (address->ss_family != AF_INET6)
-		return 0;
-	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-		*bytes = v6->sin6_addr.s6_addr + 12;
-		return 4;
-	}
-	*bytes = &v6->sin6_addr;
-	return 16;
-}
-
-/* The device by which packets from `own` to `peer` leave; 0 if the kernel names none. */
-static int ask_route(struct nl_sock *nl, const struct sockaddr_storage *own,
-                     const struct sockaddr_storage *peer)
-{
-	_cleanup_msg_ struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
-	const void *to = NULL, *from = NULL;
-	uint8_t bytes = raw_address(peer, &to);
-	struct rtmsg route = {.rtm_family = bytes == 4 ? AF_INET : AF_INET6,
-	                      .rtm_dst_len = (uint8_t)(bytes * 8)};
-	int ifindex = 0;
-
-	if (!msg || !bytes || raw_address(own, &from) != bytes)
-		return 0;
-	route.rtm_src_len = route.rtm_dst_len;
-	if (nlmsg_append(msg, &route, sizeof(route), NLMSG_ALIGNTO) ||
-	    nla_put(msg, RTA_DST, bytes, to) || nla_put(msg, RTA_SRC, bytes, from))
-		return 0;
-	nl_socket_modify_cb(nl, NL_CB_VALID, NL_CB_CUSTOM, take_route, &ifindex);
-	/*
-	 * One answer, a route or an error; an acknowledgement besides would be left unread. Libnl
-	 * loses count of such a socket's messages, so it serves for nothing else.
-	 */
-	nl_socket_disable_auto_ack(nl);
-	if (nl_send_auto(nl, msg) >= 0)
-		(void)nl_recvmsgs_default(nl);
-	return ifindex;
-}
-
 /* The device's index, or -errno. */
 static int find_device(struct nl_sock *nl, int socket, struct gw_error *error)
 {
-	struct sockaddr_storage own = {0}, peer = {0};
-	socklen_t own_bytes = sizeof(own), peer_bytes = sizeof(peer);
 	_cleanup_link_ struct rtnl_link *link = NULL;
-	_cleanup_nl_ struct nl_sock *routes = NULL;
-	int ifindex;
+	int ifindex = gw_device_of(socket, error);
 
-	if (getsockname(socket, (struct sockaddr *)&own, &own_bytes) ||
-	    getpeername(socket, (struct sockaddr *)&peer, &peer_bytes))
-		return gw_fail(error, errno, "the connection to shape is not open: %s",
-		               strerror(errno));
-	ifindex = open_nl(&routes, error);
-	if (ifindex)
+	if (ifindex < 0)
 		return ifindex;
-	ifindex = ask_route(routes, &own, &peer);
-	if (ifindex <= 0 || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
+	if (rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
 		return gw_fail(error, ENODEV, "the device to the peer cannot be found");
 	if (rtnl_link_get_flags(link) & IFF_LOOPBACK)
 		return gw_fail(error, ENODEV, "loopback is not shaped");

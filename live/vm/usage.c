@@ -136,6 +136,14 @@ struct gw_usage_counts gw_usage_read(struct gw_usage *usage)
 	                                .network_bytes = read_taps(usage)};
 }
 
+uint32_t gw_usage_permille(const struct gw_usage *usage, uint64_t cpu_ns, uint64_t length_ns)
+{
+	double all = (double)length_ns * usage->vcpus;
+	double share = all > 0 ? (double)cpu_ns * 1000 / all + 0.5 : 0;
+
+	return share > 1000 ? 1000 : (uint32_t)share;
+}
+
 void gw_usage_close(struct gw_usage *usage)
 {
 	for (unsigned i = 0; i < usage->vcpus; i++)

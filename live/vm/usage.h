@@ -28,6 +28,8 @@ struct gw_usage_counts {
 void gw_usage_open(struct gw_usage *usage, const struct gw_vm *vm);
 /* What cannot be read any more is not known from then on. */
 struct gw_usage_counts gw_usage_read(struct gw_usage *usage);
+/* The share of all vCPUs' time, 0 to 1000, that cpu_ns is of so long. */
+uint32_t gw_usage_permille(const struct gw_usage *usage, uint64_t cpu_ns, uint64_t length_ns);
 void gw_usage_close(struct gw_usage *usage);
 
 #endif

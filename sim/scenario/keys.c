@@ -53,6 +53,15 @@ const struct sim_key sim_top_keys[] = {
         OTHER("workload"),
         OTHER("trace"),
         OTHER("costs"),
+        OTHER("sharing"),
+        END,
+};
+
+const struct sim_key sim_sharing_keys[] = {
+        OTHER("policy"),
+        OTHER("settings"),
+        {"interval", SIM_KEY_DURATION, FIELD(struct sim_sharing, interval_ns), 1000000,
+         SIM_DURATION_MAX_NS},
         END,
 };
 
@@ -74,11 +83,24 @@ const struct sim_key sim_vm_keys[] = {
         SIMPLE("zero", SIM_KEY_SHARE, struct sim_vm, zero_share),
         {"state", SIM_KEY_SIZE, FIELD(struct sim_vm, state_bytes), 1, SIM_STATE_MAX_BYTES},
         DURATION("start", struct sim_vm, start_ns),
+        DURATION("by", struct sim_vm, by_ns),
+        WHOLE("priority", struct sim_vm, priority, 0, 1000),
+        DURATION("trace_from", struct sim_vm, trace_from_ns),
         SIMPLE("paused", SIM_KEY_FLAG, struct sim_vm, paused),
         OTHER("over"),
         OTHER("class"),
+        OTHER("shadow"),
         OTHER("workload"),
         OTHER("trace"),
+        END,
+};
+
+const struct sim_key sim_shadow_keys[] = {
+        SIMPLE("divergence", SIM_KEY_SHARE, struct sim_shadow, divergence),
+        SIMPLE("speed", SIM_KEY_REAL, struct sim_shadow, speed),
+        PAGES("memory", struct sim_shadow, memory_pages, 0),
+        DURATION("life", struct sim_shadow, life_ns),
+        SIMPLE("fails", SIM_KEY_FLAG, struct sim_shadow, fails),
         END,
 };
 
@@ -90,6 +112,7 @@ const struct sim_key sim_move_keys[] = {
         {"downtime", SIM_KEY_DURATION, FIELD(struct sim_move, downtime_limit_ns), 1,
          SIM_DURATION_MAX_NS},
         {"deadline", SIM_KEY_DURATION, FIELD(struct sim_move, deadline_ns), 1, SIM_DURATION_MAX_NS},
+        DURATION("observe", struct sim_move, observe_ns),
         SIMPLE("verify", SIM_KEY_FLAG, struct sim_move, verify),
         END,
 };
@@ -137,6 +160,9 @@ const struct sim_key sim_cost_keys[] = {
         DURATION("load", struct sim_costs, load_ns),
         DURATION("reserve", struct sim_costs, reserve_ns),
         DURATION("journal", struct sim_costs, journal_ns),
+        DURATION("shadow_start", struct sim_costs, shadow_start_ns),
+        DURATION("shadow_load", struct sim_costs, shadow_load_ns),
+        DURATION("shadow_look", struct sim_costs, shadow_look_ns),
         END,
 };
 

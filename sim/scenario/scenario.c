@@ -28,12 +28,19 @@ const struct sim_costs sim_costs_default = {
         .load_ns = 4100000,
         .reserve_ns = 86000000,
         .journal_ns = 20000,
+        .shadow_start_ns = 58000000,
+        .shadow_load_ns = 7600000,
+        .shadow_look_ns = 1700000,
 };
+
+const struct sim_shadow sim_shadow_default = {.divergence = 0.04, .speed = 1};
 
 static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
 
+#define SHARING_NS 1000000000u
+
 static const struct sim_move move_default = {
-        .policy = "precopy", .downtime_limit_ns = 300000000};
+        .policy = "precopy", .downtime_limit_ns = 300000000, .observe_ns = SIM_AS_POLICY};
 
 static const struct sim_vm vm_default = {
         .vcpus = 1, .populated_share = 1, .state_bytes = 288000, .class = {.weight = 1}};
@@ -128,8 +135,8 @@ static int bad_setting(struct sim_reader *reader, const struct sim_move *move, u
 	if (unknown)
 		err = sim_refuse(reader, setting->key, NULL,
 		                 "'%s': policy %s has the settings \"%s\", order %s has \"%s\"",
-		                 setting->value, move->policy, policy.kind->settings, order.kind->name,
-		                 order.kind->settings);
+		                 setting->value, move->policy, policy.kind->settings,
+		                 order.kind->name, order.kind->settings);
 	else
 		err = sim_refuse(reader, setting->key, NULL, "'%s' is no value for it",
 		                 setting->value);
@@ -324,23 +331,38 @@ static int open_trace(struct building *b, const json_t *value, const struct sim_
 	return add_trace(b, trace, name);
 }
 
-/* What the recording knows of the VM, unless the scenario says otherwise. */
-static void as_recorded(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
+/* What the recording knows of the VM, which plays it. */
+static void as_recorded(struct sim_vm *vm, const struct sim_trace *trace)
 {
 	const struct sim_trace_head *head = sim_trace_head(trace);
 
 	vm->workload = sim_workload_find("trace")->defaults;
 	vm->workload.trace = trace;
-	if (!json_object_get(object, "ram"))
-		vm->ram_pages = head->ram_pages;
-	if (!json_object_get(object, "vcpus"))
-		vm->vcpus = head->vcpus;
-	if (!json_object_get(object, "populated") && head->ram_pages)
+	vm->ram_pages = head->ram_pages;
+	vm->vcpus = head->vcpus;
+	if (head->ram_pages)
 		vm->populated_share = (double)head->populated_pages / (double)head->ram_pages;
-	if (!json_object_get(object, "zero") && head->populated_pages)
+	if (head->populated_pages)
 		vm->zero_share = (double)head->zero_pages / (double)head->populated_pages;
-	if (!json_object_get(object, "state") && head->state_bytes)
+	if (head->state_bytes)
 		vm->state_bytes = head->state_bytes;
+}
+
+static void as_recorded_but(const struct sim_trace *trace, const json_t *object, struct sim_vm *vm)
+{
+	const struct sim_vm said = *vm;
+
+	as_recorded(vm, trace);
+	if (json_object_get(object, "ram"))
+		vm->ram_pages = said.ram_pages;
+	if (json_object_get(object, "vcpus"))
+		vm->vcpus = said.vcpus;
+	if (json_object_get(object, "populated"))
+		vm->populated_share = said.populated_share;
+	if (json_object_get(object, "zero"))
+		vm->zero_share = said.zero_share;
+	if (json_object_get(object, "state"))
+		vm->state_bytes = said.state_bytes;
 }
 
 static int read_trace(struct building *b, const json_t *value, const json_t *vm_object,
@@ -352,7 +374,8 @@ static int read_trace(struct building *b, const json_t *value, const json_t *vm_
 
 	if (err)
 		return err;
-	as_recorded(trace, vm_object, vm);
+	as_recorded_but(trace, vm_object, vm);
+	vm->workload.from_ns = vm->trace_from_ns;
 	problem = sim_workload_check(&vm->workload, vm->ram_pages, vm->vcpus, &key);
 	return problem ? sim_refuse(&b->reader, "trace", value, "%s", problem) : 0;
 }
@@ -542,6 +565,23 @@ static int read_class(struct building *b, const json_t *object, struct sim_vm *v
 	return err;
 }
 
+static int read_shadow(struct building *b, const json_t *object, struct sim_shadow *shadow)
+{
+	int err;
+
+	if (!object)
+		return 0;
+	sim_enter(&b->reader, "shadow");
+	err = sim_known_keys(&b->reader, object, sim_shadow_keys, NULL);
+	if (!err)
+		err = sim_read_keys(&b->reader, object, sim_shadow_keys, shadow);
+	if (!err && !(shadow->speed >= 0.001 && shadow->speed <= 1000))
+		err = sim_refuse(&b->reader, "speed", json_object_get(object, "speed"),
+		                 "is not between a thousandth and a thousand");
+	sim_leave(&b->reader);
+	return err;
+}
+
 /* --- VMs ------------------------------------------------------------------------------------ */
 
 static int read_vm(struct building *b, const json_t *object, struct sim_vm *vm)
@@ -552,6 +592,7 @@ static int read_vm(struct building *b, const json_t *object, struct sim_vm *vm)
 	if (err)
 		return err;
 	*vm = vm_default;
+	vm->shadow = sim_shadow_default;
 	vm->move = b->move;
 	err = sim_read_keys(reader, object, sim_vm_keys, vm);
 	if (!err)
@@ -563,6 +604,8 @@ static int read_vm(struct building *b, const json_t *object, struct sim_vm *vm)
 		err = find_doings(b, object, vm);
 	if (!err)
 		err = read_path(b, object, vm);
+	if (!err)
+		err = read_shadow(b, json_object_get(object, "shadow"), &vm->shadow);
 	return err ? err : read_class(b, json_object_get(object, "class"), vm);
 }
 
@@ -738,6 +781,62 @@ static int read_costs(struct sim_reader *reader, const json_t *object, struct si
 	return err;
 }
 
+static int refuse_sharing(struct sim_reader *reader, const json_t *name)
+{
+	char names[128] = "";
+
+	for (size_t i = 0; gw_bandwidths[i]; i++)
+		add_name(names, sizeof(names), gw_bandwidths[i]->name);
+	return sim_refuse(reader, "policy", name, "is no bandwidth policy; there are%s", names);
+}
+
+static int set_sharing(struct sim_reader *reader, const json_t *settings,
+                       struct gw_bandwidth *policy)
+{
+	const char *key, *text;
+	char number[40];
+	json_t *value;
+
+	if (settings && !json_is_object(settings))
+		return sim_refuse(reader, "settings", settings, "is no object");
+	sim_enter(reader, "settings");
+	json_object_foreach((json_t *)settings, key, value)
+	{
+		text = setting_text(value, number, sizeof(number));
+		if (!text || gw_bandwidth_set(policy, key, text))
+			return sim_refuse(reader, key, value,
+			                  "is no setting of %s, which has \"%s\"",
+			                  policy->kind->name, policy->kind->settings);
+	}
+	sim_leave(reader);
+	return 0;
+}
+
+static int read_sharing(struct sim_reader *reader, const json_t *object,
+                        struct sim_sharing *sharing)
+{
+	const json_t *name = json_object_get(object, "policy");
+	int err;
+
+	sharing->interval_ns = SHARING_NS;
+	if (!object)
+		return 0;
+	sim_enter(reader, "sharing");
+	err = sim_known_keys(reader, object, sim_sharing_keys, NULL);
+	if (!err)
+		err = sim_read_keys(reader, object, sim_sharing_keys, sharing);
+	if (err)
+		return err;
+	if (!json_is_string(name))
+		return sim_refuse(reader, "policy", name,
+		                  "is needed: the name of a bandwidth policy");
+	if (gw_bandwidth_init(&sharing->policy, json_string_value(name)))
+		return refuse_sharing(reader, name);
+	err = set_sharing(reader, json_object_get(object, "settings"), &sharing->policy);
+	sim_leave(reader);
+	return err;
+}
+
 static int build(struct building *b)
 {
 	struct sim_reader *reader = &b->reader;
@@ -749,6 +848,9 @@ static int build(struct building *b)
 		err = read_move(reader, b->top, &b->move);
 	if (!err)
 		err = read_costs(reader, json_object_get(b->top, "costs"), &b->scenario->costs);
+	if (!err)
+		err = read_sharing(reader, json_object_get(b->top, "sharing"),
+		                   &b->scenario->sharing);
 	if (!err)
 		err = read_links(reader, b->top, b->scenario);
 	return err ? err : read_vms(b);
@@ -818,6 +920,29 @@ int sim_scenario_load(struct sim_scenario *scenario, const char *path, struct gw
 	if (slash)
 		*slash = '\0';
 	return sim_scenario_parse(scenario, text, size, path, slash ? folder : NULL, error);
+}
+
+int sim_scenario_of_trace(struct sim_scenario *scenario, const struct sim_trace *trace,
+                          struct gw_error *error)
+{
+	struct sim_vm *vm;
+
+	*scenario = (struct sim_scenario){.seed = 1, .versions = true, .costs = sim_costs_default};
+	scenario->links = calloc(1, sizeof(*scenario->links));
+	scenario->vms = vm = calloc(1, sizeof(*vm));
+	if (!scenario->links || !vm) {
+		sim_scenario_free(scenario);
+		return gw_fail(error, ENOMEM, "no memory for a scenario");
+	}
+	scenario->link_count = scenario->vm_count = 1;
+	scenario->links[0] = link_default;
+	*vm = vm_default;
+	vm->move = move_default;
+	(void)snprintf(vm->name, sizeof(vm->name), "%.*s", SIM_NAME_BYTES - 1,
+	               sim_trace_head(trace)->vm);
+	vm->path_count = 1;
+	as_recorded(vm, trace);
+	return 0;
 }
 
 void sim_scenario_free(struct sim_scenario *scenario)

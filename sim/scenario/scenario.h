@@ -11,6 +11,7 @@
 #define GW_SIM_SCENARIO_H
 
 #include "base/error.h"
+#include "core/bandwidth/bandwidth.h"
 #include "core/order/order.h"
 #include "core/policy/policy.h"
 #include "sim/network/network.h"
@@ -31,6 +32,9 @@ struct sim_costs {
 	uint64_t save_ns, load_ns; /* device state, apart from its bytes on the link */
 	uint64_t reserve_ns;       /* start of a hypervisor at the destination */
 	uint64_t journal_ns;       /* one durable record */
+	uint64_t shadow_start_ns;  /* a second hypervisor at the source, while the VM runs */
+	uint64_t shadow_load_ns;   /* from the saved state until it runs */
+	uint64_t shadow_look_ns;   /* between two looks at what it touched */
 };
 
 extern const struct sim_costs sim_costs_default;
@@ -45,6 +49,8 @@ struct sim_setting {
 
 #define SIM_SCENARIO_BYTES_MAX (16u << 20)
 
+#define SIM_AS_POLICY UINT64_MAX
+
 /* How a VM is to be moved. */
 struct sim_move {
 	char policy[32], order[32]; /* no order: the one that goes with the policy */
@@ -53,6 +59,7 @@ struct sim_move {
 	uint64_t limit_bytes_per_s; /* 0: none */
 	uint64_t downtime_limit_ns;
 	uint64_t deadline_ns; /* 0: none */
+	uint64_t observe_ns;  /* before it; SIM_AS_POLICY: as the policy wants */
 	bool verify;
 };
 
@@ -70,6 +77,17 @@ const char *sim_move_order(const struct sim_move *move);
 int sim_move_init(const struct sim_move *move, struct gw_policy *policy, struct gw_order *order,
                   unsigned *bad);
 
+/* The copy that runs ahead at the source, where the push order takes one (S4). */
+struct sim_shadow {
+	double divergence;     /* share of its touches that go to any other page */
+	double speed;          /* of its vCPUs, beside the VM's */
+	uint64_t memory_pages; /* that it may write before it is ended; 0: no limit */
+	uint64_t life_ns;      /* after which it dies; 0: it does not */
+	bool fails;            /* it cannot be started */
+};
+
+extern const struct sim_shadow sim_shadow_default;
+
 struct sim_vm {
 	char name[SIM_NAME_BYTES];
 	uint64_t ram_pages;
@@ -78,12 +96,24 @@ struct sim_vm {
 	uint64_t state_bytes;
 	struct sim_workload_config workload;
 	struct sim_move move;
+	struct sim_shadow shadow;
 	unsigned path[SIM_PATH_MAX]; /* link numbers, from source to destination */
 	unsigned path_count;
 	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */
-	uint64_t start_ns;      /* when its move begins */
+	uint64_t start_ns;      /* when its move begins; with sharing, not before that */
+	uint64_t by_ns;         /* when it should be over; 0: no matter */
+	unsigned priority;      /* who begins before whom, where the sharing goes by it */
+	/* Seen earlier, borrowed; if there is any, the VM is not observed anew. */
+	struct gw_observation observation;
+	uint64_t trace_from_ns; /* where in its recording playing begins */
 	bool paused;
 	size_t entry; /* in the scenario's "vms": those of one "count" share it */
+};
+
+/* A bandwidth policy that divides each link among the VMs whose path begins with it. */
+struct sim_sharing {
+	struct gw_bandwidth policy; /* no kind: none; links share by themselves */
+	uint64_t interval_ns;       /* from one answer to the next, if nothing happens */
 };
 
 struct sim_scenario {
@@ -96,7 +126,8 @@ struct sim_scenario {
 	struct sim_vm *vms; /* owned */
 	size_t vm_count;
 	unsigned at_once; /* so many moves at a time; 0: as start_ns says */
-	bool versions;    /* contents are versions: lost, stale and doubled pages are found */
+	struct sim_sharing sharing;
+	bool versions; /* contents are versions: lost, stale and doubled pages are found */
 	struct sim_costs costs;
 	struct sim_trace **traces; /* owned; workloads borrow them */
 	size_t trace_count;
@@ -106,6 +137,9 @@ struct sim_scenario {
 int sim_scenario_load(struct sim_scenario *scenario, const char *path, struct gw_error *error);
 int sim_scenario_parse(struct sim_scenario *scenario, const char *text, size_t size,
                        const char *name, const char *folder, struct gw_error *error);
+/* One VM with what its recording knows, over one link; the trace is borrowed. -ENOMEM. */
+int sim_scenario_of_trace(struct sim_scenario *scenario, const struct sim_trace *trace,
+                          struct gw_error *error);
 void sim_scenario_free(struct sim_scenario *scenario);
 
 #endif

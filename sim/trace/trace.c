@@ -30,7 +30,7 @@ struct chunk { /* the runs of one block's windows */
 
 struct sim_trace {
 	struct sim_trace_head head;
-	struct gw_set populated; /* owned words */
+	struct gw_set populated, filled; /* own their words; filled may have none */
 	struct gw_window *windows;
 	size_t count, room;
 	struct chunk *chunks;
@@ -537,6 +537,84 @@ int sim_trace_open(struct sim_trace **trace, const char *path, struct gw_error *
 	return err ? err : sim_trace_parse(trace, bytes, size, path, error);
 }
 
+struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
+                               const struct gw_window *windows, size_t count)
+{
+	struct sim_trace *t = calloc(1, sizeof(*t));
+	uint64_t from_ns = count ? windows[0].start_ns : 0;
+
+	if (!t)
+		return NULL;
+	t->head = *head;
+	t->windows = calloc(count ? count : 1, sizeof(*t->windows));
+	gw_set_init(&t->populated, calloc(gw_set_words(head->ram_pages), sizeof(uint64_t)),
+	            head->ram_pages);
+	if (!t->windows || !t->populated.words) {
+		sim_trace_free(t);
+		return NULL;
+	}
+	gw_set_copy(&t->populated, populated);
+	t->head.populated_pages = gw_set_count(populated);
+	for (; t->count < count; t->count++) {
+		t->windows[t->count] = windows[t->count];
+		t->windows[t->count].start_ns -= from_ns;
+	}
+	return t;
+}
+
+static int new_set(struct gw_set *set, uint64_t pages)
+{
+	gw_set_init(set, calloc(gw_set_words(pages), sizeof(uint64_t)), pages);
+	return set->words ? 0 : -ENOMEM;
+}
+
+static void add_written(const struct sim_trace *trace, size_t windows, struct gw_set *written)
+{
+	for (size_t i = 0; i < windows; i++)
+		for (size_t k = 0; k < trace->windows[i].written_count; k++)
+			gw_set_add_run(written, trace->windows[i].written[k]);
+}
+
+/* What was written before holds data, and what was zero elsewhere still is. */
+static struct sim_trace *part_of(const struct sim_trace *trace, size_t first, size_t last,
+                                 struct gw_set *populated, struct gw_set *filled)
+{
+	struct sim_trace_head head = trace->head;
+	struct sim_trace *part;
+
+	add_written(trace, first, filled);
+	gw_set_copy(populated, &trace->populated);
+	gw_set_union(populated, filled);
+	if (head.populated_pages)
+		head.zero_pages = (uint64_t)((unsigned __int128)head.zero_pages *
+		                             gw_set_count(populated) / head.populated_pages);
+	part = sim_trace_of(&head, populated, trace->windows + first, last - first);
+	if (!part)
+		return NULL;
+	part->filled = *filled;
+	filled->words = NULL;
+	return part;
+}
+
+struct sim_trace *sim_trace_part(const struct sim_trace *trace, uint64_t from_ns, uint64_t for_ns)
+{
+	uint64_t end_ns = for_ns > UINT64_MAX - from_ns ? UINT64_MAX : from_ns + for_ns;
+	struct gw_set populated = {0}, filled = {0};
+	struct sim_trace *part = NULL;
+	size_t first = 0, last;
+
+	while (first < trace->count && trace->windows[first].start_ns < from_ns)
+		first++;
+	for (last = first; last < trace->count; last++)
+		if (trace->windows[last].start_ns + trace->windows[last].length_ns > end_ns)
+			break;
+	if (!new_set(&populated, trace->head.ram_pages) && !new_set(&filled, trace->head.ram_pages))
+		part = part_of(trace, first, last, &populated, &filled);
+	free(populated.words);
+	free(filled.words);
+	return part;
+}
+
 void sim_trace_free(struct sim_trace *trace)
 {
 	if (!trace)
@@ -549,6 +627,7 @@ void sim_trace_free(struct sim_trace *trace)
 	}
 	free(trace->windows);
 	free(trace->populated.words);
+	free(trace->filled.words);
 	free(trace);
 }
 
@@ -560,6 +639,11 @@ const struct sim_trace_head *sim_trace_head(const struct sim_trace *trace)
 const struct gw_set *sim_trace_populated(const struct sim_trace *trace)
 {
 	return &trace->populated;
+}
+
+const struct gw_set *sim_trace_filled(const struct sim_trace *trace)
+{
+	return trace->filled.words ? &trace->filled : NULL;
 }
 
 size_t sim_trace_windows(const struct sim_trace *trace)

@@ -37,10 +37,18 @@ int sim_trace_open(struct sim_trace **trace, const char *path, struct gw_error *
 /* `name` is what the sentence calls it; the bytes are not needed afterwards. */
 int sim_trace_parse(struct sim_trace **trace, const uint8_t *bytes, size_t size, const char *name,
                     struct gw_error *error);
+/* A trace in memory, as if it had been recorded: all is copied but the runs, which are borrowed.
+ * The head's number of populated pages is counted here. NULL: no memory. */
+struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
+                               const struct gw_window *windows, size_t count);
+/* The windows that begin at from_ns or later and end within for_ns of it; likewise. */
+struct sim_trace *sim_trace_part(const struct sim_trace *trace, uint64_t from_ns, uint64_t for_ns);
 void sim_trace_free(struct sim_trace *trace);
 const struct sim_trace_head *sim_trace_head(const struct sim_trace *trace);
 /* Pages that held data when recording began. */
 const struct gw_set *sim_trace_populated(const struct sim_trace *trace);
+/* Those of them that are known not to be zero, for they were written since; NULL: of none. */
+const struct gw_set *sim_trace_filled(const struct sim_trace *trace);
 size_t sim_trace_windows(const struct sim_trace *trace);
 const struct gw_window *sim_trace_window(const struct sim_trace *trace, size_t number);
 

@@ -94,7 +94,7 @@ static inline uint64_t sim_around(const struct sim_workload *workload, uint64_t 
 }
 
 extern const struct sim_workload_kind sim_workload_idle, sim_workload_random, sim_workload_locality,
-        sim_workload_sequential, sim_workload_phases, sim_workload_compile, sim_workload_server,
-        sim_workload_trace;
+        sim_workload_sequential, sim_workload_chase, sim_workload_phases, sim_workload_compile,
+        sim_workload_server, sim_workload_trace;
 
 #endif

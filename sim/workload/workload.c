@@ -8,9 +8,11 @@
 #include "sim/workload/kinds.h"
 
 const struct sim_workload_kind *const sim_workloads[] = {
-        &sim_workload_idle,       &sim_workload_random, &sim_workload_locality,
-        &sim_workload_sequential, &sim_workload_phases, &sim_workload_compile,
-        &sim_workload_server,     &sim_workload_trace,  NULL,
+        &sim_workload_idle,     &sim_workload_random,
+        &sim_workload_locality, &sim_workload_sequential,
+        &sim_workload_chase,    &sim_workload_phases,
+        &sim_workload_compile,  &sim_workload_server,
+        &sim_workload_trace,    NULL,
 };
 
 const struct sim_workload_kind *sim_workload_find(const char *name)
@@ -102,6 +104,14 @@ const char *sim_workload_check(struct sim_workload_config *config, uint64_t ram_
 	return problem;
 }
 
+uint32_t sim_workload_cpu_permille(const struct sim_workload_config *config, uint64_t from_ns,
+                                   uint64_t to_ns)
+{
+	if (config->kind->cpu_permille && to_ns > from_ns)
+		return config->kind->cpu_permille(config, from_ns, to_ns);
+	return (uint32_t)(config->cpu_share * 1000 + 0.5);
+}
+
 /* Its mean may be 19 hours at most, lest a sum overflows: as good as never. */
 static uint64_t mean_think(double touches_per_s, unsigned vcpus)
 {
@@ -153,6 +163,14 @@ struct sim_workload *sim_workload_new(const struct sim_workload_config *config, 
 			config->kind->start(w, i);
 	}
 	return w;
+}
+
+struct sim_workload *sim_workload_copy(const struct sim_workload *workload)
+{
+	size_t bytes = sizeof(*workload) + workload->vcpus * workload->vcpu_stride;
+	struct sim_workload *copy = malloc(bytes);
+
+	return copy ? memcpy(copy, workload, bytes) : NULL;
 }
 
 void sim_workload_free(struct sim_workload *workload)

@@ -114,8 +114,10 @@ void sim_crash(struct migration *m, int side, uint64_t for_ns)
 	a->states |= 1u << GW_STATES;
 	a->incarnation++;
 	watch_deadline(a);
-	if (side == SIM_SOURCE)
+	if (side == SIM_SOURCE) {
 		m->source.tracking = false;
+		sim_shadow_end(m); /* it dies with its parent */
+	}
 	sim_drop_commands(m, side);
 	m->restarting[side] = true;
 	sim_will(m, RESTART, side, sim_now(m) + for_ns);
@@ -139,6 +141,7 @@ void sim_start_source(struct migration *m)
 	        .name = vm->name,
 	        .vcpus = vm->vcpus,
 	        .ram_pages = vm->ram_pages,
+	        .latency_ns = m->wire.back_ns,
 	        .state_bytes = vm->state_bytes,
 	        .limit_bytes_per_s = vm->move.limit_bytes_per_s,
 	        .downtime_limit_ns = vm->move.downtime_limit_ns,
@@ -149,6 +152,7 @@ void sim_start_source(struct migration *m)
 	        .paused = vm->paused,
 	        .hot = m->hot,
 	        .hot_count = m->hot_count,
+	        .observation = sim_observed(m),
 	        .destination = m->source.peer,
 	};
 	struct agent *a = &m->agent[SIM_SOURCE];
@@ -257,6 +261,8 @@ static void ended(struct migration *m, int side, const struct gw_action *action)
 	a->state = GW_STATES;
 	if (side == SIM_SOURCE)
 		m->source.tracking = false; /* closed with the agent */
+	if (side == SIM_SOURCE && sim_shadow_lives(m))
+		sim_violated(m, "the agent ends and leaves a shadow");
 	a->outcome = action->finish.outcome;
 	(void)snprintf(a->end, sizeof(a->end), "%s", action->finish.text);
 	if (side == SIM_DESTINATION && a->record == GW_REC_WHOLE && m->dest.released_said)

@@ -34,6 +34,9 @@ static const char *const fault_names[SIM_FAULTS] = {
         [SIM_FAULT_FORGET_DESTINATION] = "the destination's journal and identity are lost",
         [SIM_FAULT_FULL_SOURCE] = "the source's next record will not be written",
         [SIM_FAULT_FULL_DESTINATION] = "the destination's next record will not be written",
+        [SIM_FAULT_KILL_SHADOW] = "the shadow is killed",
+        [SIM_FAULT_FAIL_SHADOW] = "the next request to the shadow will fail",
+        [SIM_FAULT_HANG_SHADOW] = "the shadow hangs",
 };
 
 const char *sim_fault_name(enum sim_fault fault)
@@ -199,6 +202,9 @@ static void strike(struct migration *m, struct sim_planned *plan)
 	case SIM_FAULT_FAIL_DESTINATION: m->fail_next[SIM_DESTINATION] = true; break;
 	case SIM_FAULT_FULL_SOURCE: m->full[SIM_SOURCE] = true; break;
 	case SIM_FAULT_FULL_DESTINATION: m->full[SIM_DESTINATION] = true; break;
+	case SIM_FAULT_KILL_SHADOW: sim_shadow_killed(m); break;
+	case SIM_FAULT_FAIL_SHADOW: m->shadow.fails = true; break;
+	case SIM_FAULT_HANG_SHADOW: m->shadow.hangs = true; break;
 	case SIM_FAULT_RECOVER: recover(m); break;
 	case SIM_FAULT_RESOLVE: resolve(m); break;
 	case SIM_FAULT_SLOW: m->slow_ns = plan->for_ns; break;

@@ -48,20 +48,74 @@ static void think(struct migration *m, struct thread *t)
 
 /* --- beginning and end --------------------------------------------------------------------- */
 
+static struct sim_class class_of_traffic(const struct migration *m)
+{
+	bool here = sim_runs(&m->source.vm) || m->phase == PHASE_WAITS;
+
+	return (struct sim_class){.priority = 1,
+	                          .guaranteed_bytes_per_s = here ? m->reserved_bytes_per_s : 0};
+}
+
 void sim_guest_sends(struct migration *m, unsigned link)
 {
-	static const struct sim_class class = {.priority = 1};
+	struct sim_class class = class_of_traffic(m);
 
 	if (m->traffic || !m->spec.workload.network_bytes_per_s)
 		return;
 	m->traffic = sim_flow_open(m->world->network, &link, 1, &class, NULL, NULL);
 	sim_flow_want(m->traffic, m->spec.workload.network_bytes_per_s);
+	m->own.since_ns = sim_now(m);
+	m->own.sent_bytes = m->seen_bytes = 0;
+	m->seen_ns = sim_now(m);
+}
+
+void sim_guest_reserve(struct migration *m, uint64_t bytes_per_s)
+{
+	struct sim_class class;
+
+	if (m->reserved_bytes_per_s == bytes_per_s)
+		return;
+	m->reserved_bytes_per_s = bytes_per_s;
+	class = class_of_traffic(m);
+	if (m->traffic)
+		sim_flow_set_class(m->traffic, &class);
+}
+
+/* Takes up what the flow has carried since the last time. */
+static void count_traffic(struct migration *m)
+{
+	uint64_t sent, now = sim_now(m);
+
+	if (!m->traffic)
+		return;
+	sent = sim_flow_sent_bytes(m->traffic);
+	m->own.bytes += sent - m->own.sent_bytes;
+	m->own.wanted_bytes += (uint64_t)((unsigned __int128)(now - m->own.since_ns) *
+	                                  m->spec.workload.network_bytes_per_s / SIM_BILLION);
+	m->own.sent_bytes = sent;
+	m->own.since_ns = now;
+}
+
+void sim_guest_counts_traffic(struct migration *m)
+{
+	count_traffic(m);
+	m->own.bytes = m->own.wanted_bytes = 0;
+}
+
+void sim_guest_traffic(struct migration *m, uint64_t *bytes, uint64_t *wanted_bytes)
+{
+	count_traffic(m);
+	*bytes = m->own.bytes;
+	*wanted_bytes = m->own.wanted_bytes;
 }
 
 static void ends_traffic(struct migration *m)
 {
-	if (m->traffic)
-		sim_flow_close(m->traffic, NULL);
+	count_traffic(m);
+	if (!m->traffic)
+		return;
+	m->traffic_bytes += sim_flow_sent_bytes(m->traffic);
+	sim_flow_close(m->traffic, NULL);
 	m->traffic = NULL;
 }
 
@@ -84,12 +138,30 @@ void sim_guest_init(struct migration *m)
 		if (i < m->spec.vcpus)
 			think(m, &m->threads[i]);
 	}
+	m->lives_since_ns = sim_now(m);
 	m->guest_stands = true;
 	m->source.vm.state = VM_STOPPED;
 	if (m->spec.paused)
 		return;
 	m->source.vm.state = VM_RUNS;
 	sim_guest_goes_on(m);
+}
+
+/* What it did meanwhile does not count against what it does before the switch. */
+void sim_guest_was_observed(struct migration *m)
+{
+	unsigned i;
+
+	m->first_writes = 0;
+	for (i = 0; i < m->spec.vcpus; i++) {
+		struct thread *t = &m->threads[i];
+
+		if (!t->left) { /* it fell asleep */
+			t->at_ns = sim_now(m);
+			think(m, t);
+		}
+		t->left = m->config.touches ? m->config.touches : SIM_NEVER;
+	}
 }
 
 void sim_guest_free(struct migration *m)
@@ -164,6 +236,8 @@ void sim_guest_lives(struct migration *m)
 		while (t->at_ns <= now && is_awake(t)) {
 			if (t->next.writes)
 				writes_here(m, t);
+			else if (m->observer)
+				sim_sees_read(m, t->next.page);
 			think(m, t);
 		}
 	}
@@ -182,6 +256,7 @@ void sim_guest_stops(struct migration *m)
 	m->guest_stands = true;
 	m->stood_ns = sim_now(m);
 	ends_traffic(m);
+	sim_divide_soon(m);
 }
 
 static void wakes_up(struct migration *m, unsigned link)
@@ -222,7 +297,7 @@ static bool misses(const struct migration *m, const struct thread *t)
 
 static void begins_to_wait(struct migration *m, struct thread *t)
 {
-	t->waits = true;
+	t->waits = t->waited = true;
 	t->since = sim_now(m);
 	m->waiters++;
 	tell_fault(m, t);
@@ -248,6 +323,12 @@ static void sees(struct migration *m, const struct thread *t)
 static void touches_there(struct migration *m, struct thread *t)
 {
 	sees(m, t);
+	if (gw_set_has(&m->dest.untouched, t->next.page)) {
+		gw_set_remove(&m->dest.untouched, t->next.page);
+		m->touched_pages++;
+		m->arrived_pages += !t->waited;
+	}
+	t->waited = false;
 	if (t->next.writes)
 		gw_set_add(&m->dest.present, t->next.page);
 	if (t->left != SIM_NEVER)
@@ -295,6 +376,9 @@ void sim_guest_runs_there(struct migration *m)
 	unsigned i;
 
 	wakes_up(m, m->spec.path[m->spec.path_count - 1]);
+	m->ran_ns = sim_now(m);
+	gw_set_copy(&m->dest.untouched, &m->dest.present);
+	gw_set_invert(&m->dest.untouched);
 	for (i = 0; i < m->spec.vcpus; i++) {
 		struct thread *t = &m->threads[i];
 
@@ -331,6 +415,14 @@ static void check_wait(struct migration *m, const struct thread *t)
 		             (unsigned long long)t->next.page);
 }
 
+/* How much of its waiting, which ends at at_ns, falls into the first second. */
+static uint64_t early_part(const struct migration *m, const struct thread *t)
+{
+	uint64_t end = m->ran_ns + SIM_BILLION < t->at_ns ? m->ran_ns + SIM_BILLION : t->at_ns;
+
+	return end > t->since ? end - t->since : 0;
+}
+
 static void waits_no_more(struct migration *m, struct thread *t)
 {
 	uint64_t waited;
@@ -346,6 +438,7 @@ static void waits_no_more(struct migration *m, struct thread *t)
 	t->at_ns = sim_now(m) + m->world->costs.fault_ns / 2;
 	waited = t->at_ns - t->since;
 	t->stall_ns += waited;
+	m->early_stall_ns += early_part(m, t);
 	t->late_ns = t->late_ns + waited < LATE_MAX_NS ? t->late_ns + waited : LATE_MAX_NS;
 	if (waited > t->longest_ns)
 		t->longest_ns = waited;

@@ -57,6 +57,7 @@ static void has_stopped(struct migration *m)
 	if (sim_runs(&m->source.vm) || m->source.vm.state == VM_STOPPED)
 		m->source.vm.state = VM_STOPPED;
 	keep_image(m);
+	sim_shadow_takes_over(m);
 	sim_line(m, SIM_SOURCE, "hypervisor: the VM is stopped");
 }
 
@@ -188,6 +189,7 @@ void sim_start_tracking(struct migration *m)
 	sim_guest_lives(m);
 	m->source.tracking = true;
 	gw_set_clear(&m->source.written);
+	sim_activity_begins(m);
 	sim_answer_plain(m, SIM_SOURCE, GW_EV_TRACKING,
 	                 sim_per_gib(m, costs->survey_ns_per_gib + costs->protect_ns_per_gib));
 }
@@ -205,6 +207,8 @@ static void at_source(struct migration *m, enum command what, bool heard)
 			saved(m);
 		break;
 	case DO_RESUME:
+		if (sim_shadow_lives(m))
+			sim_violated(m, "the VM is resumed beside its shadow");
 		has_resumed(m);
 		if (heard)
 			sim_answer_plain(m, SIM_SOURCE, GW_EV_RUNNING, 1000);

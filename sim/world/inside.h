@@ -15,6 +15,8 @@
 
 #include <errno.h>
 
+#include "base/windows.h"
+#include "core/bandwidth/traffic.h"
 #include "core/migration/seal.h"
 #include "sim/chance.h"
 #include "sim/scenario/scenario.h"
@@ -91,6 +93,7 @@ struct thread {
 	struct sim_touch next;
 	uint64_t at_ns; /* of the next touch; while the VM stands: how long after it goes on */
 	bool waits;
+	bool waited;          /* for the next touch's page */
 	uint64_t since, left; /* touches until it sleeps */
 	uint64_t stall_ns, longest_ns;
 	uint64_t late_ns; /* behind its own schedule: what it has to make up for */
@@ -101,10 +104,37 @@ struct destination_host {
 	uint32_t *content;
 	uint32_t *noted; /* digest as placed */
 	struct gw_set present;
+	struct gw_set untouched; /* of what was missing when the VM began to run here */
 	bool uffd, armed, staged, digests_kept;
 	bool load_asked, loading, state_ended, refuse_run, refuse_reservation, released_said;
 	uint8_t identity;
 	unsigned reads_left;
+};
+
+enum shadow_state {
+	SHADOW_NONE,
+	SHADOW_READY,
+	SHADOW_LOADS,
+	SHADOW_RUNS,
+	SHADOW_HELD,
+	SHADOW_DEAD,
+};
+
+struct shadow {
+	struct sim_happening acts; /* it begins to run; it is looked at */
+	struct migration *m;
+	enum shadow_state state;
+	bool fails, hangs; /* the next request to it; all of them, and it says nothing more */
+	uint64_t ready_ns, began_ns;
+	struct sim_chance chance;
+	uint64_t diverges; /* share of its touches, of 2^32 */
+	unsigned speed_permille;
+	struct sim_workload *workload; /* as the guest's, when that was stopped */
+	struct shadow_vcpu *vcpus;
+	struct gw_set touched, written;
+	uint64_t written_pages;
+	struct gw_run *runs; /* touched and not yet told */
+	unsigned count, new_pages;
 };
 
 struct agent {
@@ -159,7 +189,14 @@ struct wire {
 	struct sim_happening room;
 };
 
-enum phase { PHASE_WAITS, PHASE_MOVES, PHASE_OVER };
+enum phase { PHASE_WAITS, PHASE_OBSERVES, PHASE_MOVES, PHASE_OVER };
+
+/* What has been counted up to an instant, of a VM and of the link out of its host. */
+struct sim_counts {
+	uint64_t at_ns, network_bytes, link_bytes;
+};
+
+struct sim_observer; /* sim/world/observe.c */
 
 struct migration {
 	struct sim_world *world;
@@ -193,6 +230,7 @@ struct migration {
 	struct wire wire;
 	struct source_host source;
 	struct destination_host dest;
+	struct shadow shadow;
 	struct sim_workload *workload;
 	struct thread *threads; /* the vCPUs, and the loader behind them */
 	unsigned waiters, idle_permille;
@@ -201,7 +239,24 @@ struct migration {
 	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
 	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
+	struct own_traffic {
+		uint64_t since_ns, sent_bytes; /* the flow, when it was last looked at */
+		uint64_t bytes, wanted_bytes;  /* while it ran, since the move began */
+	} own;
+	struct share *share;     /* of a link, of which this is one; NULL: nobody coordinates */
+	struct gw_traffic seen;  /* of its own traffic, by the coordinator */
+	uint64_t seen_bytes, seen_ns;
+	uint64_t granted_bytes_per_s, reserved_bytes_per_s;
+	uint64_t traffic_bytes;   /* of its flows that are closed */
+	struct sim_observer *observer; /* NULL: it is not observed before its move */
+	uint64_t observed_ns;
+	struct sim_counts counted;     /* when its round began */
+	uint64_t lives_since_ns;
 	uint64_t first_writes, guest_faults;
+	/* Pages missing at the switch that the guest touched, and those that had come by then. */
+	uint64_t touched_pages, arrived_pages;
+	uint64_t ran_ns;                 /* when it began to run at the destination */
+	uint64_t early_stall_ns;         /* of all vCPUs, in the first second after that */
 	uint64_t stood_ns, stood_for_ns; /* since when, and the longest until now */
 	uint64_t digest_at, zero_pages;
 	struct sim_vm_outcome *result; /* NULL: nobody asks */
@@ -222,6 +277,7 @@ struct sim_world {
 	size_t count, next, running, over;
 	unsigned at_once;
 	uint64_t limit_ns;
+	struct coordinator *coordinator; /* NULL: moves begin as the scenario says */
 	char violation[256];
 	/* Between two uses they hold nothing. */
 	struct gw_run *runs_in, *runs_out;
@@ -285,7 +341,17 @@ void sim_world_begin(struct sim_world *w);
 /* False when there is nothing more. */
 bool sim_world_turn(struct sim_world *w);
 
+/* sim/world/coordinator.c */
+void sim_coordinate(struct sim_world *w, const struct sim_sharing *sharing,
+                    const struct sim_link_config *links, size_t link_count);
+void sim_coordinator_free(struct sim_world *w);
+/* Something changed that the sharing goes by: the link is divided anew. Nothing if nobody does. */
+void sim_divide_soon(struct migration *m);
+/* The move is over, or was never begun. */
+void sim_leaves_link(struct migration *m);
+
 /* sim/run.c */
+void sim_take_beginning(struct migration *m);
 void sim_take_result(struct migration *m);
 void sim_take_round(struct migration *m, const struct gw_round *round);
 
@@ -319,6 +385,10 @@ void sim_hang_up(struct migration *m, int side);
 void sim_lose(struct migration *m, struct happening *h);
 void sim_connect_again(struct migration *m);
 void sim_set_rate(struct migration *m, uint64_t bytes_per_s);
+/* What a link carries for so many bytes, or a rate, of payload. */
+uint64_t sim_with_headers(uint64_t bytes);
+/* The granted rate, as it is on the link. */
+void sim_grant(struct migration *m, uint64_t bytes_per_s);
 struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size_t size);
 /* For one more frame of that size: of this turn, or one of its own. *to: where it is to be put. */
 struct parcel *sim_parcel_for(struct migration *m, enum gw_channel channel, size_t size,
@@ -355,6 +425,8 @@ void sim_start_tracking(struct migration *m);
 /* sim/world/guest.c */
 void sim_guest_init(struct migration *m);
 void sim_guest_free(struct migration *m);
+/* It was watched, and is to move now. */
+void sim_guest_was_observed(struct migration *m);
 /* Carries out what the guest at the source has done until now. */
 void sim_guest_lives(struct migration *m);
 void sim_guest_stops(struct migration *m);
@@ -363,12 +435,45 @@ void sim_guest_runs_there(struct migration *m);
 void sim_guest_ends(struct migration *m);
 /* The guest's own, over the link out of its host; while it stands there is none. */
 void sim_guest_sends(struct migration *m, unsigned link);
+/* While it is at the source: so much of the link is its own. */
+void sim_guest_reserve(struct migration *m, uint64_t bytes_per_s);
+/* Since the move began, while it ran: what it sent, and what it wanted to. */
+void sim_guest_traffic(struct migration *m, uint64_t *bytes, uint64_t *wanted_bytes);
+/* The move begins: what was sent before does not count. */
+void sim_guest_counts_traffic(struct migration *m);
 /* By the thread that loads the device state. */
 void sim_read(struct migration *m, uint64_t page);
 /* Pages have come: who waits for one goes on. */
 void sim_wake(struct migration *m, struct gw_run run);
 void sim_wake_all(struct migration *m);
 void sim_fault_again(struct migration *m);
+
+/* sim/world/observe.c */
+/* For how long its guest is to be watched before it moves. */
+uint64_t sim_observes_ns(const struct migration *m);
+/* More than 0. Then `begins` happens again. */
+void sim_observe(struct migration *m, uint64_t for_ns);
+/* While the guest is watched. */
+void sim_sees_read(struct migration *m, uint64_t page);
+/* Valid until it is freed. */
+struct gw_observation sim_observed(struct migration *m);
+uint64_t sim_observed_ns(struct migration *m);
+void sim_observer_free(struct migration *m);
+/* What it does from now on, and has done since. */
+void sim_activity_begins(struct migration *m);
+struct gw_activity sim_activity(struct migration *m);
+
+/* sim/world/shadow.c */
+void sim_shadow_prepare(struct migration *m);
+/* The guest has been stopped: this is where the shadow will go on from. */
+void sim_shadow_takes_over(struct migration *m);
+void sim_shadow_run(struct migration *m);
+void sim_shadow_hold(struct migration *m, bool hold);
+void sim_shadow_end(struct migration *m);
+/* By somebody else: the agent hears of it. */
+void sim_shadow_killed(struct migration *m);
+bool sim_shadow_lives(const struct migration *m);
+void sim_shadow_free(struct migration *m);
 
 /* sim/world/memory.c */
 void sim_memory_init(struct migration *m);
@@ -377,6 +482,8 @@ void sim_memory_free(struct migration *m);
 /* sim/world/source_host.c, sim/world/destination_host.c */
 void sim_source_acts(struct migration *m, const struct gw_action *action);
 void sim_digest_turn(struct migration *m);
+/* What was written becomes `scanned`. */
+void sim_take_written(struct migration *m);
 void sim_destination_acts(struct migration *m, const struct gw_action *action);
 /* As sim_message_came(). */
 int sim_frame_came(struct migration *m, struct stream *stream, const uint8_t *bytes, size_t size,

@@ -133,6 +133,29 @@ static void populate_by_chance(struct migration *m)
 	}
 }
 
+static void fill_known(struct migration *m, const struct gw_set *filled)
+{
+	struct gw_run run = {0, 0};
+
+	while (filled && gw_set_next_run(filled, run.first + run.count, filled->pages, &run))
+		fill(m, run);
+}
+
+/* Playing may begin within the recording. */
+static void fill_written_before(struct migration *m, const struct sim_trace *trace)
+{
+	for (size_t i = 0; i < sim_trace_windows(trace); i++) {
+		const struct gw_window *window = sim_trace_window(trace, i);
+
+		if (window->start_ns + window->length_ns > m->spec.workload.from_ns)
+			return;
+		for (size_t k = 0; k < window->written_count; k++) {
+			gw_set_add_run(&m->source.populated, window->written[k]);
+			fill(m, window->written[k]);
+		}
+	}
+}
+
 /* A trace knows which pages held data; of those that were zero it knows how many. */
 static void populate_as_recorded(struct migration *m)
 {
@@ -144,6 +167,8 @@ static void populate_as_recorded(struct migration *m)
 
 	gw_set_copy(&m->source.populated, sim_trace_populated(trace));
 	fill_evenly(m, (struct spread){threshold(zero), 0}, 1);
+	fill_known(m, sim_trace_filled(trace));
+	fill_written_before(m, trace);
 }
 
 static void populate(struct migration *m)
@@ -176,6 +201,7 @@ void sim_memory_init(struct migration *m)
 	new_set(m, &m->source.written);
 	new_set(m, &m->source.scanned);
 	new_set(m, &m->dest.present);
+	new_set(m, &m->dest.untouched);
 	m->source.content = new_versions(m);
 	m->dest.content = new_versions(m);
 	m->dest.noted = new_versions(m);
@@ -193,6 +219,7 @@ void sim_memory_free(struct migration *m)
 	sim_give(w, m->source.written.words);
 	sim_give(w, m->source.scanned.words);
 	sim_give(w, m->dest.present.words);
+	sim_give(w, m->dest.untouched.words);
 	sim_give(w, m->source.content);
 	sim_give(w, m->dest.content);
 	sim_give(w, m->dest.noted);

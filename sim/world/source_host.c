@@ -123,19 +123,19 @@ static void tell_pages(struct migration *m, const struct gw_action *action)
 /* --- the tracker --------------------------------------------------------------------------- */
 
 /* What is written from now on is of the next scan. */
-static uint64_t take_written(struct migration *m)
+void sim_take_written(struct migration *m)
 {
 	struct gw_set scanned = m->source.scanned;
 
 	m->source.scanned = m->source.written;
 	m->source.written = scanned;
 	gw_set_clear(&m->source.written);
-	return gw_set_count(&m->source.scanned) * m->world->costs.scan_ns_per_dirty_page;
 }
 
 static void scan(struct migration *m, enum gw_event_kind kind)
 {
 	uint64_t takes = sim_per_gib(m, m->world->costs.scan_ns_per_gib);
+	struct gw_event event = {.kind = kind};
 
 	if (m->fail_next[SIM_SOURCE]) {
 		m->fail_next[SIM_SOURCE] = false;
@@ -145,11 +145,14 @@ static void scan(struct migration *m, enum gw_event_kind kind)
 	if (!m->source.tracking)
 		sim_violated(m, "a scan without tracking");
 	sim_guest_lives(m);
-	if (kind == GW_EV_SCANNED)
-		takes += take_written(m);
-	else
+	if (kind == GW_EV_SCANNED) {
+		sim_take_written(m);
+		takes += gw_set_count(&m->source.scanned) * m->world->costs.scan_ns_per_dirty_page;
+		event.activity = sim_activity(m);
+	} else {
 		gw_set_copy(&m->source.scanned, &m->source.written);
-	sim_answer_plain(m, SIM_SOURCE, kind, takes);
+	}
+	sim_answer(m, SIM_SOURCE, event, takes);
 }
 
 /* An agent that must know of all I/O has the VM stand for an instant. */
@@ -250,6 +253,11 @@ void sim_source_acts(struct migration *m, const struct gw_action *action)
 		m->digest_at = 0;
 		next_digests(m);
 		break;
+	case GW_ACT_SHADOW_PREPARE: sim_shadow_prepare(m); break;
+	case GW_ACT_SHADOW_RUN: sim_shadow_run(m); break;
+	case GW_ACT_SHADOW_HOLD: sim_shadow_hold(m, true); break;
+	case GW_ACT_SHADOW_GO: sim_shadow_hold(m, false); break;
+	case GW_ACT_SHADOW_END: sim_shadow_end(m); break;
 	case GW_ACT_ROUND: sim_take_round(m, action->round); break;
 	case GW_ACT_RELEASE: release(m); break;
 	default: break;

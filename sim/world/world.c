@@ -23,6 +23,9 @@ static const struct sim_costs small_costs = {
         .load_ns = 1000000,
         .reserve_ns = 5000000,
         .journal_ns = 50000,
+        .shadow_start_ns = 3000000,
+        .shadow_load_ns = 2000000,
+        .shadow_look_ns = 500000,
 };
 
 #define SMALL_STATE_BYTES 4096
@@ -146,6 +149,7 @@ void sim_happened(struct migration *m)
 static void forget(struct migration *m)
 {
 	sim_detach(m);
+	sim_shadow_free(m);
 	sim_guest_free(m);
 	sim_memory_free(m);
 	sim_give(m->world, m->agent[SIM_SOURCE].memory);
@@ -153,15 +157,31 @@ static void forget(struct migration *m)
 	m->agent[SIM_SOURCE].memory = m->agent[SIM_DESTINATION].memory = NULL;
 }
 
-static void begin(struct migration *m)
+static void begin_to_observe(struct migration *m, uint64_t for_ns)
+{
+	m->phase = PHASE_OBSERVES;
+	sim_memory_init(m);
+	sim_guest_init(m);
+	sim_observe(m, for_ns);
+}
+
+static void begin_to_move(struct migration *m)
 {
 	struct agent *s = &m->agent[SIM_SOURCE];
 
+	if (m->phase == PHASE_OBSERVES) {
+		sim_guest_was_observed(m);
+	} else {
+		sim_memory_init(m);
+		sim_guest_init(m);
+	}
 	m->phase = PHASE_MOVES;
-	sim_memory_init(m);
-	sim_guest_init(m);
+	sim_take_beginning(m);
+	sim_guest_counts_traffic(m);
 	sim_start_destination(m, true);
 	sim_start_source(m);
+	m->observed_ns = sim_observed_ns(m);
+	sim_observer_free(m);
 	s->has_journal = s->journal_open = true;
 	s->record = GW_REC_LEAVING;
 	s->pages = m->spec.ram_pages;
@@ -172,11 +192,14 @@ static void begin(struct migration *m)
 static void begins(struct sim_happening *self)
 {
 	struct migration *m = SIM_OWNER(self, struct migration, begins);
+	uint64_t observes_ns = m->phase == PHASE_WAITS ? sim_observes_ns(m) : 0;
 
 	if (sim_now(m) < m->wire.down_until)
 		sim_clock_at(&m->world->clock, self, m->wire.down_until);
+	else if (observes_ns)
+		begin_to_observe(m, observes_ns);
 	else
-		begin(m);
+		begin_to_move(m);
 }
 
 /* A link of its path is lost. */
@@ -194,7 +217,7 @@ static void breaks(struct sim_happening *self)
 
 static void begin_more(struct sim_world *w)
 {
-	while (w->next < w->count && (!w->at_once || w->running < w->at_once)) {
+	while (!w->coordinator && w->next < w->count && (!w->at_once || w->running < w->at_once)) {
 		struct migration *m = &w->migrations[w->next++];
 
 		w->running++;
@@ -226,6 +249,7 @@ static void look_after(struct migration *m)
 	w->over++;
 	w->running--;
 	forget(m);
+	sim_leaves_link(m);
 	begin_more(w);
 }
 
@@ -332,6 +356,9 @@ static void specify(struct sim_vm *vm, const struct sim_world_config *c)
 	vm->move.downtime_limit_ns = 10000000;
 	vm->move.deadline_ns = c->deadline_ns;
 	vm->move.verify = c->verify;
+	vm->move.observe_ns = c->observe_ns;
+	vm->shadow = sim_shadow_default;
+	vm->shadow.divergence = c->divergence;
 	vm->paused = c->paused;
 	vm->path_count = 1;
 	vm->start_ns = 1000000;
@@ -350,8 +377,11 @@ static void forget_all(struct sim_world *w)
 {
 	size_t i;
 
-	for (i = 0; i < w->count; i++)
+	for (i = 0; i < w->count; i++) {
 		sim_workload_free(w->migrations[i].workload);
+		sim_observer_free(&w->migrations[i]);
+		sim_workload_free(w->migrations[i].shadow.workload);
+	}
 	sim_network_reset(w->network);
 	sim_clock_reset(&w->clock);
 	sim_pool_reset(w);
@@ -395,6 +425,7 @@ struct sim_world *sim_world_new(const struct sim_world_config *config)
 void sim_world_free(struct sim_world *w)
 {
 	forget_all(w);
+	sim_coordinator_free(w);
 	sim_network_free(w->network);
 	sim_clock_free(&w->clock);
 	sim_pool_free(w);

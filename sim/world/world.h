@@ -53,6 +53,9 @@ enum sim_fault {
 	SIM_FAULT_FORGET_DESTINATION, /* its agent dies; journal and identity are lost */
 	SIM_FAULT_FULL_SOURCE,        /* the source's next record cannot be written */
 	SIM_FAULT_FULL_DESTINATION,
+	SIM_FAULT_KILL_SHADOW, /* the copy that runs ahead dies */
+	SIM_FAULT_FAIL_SHADOW, /* it cannot be had, or cannot be loaded */
+	SIM_FAULT_HANG_SHADOW, /* nothing is heard of it any more */
 	SIM_FAULTS
 };
 
@@ -100,9 +103,11 @@ struct sim_world_config {
 	uint64_t write_ns;    /* between two writes of the guest */
 	uint64_t touch_ns;    /* between two reads of it */
 	uint64_t deadline_ns; /* for the whole move; 0: none */
+	uint64_t observe_ns;  /* before it; 0: not at all */
 	uint64_t link_timeout_ns, reconnect_ns;
 	uint64_t touches; /* how many accesses a vCPU makes before the switch; 0: no end */
 	uint64_t wakes;   /* and after it */
+	double divergence; /* of a shadow */
 	unsigned jitter;  /* answers take up to so many times as long */
 	bool verify, paused, no_faults;
 	bool drains; /* the VM stands for an instant when tracking begins */

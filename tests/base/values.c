@@ -115,6 +115,7 @@ static void test_duration(void **state)
 	        {"2min", 0, UINT64_C(120000000000), NULL},
 	        {"1h", 0, UINT64_C(3600000000000), NULL},
 	        {"0s", 0, 0, NULL},
+	        {"0", 0, 0, NULL},
 	        {"18446744073s", 0, UINT64_C(18446744073000000000), NULL},
 	        {"18446744074s", -ERANGE, 0, "is too large"},
 	        {"300", -EINVAL, 0, NO_UNIT(DURATION)},

@@ -182,8 +182,10 @@ static void write_text(struct writer *w)
 	put_keys(w, sim_move_keys);
 	put(w, ", \"class\": {\"weight\": 1");
 	put_keys(w, sim_class_keys);
+	put(w, "}, \"shadow\": {\"life\": 0");
+	put_keys(w, sim_shadow_keys);
 	put(w, "}},\n\"workload\": {\"kind\": \"");
-	put(w, sim_workloads[draw(w, 8)]->name);
+	put(w, sim_workloads[draw(w, 9)]->name);
 	put(w, "\"");
 	put_keys(w, sim_workload_keys);
 	put(w, "},\n\"link\": {\"name\": \"link\"");

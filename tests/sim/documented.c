@@ -36,8 +36,12 @@ static const struct section {
         {"### Keys of a move\n", sim_move_keys, "{\"vm\": {\"ram\": \"64M\"}, " WORK "%s}", false},
         {"### Keys of a class\n", sim_class_keys,
          "{" WORK ", \"vm\": {\"ram\": \"64M\", \"class\": {\"ceiling\": 5%s}}}", false},
+        {"### Keys of a shadow\n", sim_shadow_keys,
+         "{" WORK ", \"vm\": {\"ram\": \"64M\", \"shadow\": {%s}}}", true},
         {"### Keys of a workload\n", sim_workload_keys,
          "{\"vm\": {\"ram\": \"64M\"}, " WORKLOAD "%s}}", false},
+        {"### Keys of a sharing\n", sim_sharing_keys,
+         "{\"vm\": {\"ram\": \"64M\"}, " WORK ", \"sharing\": {\"policy\": \"fair\"%s}}", false},
         {"### Keys of the costs\n", sim_cost_keys,
          "{\"vm\": {\"ram\": \"64M\"}, " WORK ", \"costs\": {%s}}", true},
 };

@@ -135,7 +135,7 @@ static void pages_are_within_their_set(void **state)
 
 	(void)state;
 	for (unsigned turn = 0; turn < 4000; turn++) {
-		size_t k = turn % 7;
+		size_t k = turn % 8;
 		struct sim_workload_config config = sim_workloads[k]->defaults;
 		uint64_t ram = 32 + sim_chance_below(&chance, turn % 2 ? 100 : 100000);
 		unsigned vcpus = 1 + (unsigned)sim_chance_below(&chance, 8);
@@ -269,6 +269,33 @@ static void sequential_is_one_after_the_other(void **state)
 	sim_workload_free(w);
 }
 
+/* Each vCPU goes through its part of the set, every page once, and then the same way again. */
+static void a_chase_comes_round(void **state)
+{
+	struct sim_workload_config config = config_of("chase");
+	uint64_t first[51], near_ones = 0;
+	uint32_t counts[RAM] = {0};
+	struct sim_touch touch;
+	struct sim_workload *w;
+
+	(void)state;
+	config.offset_pages = 10;
+	config.set_pages = 101;
+	w = made(&config, RAM, 2, 3);
+	for (unsigned i = 0; i < 3 * 51; i++) {
+		sim_workload_next(w, 1, &touch);
+		if (i < 51)
+			first[i] = touch.page;
+		assert_int_equal(touch.page, first[i % 51]);
+		near_ones += i && i < 51 && first[i] == first[i - 1] + 1;
+		counts[touch.page]++;
+	}
+	for (unsigned page = 60; page < 111; page++)
+		assert_int_equal(counts[page], 3);
+	assert_true(near_ones < 5);
+	sim_workload_free(w);
+}
+
 static void phases_take_turns(void **state)
 {
 	struct sim_workload_config config = config_of("phases");
@@ -376,7 +403,7 @@ static void a_seed_gives_one_row(void **state)
 	        {"idle", 0x0d658a2afd981421},     {"random", 0x74513b08fea0e443},
 	        {"locality", 0x2be2c002fbc52b13}, {"sequential", 0xe5aa7ebdcb703460},
 	        {"phases", 0x5359128878081421},   {"compile", 0x61b0173f20a0fc67},
-	        {"server", 0xfcfd87fd0eb6afb8},
+	        {"server", 0xfcfd87fd0eb6afb8},   {"chase", 0x9cd5b9ab4bd2b800},
 	};
 
 	(void)state;
@@ -588,6 +615,7 @@ int main(void)
 	        cmocka_unit_test(skew_is_self_similar),
 	        cmocka_unit_test(a_set_drifts_around_memory),
 	        cmocka_unit_test(sequential_is_one_after_the_other),
+	        cmocka_unit_test(a_chase_comes_round),
 	        cmocka_unit_test(phases_take_turns),
 	        cmocka_unit_test(a_compile_fills_fresh_memory),
 	        cmocka_unit_test(a_compile_never_writes_its_files),

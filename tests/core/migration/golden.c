@@ -15,7 +15,19 @@
 #define HOUR 3600000000000ull
 #define MS   1000000ull
 
-enum special { NONE, NO_FAULTS, VERIFY, HOT, FAST_LINK, SLOW_LINK, OF_DESTINATION };
+enum special {
+	NONE,
+	NO_FAULTS,
+	VERIFY,
+	HOT,
+	FAST_LINK,
+	SLOW_LINK,
+	OBSERVED,
+	OF_DESTINATION,
+	BUSY,   /* the guest goes on after the switch */
+	ASTRAY, /* likewise, and its shadow does something else */
+	QUEUED, /* likewise, with the order that takes a shadow */
+};
 
 struct golden {
 	const char *name, *policy, *key, *value;
@@ -36,6 +48,10 @@ static const struct golden goldens[] = {
          .special = SLOW_LINK},
         {.name = "sdf-hybrid", .policy = "sdf-hybrid", .key = "alpha", .value = "0.3",
          .special = FAST_LINK},
+        {.name = "split", .policy = "split", .special = OBSERVED},
+        {.name = "split-unobserved", .policy = "split"},
+        {.name = "wws-hybrid", .policy = "wws-hybrid", .special = OBSERVED},
+        {.name = "wws-hybrid-unobserved", .policy = "wws-hybrid"},
         {.name = "postcopy-hot", .policy = "postcopy", .special = HOT},
         {.name = "hybrid-fast-link", .policy = "hybrid", .special = FAST_LINK},
         {.name = "hybrid-verified", .policy = "hybrid", .special = VERIFY},
@@ -86,14 +102,27 @@ static const struct golden goldens[] = {
         {"unfinished", "postcopy", NULL, NULL, SIM_FAULT_CUT, "pages to push", HOUR, NONE},
         {"ack-twice", "precopy", NULL, NULL, SIM_FAULT_DUPLICATE, "ROUND_ACK", 0, OF_DESTINATION},
         {"map-damaged", "hybrid", NULL, NULL, SIM_FAULT_CORRUPT, "says MAP", 0, NONE},
+        {.name = "run-ahead", .policy = "run-ahead", .special = BUSY},
+        {.name = "run-ahead-astray", .policy = "run-ahead", .key = "window", .value = "4",
+         .special = ASTRAY},
+        {.name = "hybrid-queue", .policy = "hybrid", .special = QUEUED},
+        {"shadow-cannot-start", "run-ahead", NULL, NULL, SIM_FAULT_FAIL_SHADOW, "is prepared", 0, BUSY},
+        {"shadow-cannot-load", "run-ahead", NULL, NULL, SIM_FAULT_FAIL_SHADOW, "state is saved", 0, BUSY},
+        {"shadow-hangs", "run-ahead", NULL, NULL, SIM_FAULT_HANG_SHADOW, "shadow: runs", 0, BUSY},
+        {"shadow-dies", "run-ahead", NULL, NULL, SIM_FAULT_KILL_SHADOW, "pages to push", 0, BUSY},
+        {"shadow-of-a-crash", "run-ahead", NULL, NULL, SIM_FAULT_CRASH_SOURCE, "pages to push", MS, BUSY},
+        {"shadow-lost-in-pull", "run-ahead", NULL, NULL, SIM_FAULT_CUT, "pages to push", 20 * MS, BUSY},
+        {"shadow-lost-prepared", "run-ahead", NULL, NULL, SIM_FAULT_CUT, "says PREPARED", MS, BUSY},
         {"commit-damaged", "precopy", NULL, NULL, SIM_FAULT_CORRUPT, "says COMMIT", 0, NONE},
 };
 
 static char *trace_of(const struct golden *g, const char **violation, size_t *size)
 {
+	bool busy = g->special >= BUSY;
 	struct sim_world_config config = {
 	        .seed = 1,
 	        .policy = g->policy,
+	        .order = g->special == QUEUED ? "queue" : NULL,
 	        .settings = {{g->key, g->value}},
 	        .pages = 120,
 	        .vcpus = 1,
@@ -103,11 +132,13 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	                                                 : 50000000,
 	        .write_ns = g->special == FAST_LINK ? 10000 : 1000000,
 	        .hot = g->special == HOT ? SIM_HOT_MAX : 0,
-	        .touch_ns = 1000000,
+	        .touch_ns = busy ? 200000 : 1000000,
 	        .reconnect_ns = 1000 * MS,
-	        .wakes = 6,
+	        .wakes = busy ? 60 : 6,
+	        .divergence = g->special == ASTRAY ? 1 : 0,
 	        .no_faults = g->special == NO_FAULTS,
 	        .verify = g->special == VERIFY,
+	        .observe_ns = g->special == OBSERVED ? 400 * MS : 0,
 	        .frames = true,
 	        .planned = {{.fault = g->fault,
 	                     .words = g->at,

@@ -17,7 +17,8 @@
 #define PAGES  1e6
 
 static struct gw_grey_work *work;
-static struct gw_grey_fit fit;
+static double fitted[GW_GREY_ROWS_MAX];
+static struct gw_grey_fit fit = {.fitted = fitted};
 
 static double any(double most)
 {
@@ -206,7 +207,7 @@ int main(void)
 	};
 	int failed;
 
-	work = malloc(gw_grey_work_bytes());
+	work = malloc(GW_GREY_WORK_BYTES(GW_GREY_ROWS_MAX));
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	free(work);
 	return failed;

@@ -97,7 +97,7 @@ static void rankings(void **state)
 		float score = (float)(next(&random) % 100) / 7;
 
 		/* From tiny to huge: every digit counts. */
-		pages[i] = (struct gw_ranked){i, i % 3 ? score : score * (i % 2 ? 1e30f : 1e-30f)};
+		pages[i] = (struct gw_ranked){(uint32_t)i, i % 3 ? score : score * (i % 2 ? 1e30f : 1e-30f)};
 	}
 	gw_rank(pages, spare, PAGES);
 	for (size_t i = 1; i < PAGES; i++) {
@@ -116,7 +116,8 @@ static void windows(void **state)
 	                   malloc(gw_write_set_bytes(&limits))};
 	struct gw_write_set *runs = gw_write_set_init(memory[0], &limits);
 	struct gw_write_set *sets = gw_write_set_init(memory[1], &limits);
-	uint64_t random = 3, page, scored = 0;
+	uint64_t random = 3, page, other, scored = 0;
+	double score[2];
 	struct gw_run run[100];
 	struct gw_set set;
 
@@ -134,12 +135,11 @@ static void windows(void **state)
 		assert_int_equal(gw_write_set_windows(runs), gw_write_set_windows(sets));
 		gw_write_set_score(runs, &set);
 		gw_write_set_score(sets, &set);
-		for (page = 0; page < PAGES; page++) {
-			double score = gw_write_set_score_of(runs, page);
-
-			assert_memory_equal(&score, &(double){gw_write_set_score_of(sets, page)},
-			                    sizeof(score));
-			scored += score > 0;
+		for (uint32_t i = 0; gw_write_set_known(runs, i, &page, &score[0]); i++) {
+			assert_true(gw_write_set_known(sets, i, &other, &score[1]));
+			assert_true(page == other);
+			assert_memory_equal(&score[0], &score[1], sizeof(score[0]));
+			scored += score[0] > 0;
 		}
 	}
 	assert_true(scored > 1000);

@@ -34,6 +34,17 @@ static void observe(struct gw_write_set *set, const char *members)
 	assert_int_equal(gw_write_set_observe(set, runs, count), 0);
 }
 
+static double score_of(const struct gw_write_set *set, uint64_t page)
+{
+	uint64_t known;
+	double score;
+
+	for (uint32_t i = 0; gw_write_set_known(set, i, &known, &score); i++)
+		if (known == page)
+			return score;
+	return 0;
+}
+
 static double share(struct gw_write_set *set, uint64_t from, uint64_t to)
 {
 	uint64_t *words = calloc(gw_set_words(PAGES), sizeof(*words));
@@ -44,7 +55,7 @@ static double share(struct gw_write_set *set, uint64_t from, uint64_t to)
 	gw_set_init(&dirty, words, PAGES);
 	gw_set_add(&dirty, from);
 	gw_write_set_score(set, &dirty);
-	score = gw_write_set_score_of(set, to);
+	score = score_of(set, to);
 	free(words);
 	return score;
 }
@@ -142,9 +153,9 @@ static void is_the_matrix(bool plain)
 
 		for (uint64_t i = 0; i < PAGES; i++)
 			wanted += gw_set_has(&dirty, i) ? m.follows[i][j] : 0;
-		if (fabs(gw_write_set_score_of(set, j) - wanted) > 1e-9)
-			fail_msg("page %d: %.12f, by the matrix %.12f", (int)j,
-			         gw_write_set_score_of(set, j), wanted);
+		if (fabs(score_of(set, j) - wanted) > 1e-9)
+			fail_msg("page %d: %.12f, by the matrix %.12f", (int)j, score_of(set, j),
+			         wanted);
 	}
 	free(words);
 	free(set);
@@ -156,6 +167,55 @@ static void the_factored_score_is_the_matrix(void **state)
 	srand(11);
 	for (int turn = 0; turn < 500; turn++)
 		is_the_matrix(turn % 2);
+}
+
+/* More slots than a tile has, in windows that bring old and new pages in any order. */
+static void large_sets_are_scored_alike(void **state)
+{
+	enum { MANY = 20000, SEEN = 12 };
+	struct gw_write_set *set =
+	        make((struct gw_write_set_limits){16, SEEN * MANY, 2 * MANY, false});
+	static bool in[SEEN][MANY];
+	static double followers[MANY], wanted[MANY];
+	static struct gw_run runs[MANY];
+	uint64_t *words = calloc(gw_set_words(MANY), sizeof(*words)), page;
+	size_t size[SEEN] = {0}, known = 0;
+	struct gw_set dirty;
+	double score;
+
+	(void)state;
+	srand(8);
+	gw_set_init(&dirty, words, MANY);
+	for (uint64_t i = 0; i < MANY; i++)
+		if (rand() % 3 == 0)
+			gw_set_add(&dirty, i);
+	for (int t = 0; t < SEEN; t++) {
+		for (uint64_t i = 0; i < MANY; i++) {
+			in[t][i] = rand() % 5 == 0;
+			if (in[t][i])
+				runs[size[t]++] = (struct gw_run){i, 1};
+		}
+		assert_int_equal(gw_write_set_observe(set, runs, size[t]), 0);
+	}
+	for (int t = 0; t + 1 < SEEN; t++)
+		for (int i = 0; i < MANY; i++)
+			followers[i] += in[t][i] ? (double)(size[t] - 1 + size[t + 1]) : 0;
+	for (int t = 0; t + 1 < SEEN; t++) {
+		double weight = 0;
+
+		for (uint64_t i = 0; i < MANY; i++)
+			if (in[t][i] && gw_set_has(&dirty, i))
+				weight += 1 / followers[i];
+		for (uint64_t i = 0; i < MANY; i++)
+			wanted[i] += weight * (in[t + 1][i] + in[t][i]) -
+			             (in[t][i] && gw_set_has(&dirty, i) ? 1 / followers[i] : 0);
+	}
+	gw_write_set_score(set, &dirty);
+	for (uint32_t i = 0; gw_write_set_known(set, i, &page, &score); i++, known++)
+		assert_true(fabs(score - wanted[page]) < 1e-9);
+	assert_in_range(known, MANY / 10 * 9, MANY);
+	free(words);
+	free(set);
 }
 
 static void probabilities_sum_to_one(void **state)
@@ -222,6 +282,7 @@ int main(void)
 	        cmocka_unit_test(gives_the_papers_figures),
 	        cmocka_unit_test(plain_counting_gives_thirds),
 	        cmocka_unit_test(the_factored_score_is_the_matrix),
+	        cmocka_unit_test(large_sets_are_scored_alike),
 	        cmocka_unit_test(probabilities_sum_to_one),
 	        cmocka_unit_test(old_windows_go_without_a_trace),
 	        cmocka_unit_test(a_window_that_is_too_large_is_left_out),

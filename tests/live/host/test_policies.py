@@ -12,7 +12,8 @@ POLICIES = [("stop-copy", None, {})]
 POLICIES += [("precopy", None, {"stop": stop, **PRECOPY}) for stop in ("qemu", "clark", "xen")]
 POLICIES += [("deferred", None, {"predictor": predictor, "threshold": threshold, "max_rounds": 6})
              for predictor, threshold in (("markov", "fixed"), ("gilbert-elliott", "auto"))]
-POLICIES += [("sdf-hybrid", "forecast", {"alpha": alpha}) for alpha in (0, 0.3)]
+POLICIES += [("sdf-hybrid", "forecast", {"alpha": alpha, "observe": "100ms"})
+             for alpha in (0, 0.3)]
 POLICIES += [(policy, order, DEMAND if order == "demand" else {})
              for policy in ("postcopy", "hybrid") for order in ("demand", "linear", "bubble")]
 PAGES = 2048
@@ -123,7 +124,7 @@ class Bytes(unittest.TestCase):
                 relay = rig.relay(rig.b)
                 rig.a.native("vm", pages=PAGES, populate=PAGES, writes=2000)
                 result = rig.a.migrate("vm", relay.address, policy=policy,
-                                       verify=True).completes()
+                                       observe="0", verify=True).completes()
                 self.assertEqual(relay.connections, 3)
                 self.assertTrue(eventually(lambda: not relay._pairs))
                 self.assertEqual(result["bytes_on_link"], sum(relay.bytes.values()))

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deadline: who has to be gone by when; ours.
+ *
+ * One link carries one pre-copy sooner than two: what both dirty meanwhile is sent again by both.
+ * So migrations follow each other, in the order of their latest beginnings (the deadline less what
+ * the move takes alone), and another one begins only when it pays:
+ *
+ *   - the link has room that nobody under way can use, because of limits, and more than it dirties;
+ *   - or those under way are about to switch: what begins now fills the pause;
+ *   - or it cannot wait for them: then, if all of them can still be in time together.
+ *
+ * Each under way gets what it dirties, so that nothing that was sent is lost again; the rest goes
+ * to who is about to switch, then to who has the least time. Priorities say who begins first. Who
+ * cannot be in time any more comes after those who can. Network-intensive VMs keep their
+ * reservations, as in nrac-wc, unless reserve=no.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/bandwidth/divide.h"
+#include "core/setting.h"
+
+struct settings {
+	uint64_t overlap_ns;     /* so long before its switch a migration counts as over */
+	uint64_t least_permille; /* of what is free: not for reservations */
+	unsigned reserve;        /* in the order of the choices: 0 yes, 1 no */
+};
+
+_Static_assert(sizeof(struct settings) <= GW_BANDWIDTH_MEMORY, "fits");
+
+static void init(struct gw_bandwidth *policy)
+{
+	struct settings *s = (struct settings *)policy->memory;
+
+	s->overlap_ns = 500000000;
+	s->least_permille = 50;
+}
+
+static int set(struct gw_bandwidth *policy, const char *key, const char *value)
+{
+	static const char *const choices[] = {"yes", "no", NULL};
+	struct settings *s = (struct settings *)policy->memory;
+
+	if (!strcmp(key, "overlap"))
+		return gw_setting_duration(value, &s->overlap_ns);
+	if (!strcmp(key, "least"))
+		return gw_setting_share(value, &s->least_permille);
+	if (!strcmp(key, "reserve"))
+		return gw_setting_choice(value, choices, &s->reserve);
+	return -ENOENT;
+}
+
+/* --- in which order -------------------------------------------------------------------------- */
+
+struct order {
+	const struct gw_mover *movers;
+	const struct gw_uplink *link;
+	uint64_t free;
+	uint64_t overlap_ns;
+	bool begins; /* who is to begin is asked, not who gets what is left */
+};
+
+/* At which what is to be sent does not grow less. */
+static uint64_t loses(const struct gw_mover *m)
+{
+	return m->pulls ? 0 : m->dirty_bytes_per_s;
+}
+
+static uint64_t takes_ns(const struct gw_mover *m, uint64_t rate_bytes_per_s)
+{
+	return gw_precopy_ns(m->left_bytes, loses(m), gw_limited(m, rate_bytes_per_s));
+}
+
+/* When it must begin, or have all of the link, to be in time. UINT64_MAX: no matter when. */
+static uint64_t latest(const struct order *o, const struct gw_mover *m)
+{
+	uint64_t takes = takes_ns(m, o->free);
+
+	if (!m->deadline_ns)
+		return UINT64_MAX;
+	return takes < m->deadline_ns ? m->deadline_ns - takes : 0;
+}
+
+static bool is_lost(const struct order *o, const struct gw_mover *m)
+{
+	return latest(o, m) < o->link->now_ns;
+}
+
+/* Then the link is another's. */
+static bool switches_soon(const struct order *o, const struct gw_mover *m)
+{
+	return m->state == GW_MOVER_COPIES && takes_ns(m, o->free) <= o->overlap_ns;
+}
+
+/* Whether a comes before b; the array's order decides at last. */
+static bool is_before(const struct order *o, uint32_t a, uint32_t b)
+{
+	const struct gw_mover *x = &o->movers[a], *y = &o->movers[b];
+	uint64_t one, other;
+
+	if (o->begins && (x->state == GW_MOVER_WAITS) != (y->state == GW_MOVER_WAITS))
+		return y->state == GW_MOVER_WAITS;
+	if (o->begins && x->priority != y->priority)
+		return x->priority < y->priority;
+	if (!o->begins && switches_soon(o, x) != switches_soon(o, y))
+		return switches_soon(o, x);
+	if (is_lost(o, x) != is_lost(o, y))
+		return is_lost(o, y);
+	one = latest(o, x);
+	other = latest(o, y);
+	return one != other ? one < other : a < b;
+}
+
+static void sift(const struct order *o, struct gw_grant *grants, size_t root, size_t count)
+{
+	for (size_t child = 2 * root + 1; child < count; root = child, child = 2 * root + 1) {
+		uint32_t turn = grants[root].turn;
+
+		if (child + 1 < count && is_before(o, grants[child].turn, grants[child + 1].turn))
+			child++;
+		if (!is_before(o, turn, grants[child].turn))
+			return;
+		grants[root].turn = grants[child].turn;
+		grants[child].turn = turn;
+	}
+}
+
+/* Heapsort of the numbers in grants[].turn: who comes k-th. */
+static void sort(const struct order *o, struct gw_grant *grants, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		grants[i].turn = (uint32_t)i;
+	for (size_t i = count / 2; i-- > 0;)
+		sift(o, grants, i, count);
+	for (size_t i = count; i-- > 1;) {
+		uint32_t turn = grants[0].turn;
+
+		grants[0].turn = grants[i].turn;
+		grants[i].turn = turn;
+		sift(o, grants, 0, i);
+	}
+}
+
+/* --- who begins ------------------------------------------------------------------------------ */
+
+/* The rate at which it is just in time. */
+static double needs(const struct order *o, const struct gw_mover *m)
+{
+	uint64_t now = o->link->now_ns;
+
+	if (!m->deadline_ns || m->deadline_ns <= now)
+		return (double)loses(m);
+	return (double)loses(m) + (double)m->left_bytes * 1e9 / (double)(m->deadline_ns - now);
+}
+
+/* What those under way make of the link. */
+struct traffic {
+	uint64_t room;    /* that none of them can use */
+	uint64_t busy_ns; /* until the last of them switches; 0: about to */
+	double needs;     /* what they must have together to be in time */
+};
+
+static void add(struct traffic *t, const struct order *o, const struct gw_mover *m)
+{
+	uint64_t takes = takes_ns(m, t->room ? t->room : o->free);
+
+	t->room -= gw_limited(m, t->room);
+	t->needs += needs(o, m);
+	if (takes > o->overlap_ns && takes > t->busy_ns)
+		t->busy_ns = takes;
+}
+
+static bool pays(const struct traffic *t, const struct order *o, const struct gw_mover *m)
+{
+	uint64_t start = latest(o, m), now = o->link->now_ns;
+
+	if (!t->busy_ns)
+		return true;
+	if (t->room > o->free / 10 && t->room > 2 * loses(m))
+		return true;
+	return start >= now && start - now < t->busy_ns &&
+	       t->needs + needs(o, m) <= (double)o->free;
+}
+
+static void admit(const struct order *o, struct gw_grant *grants, size_t count)
+{
+	struct traffic t = {.room = o->free};
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t n = grants[i].turn;
+		const struct gw_mover *m = &o->movers[n];
+
+		if (m->state == GW_MOVER_SWITCHES)
+			continue;
+		if (m->state == GW_MOVER_WAITS && (!o->free || !pays(&t, o, m)))
+			gw_wait(&grants[n], "its turn comes later");
+		else
+			add(&t, o, m);
+	}
+}
+
+/* --- who gets what ---------------------------------------------------------------------------- */
+
+static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *link,
+                   const struct gw_mover *movers, struct gw_grant *grants, size_t count)
+{
+	const struct settings *s = (const struct settings *)policy->memory;
+	struct order o = {.movers = movers,
+	                  .link = link,
+	                  .free = gw_uplink_free(link),
+	                  .overlap_ns = s->overlap_ns};
+	uint64_t least = s->reserve ? o.free : o.free / 1000 * s->least_permille;
+	uint64_t free;
+
+	if (!s->reserve)
+		o.free = least + gw_reserve(policy, movers, grants, count, o.free - least);
+	o.begins = true;
+	sort(&o, grants, count);
+	admit(&o, grants, count);
+	o.begins = false;
+	sort(&o, grants, count);
+	free = gw_serve_switching(movers, grants, count, o.free);
+	for (size_t i = 0; i < count; i++)
+		if (movers[i].state != GW_MOVER_SWITCHES && !grants[i].waits)
+			grants[i].want_bytes_per_s = loses(&movers[i]);
+	free = gw_fill(movers, grants, count, free);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t n = grants[i].turn;
+		uint64_t more;
+
+		if (movers[n].state == GW_MOVER_SWITCHES || grants[n].waits)
+			continue;
+		more = gw_limited(&movers[n], UINT64_MAX) - grants[n].rate_bytes_per_s;
+		more = more < free ? more : free;
+		grants[n].rate_bytes_per_s += more;
+		grants[n].reason = more ? "it has the least time" : "as much as it dirties";
+		free -= more;
+	}
+}
+
+const struct gw_bandwidth_kind gw_bandwidth_deadline = {
+        .name = "deadline",
+        .summary =
+                "one after the other, the one with the least time first, more only where it pays",
+        .settings = "overlap=500ms least=0.05 reserve=yes (yes|no)",
+        .init = init,
+        .set = set,
+        .divide = divide,
+};

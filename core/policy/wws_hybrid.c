@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wws-hybrid: the writable working set goes last, and as little of it as can be is pulled.
+ *
+ * Our own answer to S3's question, how many rounds before post-copy. Where S3 sends the half that
+ * is least likely to be written, and goes on by one factor, this policy asks of each page what
+ * core/predict/renewal.h says of it, and weighs one kind of time against another.
+ *
+ *   first pass   leaves out pages that are rather written than not before it ends: they would be
+ *                sent in vain
+ *   rounds       send the others of what is dirty; the shorter a round, the more of the working set
+ *                is likely to outlast it. A round is worth it while it takes more unavailable time
+ *                off the switch than it adds to the total, weighted by `worth`, and as long as no
+ *                more is sent than the original hybrid would have sent
+ *   the switch   a page costs t = page / bandwidth if it goes while the VM stands, and q f / vcpus
+ *                if it is pulled: q is the chance that it is touched before it is pushed, f what a
+ *                fault takes. It goes at once where that is less, which shortens downtime and stall
+ *                together; never for longer than `stop_share` of the downtime limit
+ *   the pull     in the order of the chance of a touch, reads included
+ *
+ * The original hybrid sends all populated pages P once, and then those that were written meanwhile,
+ * W1: these we see, too. So `sent + left <= P + W1` keeps the total time at hybrid's or below.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/policy/kinds.h"
+#include "core/predict/renewal.h"
+#include "core/setting.h"
+
+#define PAGES_MAX ((uint64_t)1 << 20)
+
+/* Gigabit Ethernet's, until a rate was measured. */
+#define BANDWIDTH_FIRST 125000000u
+
+/* A round's own time: its scan, and that the link is idle until its end is known. */
+#define ROUND_NS 2000000.0
+/* What is written until the VM stands is sent in vain, too: thousandths of W1 for that. */
+#define MARGIN 50
+/* A forecast is corrected by no more than this, and not by a handful of pages. */
+#define PACE_MAX   8
+#define PACE_PAGES 16
+/* Of the downtime limit, before any page: stop, device state, cont (docs/bench.md, 12 to 20 ms). */
+#define SWITCH_NS 20000000u
+
+/* A round that leaves out the pages which are written in it with more than a chance. */
+struct round {
+	double most; /* that chance */
+	double ns;
+	double leaves_out;
+	double in_vain; /* pages written in it that have been sent, in it or before */
+	double spares;  /* ns of unavailable time, if the switch came after it and not now */
+};
+
+struct wws {
+	uint64_t stop_share; /* thousandths */
+	uint64_t worth;
+	uint64_t max_rounds;
+	uint64_t observe_ns;
+	struct gw_renewal *pages;
+	struct gw_ranked *ranked, *spare;
+	uint64_t ram_pages;
+	uint64_t hybrid_sends; /* P + W1; 0: not yet known */
+	uint64_t kept_most;    /* pages that may go while the VM stands */
+	size_t kept;           /* of the ranked pages: those worth it */
+	double page_ns, fault_ns;
+	struct round next; /* as it was planned */
+	double pace;       /* how much faster the VM writes than was forecast */
+};
+
+_Static_assert(sizeof(struct wws) <= GW_POLICY_MEMORY, "fits");
+
+static void init(struct gw_policy *policy)
+{
+	*(struct wws *)policy->memory = (struct wws){
+	        .stop_share = 500, .worth = 10, .max_rounds = 20, .observe_ns = 8000000000};
+}
+
+static int set(struct gw_policy *policy, const char *key, const char *value)
+{
+	struct wws *w = (struct wws *)policy->memory;
+
+	if (!strcmp(key, "stop_share"))
+		return gw_setting_share(value, &w->stop_share);
+	if (!strcmp(key, "worth"))
+		return gw_setting_number(value, 0, 1000, &w->worth);
+	if (!strcmp(key, "max_rounds"))
+		return gw_setting_number(value, 1, 1000000, &w->max_rounds);
+	if (!strcmp(key, "observe"))
+		return gw_setting_duration(value, &w->observe_ns);
+	return -ENOENT;
+}
+
+static uint64_t observes_ns(const struct gw_policy *policy)
+{
+	return ((const struct wws *)policy->memory)->observe_ns;
+}
+
+static uint32_t pages_for(uint64_t ram_pages)
+{
+	return (uint32_t)(ram_pages < PAGES_MAX ? ram_pages : PAGES_MAX);
+}
+
+static size_t bytes(const struct gw_policy *policy, uint64_t ram_pages)
+{
+	uint32_t pages = pages_for(ram_pages);
+
+	(void)policy;
+	return gw_renewal_bytes(pages) + 2 * (size_t)pages * sizeof(struct gw_ranked);
+}
+
+static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
+                  const struct gw_observation *observation)
+{
+	struct wws *w = (struct wws *)policy->memory;
+	uint32_t pages = pages_for(ram_pages);
+
+	w->pages = gw_renewal_init(memory, pages);
+	w->ranked = (struct gw_ranked *)(void *)((char *)memory + gw_renewal_bytes(pages));
+	w->spare = w->ranked + pages;
+	w->ram_pages = ram_pages;
+	w->pace = 1;
+	gw_renewal_observe(w->pages, observation);
+}
+
+/* --- what a page, and a fault, takes ------------------------------------------------------- */
+
+static void learn_link(struct wws *w, const struct gw_view *view)
+{
+	uint64_t rate = view->bandwidth_bytes_per_s ? view->bandwidth_bytes_per_s
+	                : view->limit_bytes_per_s   ? view->limit_bytes_per_s
+	                                            : BANDWIDTH_FIRST;
+	uint64_t limit = view->downtime_limit_ns, stop;
+
+	w->page_ns = GW_PAGE_BYTES * 1e9 / (double)rate;
+	w->fault_ns = gw_view_fault_ns(view, w->page_ns);
+	stop = limit / 1000 * w->stop_share;
+	if (stop > limit - SWITCH_NS)
+		stop = limit > SWITCH_NS ? limit - SWITCH_NS : 0;
+	w->kept_most = gw_rate_carries(rate, stop) / GW_PAGE_BYTES;
+}
+
+/* Unavailable time that a page costs at the switch if it is touched with this chance. */
+static double cost_of(const struct wws *w, double touched)
+{
+	double pulled = touched * w->fault_ns;
+
+	return pulled < w->page_ns ? pulled : w->page_ns;
+}
+
+/* --- rounds -------------------------------------------------------------------------------- */
+
+/* The pages by class and age: all that a plan need know of them. */
+struct census {
+	uint64_t count; /* dirty ones */
+	double clean[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES];
+	double dirty[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES];
+	double cost[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES]; /* ns of unavailable time at the switch */
+};
+
+static void take_census(const struct wws *w, const struct gw_set *dirty, uint64_t count,
+                        struct census *census)
+{
+	struct gw_renewal_outlook in_pull;
+	struct gw_renewal_page page;
+	uint64_t cursor = 0;
+
+	*census = (struct census){.count = count};
+	gw_renewal_look_ahead(w->pages, (uint64_t)((double)count * w->page_ns), &in_pull);
+	while (gw_renewal_next(w->pages, &cursor, &page)) {
+		if (page.class >= GW_RENEWAL_CLASSES || page.page >= dirty->pages)
+			continue;
+		if (!gw_set_has(dirty, page.page)) {
+			census->clean[page.class][page.age]++;
+			continue;
+		}
+		census->dirty[page.class][page.age]++;
+		census->cost[page.class][page.age] +=
+		        cost_of(w, gw_renewal_touched(&in_pull, &page));
+	}
+}
+
+static void weigh(const struct wws *w, const struct census *census, double ns, struct round *round)
+{
+	struct gw_renewal_outlook outlook;
+
+	gw_renewal_look_ahead(w->pages, (uint64_t)(ns * w->pace), &outlook);
+	*round = (struct round){.most = round->most, .ns = ns, .in_vain = outlook.newcomers};
+	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
+		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
+			double written = (double)outlook.written[c][a];
+
+			round->in_vain += census->clean[c][a] * written;
+			if (written > round->most) {
+				round->leaves_out += census->dirty[c][a];
+				continue;
+			}
+			round->in_vain += census->dirty[c][a] * written;
+			round->spares += census->cost[c][a] * (1 - written);
+		}
+	}
+}
+
+/*
+ * A round is as long as what it sends takes, and the longer it is the more is written meanwhile:
+ * between none and all there is one length at which both agree.
+ */
+static void fit(const struct wws *w, const struct census *census, struct round *round)
+{
+	double least = ROUND_NS, most = ROUND_NS + (double)census->count * w->page_ns;
+
+	for (int i = 0; i < 12; i++) {
+		double ns = (least + most) / 2;
+
+		weigh(w, census, ns, round);
+		if (((double)census->count - round->leaves_out) * w->page_ns + ROUND_NS > ns)
+			least = ns;
+		else
+			most = ns;
+	}
+}
+
+static double gain_of(const struct wws *w, const struct round *round)
+{
+	return round->spares * (double)w->worth - round->in_vain * w->page_ns - ROUND_NS;
+}
+
+static const double chances[] = {0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.02};
+#define CHANCES (sizeof(chances) / sizeof(chances[0]))
+
+/* The best of some rounds that send no more than `spare` pages in vain; none: its gain is 0. */
+static double plan(const struct wws *w, const struct census *census, double spare,
+                   struct round *best)
+{
+	double gain = 0;
+
+	*best = (struct round){0};
+	for (size_t i = 0; i < CHANCES; i++) {
+		struct round round = {.most = chances[i]};
+
+		fit(w, census, &round);
+		if (round.in_vain > spare || gain_of(w, &round) <= gain)
+			continue;
+		gain = gain_of(w, &round);
+		*best = round;
+	}
+	return gain;
+}
+
+/* Pages that the round after this one would send in vain if it sent all that this one leaves. */
+static double in_vain_of_rest(const struct wws *w, const struct census *census,
+                              const struct round *round)
+{
+	double pages = round->leaves_out + round->in_vain, sum = 0;
+	struct gw_renewal_outlook now, then;
+
+	gw_renewal_look_ahead(w->pages, (uint64_t)(round->ns * w->pace), &now);
+	gw_renewal_look_ahead(w->pages, (uint64_t)((pages * w->page_ns + ROUND_NS) * w->pace),
+	                      &then);
+	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
+		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
+			double written = (double)now.written[c][a];
+			double dirty = written > round->most ? 1 : written;
+
+			sum += census->dirty[c][a] * dirty * (double)then.written[c][a];
+		}
+	}
+	return sum;
+}
+
+/*
+ * To leave out a page costs nothing but that it must be sent in a later round, in which it may be
+ * written as well. So the first pass is planned with the second, which sends what the first leaves:
+ * of some chances that with which both together send least in vain.
+ */
+static void plan_first(struct wws *w, const struct gw_view *view)
+{
+	double least = -1;
+	struct census census;
+
+	take_census(w, view->dirty, view->dirty_pages, &census);
+	for (size_t i = 0; i < CHANCES; i++) {
+		struct round first = {.most = chances[i]};
+		double sum;
+
+		fit(w, &census, &first);
+		sum = first.in_vain + in_vain_of_rest(w, &census, &first);
+		if (least >= 0 && sum >= least)
+			continue;
+		least = sum;
+		w->next = first;
+	}
+}
+
+/* Pages that may yet be sent in vain: what hybrid sends twice, less what we did. */
+static double spare_of(const struct wws *w, const struct gw_view *view)
+{
+	return (double)w->hybrid_sends - (double)(view->sent_total_pages + view->dirty_pages);
+}
+
+/* Its first pass is longer than ours by what we left out, and more is written meanwhile. */
+static void learn_hybrid(struct wws *w, const struct gw_view *view)
+{
+	double longer = ((double)view->populated_pages - (double)view->sent_pages) * w->page_ns;
+	struct round rest = {.most = 0};
+	struct census census;
+	double written;
+
+	take_census(w, view->written, view->dirty_pages, &census); /* the others are clean */
+	weigh(w, &census, longer > 0 ? longer : 0, &rest);
+	written = (double)gw_set_count(view->written) + rest.in_vain;
+	w->hybrid_sends = view->populated_pages + (uint64_t)(written * (1000 - MARGIN) / 1000);
+}
+
+static void another(struct wws *w, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	double spare = spare_of(w, view);
+	struct census census;
+
+	take_census(w, view->dirty, view->dirty_pages, &census);
+	if (plan(w, &census, spare, &w->next) > 0)
+		gw_verdict_say(verdict, GW_CONTINUE,
+		               "the next takes %.1f ms off the switch and sends %.0f pages in "
+		               "vain; %.0f may be",
+		               w->next.spares / 1e6, w->next.in_vain, spare);
+	else
+		gw_verdict_say(verdict, GW_POST_COPY,
+		               "%llu pages left; no round would be worth it, with %.0f pages that "
+		               "may be sent in vain",
+		               (unsigned long long)view->dirty_pages, spare);
+}
+
+/* VMs are known to write faster while they are moved; what a round has shown holds for the next. */
+static void learn_pace(struct wws *w, const struct gw_view *view)
+{
+	double written = (double)view->dirty_pages - w->next.leaves_out;
+
+	if (w->next.in_vain < PACE_PAGES || written < PACE_PAGES)
+		return;
+	w->pace *= written / w->next.in_vain;
+	w->pace = w->pace < 1 ? 1 : w->pace > PACE_MAX ? PACE_MAX : w->pace;
+}
+
+static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	struct wws *w = (struct wws *)policy->memory;
+
+	learn_link(w, view);
+	if (!view->round) {
+		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages%s",
+		               (unsigned long long)view->populated_pages,
+		               gw_renewal_ready(w->pages)
+		                       ? ""
+		                       : "; the VM was not observed: it leaves out none");
+		return;
+	}
+	gw_renewal_round(w->pages, view->written, view->round_ns);
+	if (view->round == 1)
+		learn_hybrid(w, view);
+	learn_pace(w, view);
+	if (!view->dirty_pages || !gw_renewal_ready(w->pages))
+		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages left%s",
+		               (unsigned long long)view->dirty_pages,
+		               view->dirty_pages ? "; the VM was not observed: as hybrid" : "");
+	else if (view->deadline_ns && view->now_ns >= view->deadline_ns)
+		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages left, the deadline has come",
+		               (unsigned long long)view->dirty_pages);
+	else if (view->round >= w->max_rounds)
+		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages left, max_rounds is %llu",
+		               (unsigned long long)view->dirty_pages,
+		               (unsigned long long)w->max_rounds);
+	else
+		another(w, view, verdict);
+}
+
+static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
+{
+	struct wws *w = (struct wws *)policy->memory;
+	struct gw_renewal_outlook outlook;
+	struct gw_renewal_page page;
+	uint64_t cursor = 0;
+
+	if (!gw_renewal_ready(w->pages))
+		return GW_NO_FORECAST;
+	if (!view->round)
+		plan_first(w, view);
+	gw_renewal_look_ahead(w->pages, (uint64_t)(w->next.ns * w->pace), &outlook);
+	while (gw_renewal_next(w->pages, &cursor, &page))
+		if (page.page < view->ram_pages && gw_set_has(view->dirty, page.page) &&
+		    gw_renewal_written(&outlook, &page) > w->next.most)
+			gw_set_add(defer, page.page);
+	return (uint64_t)(w->next.leaves_out + w->next.in_vain);
+}
+
+/* --- the switch ---------------------------------------------------------------------------- */
+
+/*
+ * All known pages, because some that are clean now are written before the VM stands. Those worth to
+ * be sent while it does come first: both orders are that of the chance of a touch.
+ */
+static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_ranking *ranking)
+{
+	struct wws *w = (struct wws *)policy->memory;
+	struct gw_renewal_outlook soon;
+	struct gw_renewal_page page;
+	uint64_t cursor = 0;
+	size_t count = 0;
+
+	gw_renewal_look_ahead(w->pages, (uint64_t)((double)gw_set_count(left) * w->page_ns), &soon);
+	while (gw_renewal_next(w->pages, &cursor, &page)) {
+		double touched = gw_renewal_touched(&soon, &page);
+
+		if (touched > 0 && page.page < w->ram_pages)
+			w->ranked[count++] =
+			        (struct gw_ranked){(uint32_t)page.page, (float)touched};
+	}
+	gw_rank(w->ranked, w->spare, count);
+	for (w->kept = 0; w->kept < count; w->kept++)
+		if ((double)w->ranked[w->kept].score * w->fault_ns <= w->page_ns)
+			break;
+	*ranking = (struct gw_ranking){w->ranked, count};
+}
+
+static void keep(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull)
+{
+	struct wws *w = (struct wws *)policy->memory;
+	uint64_t room = w->kept_most, page;
+
+	if (!gw_renewal_ready(w->pages))
+		return;
+	for (size_t i = 0; i < w->kept && room; i++) {
+		if (!gw_set_has(pull, w->ranked[i].page))
+			continue;
+		gw_set_remove(pull, w->ranked[i].page);
+		room--;
+	}
+	/* Who was written a moment ago is in use. */
+	for (page = written ? gw_set_next(written, 0) : pull->pages; page < pull->pages && room;
+	     page = gw_set_next(written, page + 1)) {
+		room -= gw_set_has(pull, page);
+		gw_set_remove(pull, page);
+	}
+}
+
+const struct gw_policy_kind gw_policy_wws_hybrid = {
+        .name = "wws-hybrid",
+        .summary = "the writable working set last, what is needed at once with the VM stopped",
+        .settings = "worth=10 (0 to 1000) stop_share=0.5 (0 to 1) max_rounds=20 observe=8s",
+        .order = "forecast",
+        .pulls = true,
+        .init = init,
+        .set = set,
+        .decide = decide,
+        .bytes = bytes,
+        .start = start,
+        .observes_ns = observes_ns,
+        .choose = choose,
+        .rank = rank,
+        .keep = keep,
+};

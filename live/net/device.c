@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/net/device.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netlink/netlink.h>
+#include <netlink/route/link.h>
+#include <netlink/route/route.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void cleanup_nl(struct nl_sock **nl)
+{
+	if (*nl)
+		nl_socket_free(*nl);
+}
+
+static void cleanup_msg(struct nl_msg **msg)
+{
+	if (*msg)
+		nlmsg_free(*msg);
+}
+
+static void cleanup_link(struct rtnl_link **link)
+{
+	if (*link)
+		rtnl_link_put(*link);
+}
+
+#define _cleanup_nl_   __attribute__((cleanup(cleanup_nl)))
+#define _cleanup_msg_  __attribute__((cleanup(cleanup_msg)))
+#define _cleanup_link_ __attribute__((cleanup(cleanup_link)))
+
+static struct nl_sock *open_nl(void)
+{
+	struct nl_sock *nl = nl_socket_alloc();
+
+	if (!nl || !nl_connect(nl, NETLINK_ROUTE))
+		return nl;
+	nl_socket_free(nl);
+	return NULL;
+}
+
+static int take_route(struct nl_msg *msg, void *to)
+{
+	struct rtnl_route *route = NULL;
+	struct rtnl_nexthop *hop;
+
+	if (nlmsg_hdr(msg)->nlmsg_type == RTM_NEWROUTE &&
+	    rtnl_route_parse(nlmsg_hdr(msg), &route) == 0) {
+		hop = rtnl_route_nexthop_n(route, 0);
+		if (hop)
+			*(int *)to = rtnl_route_nh_get_ifindex(hop);
+		rtnl_route_put(route);
+	}
+	return NL_OK;
+}
+
+/* The address's bytes, IPv4 also where IPv6 carries it; their number, 0 if it is neither. */
+static uint8_t raw_address(const struct sockaddr_storage *address, const void **bytes)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+	if (address->ss_family == AF_INET) {
+		*bytes = &((const struct sockaddr_in *)address)->sin_addr;
+		return 4;
+	}
+	if (address->ss_family != AF_INET6)
+		return 0;
+	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		*bytes = v6->sin6_addr.s6_addr + 12;
+		return 4;
+	}
+	*bytes = &v6->sin6_addr;
+	return 16;
+}
+
+/* The device by which packets from `own` to `peer` leave; 0 if the kernel names none. */
+static int ask_route(struct nl_sock *nl, const struct sockaddr_storage *own,
+                     const struct sockaddr_storage *peer)
+{
+	_cleanup_msg_ struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
+	const void *to = NULL, *from = NULL;
+	uint8_t bytes = raw_address(peer, &to);
+	struct rtmsg route = {.rtm_family = bytes == 4 ? AF_INET : AF_INET6,
+	                      .rtm_dst_len = (uint8_t)(bytes * 8)};
+	int ifindex = 0;
+
+	if (!msg || !bytes || raw_address(own, &from) != bytes)
+		return 0;
+	route.rtm_src_len = route.rtm_dst_len;
+	if (nlmsg_append(msg, &route, sizeof(route), NLMSG_ALIGNTO) ||
+	    nla_put(msg, RTA_DST, bytes, to) || nla_put(msg, RTA_SRC, bytes, from))
+		return 0;
+	nl_socket_modify_cb(nl, NL_CB_VALID, NL_CB_CUSTOM, take_route, &ifindex);
+	/*
+	 * One answer, a route or an error; an acknowledgement besides would be left unread. Libnl
+	 * loses count of such a socket's messages, so it serves for nothing else.
+	 */
+	nl_socket_disable_auto_ack(nl);
+	if (nl_send_auto(nl, msg) >= 0)
+		(void)nl_recvmsgs_default(nl);
+	return ifindex;
+}
+
+int gw_device_of(int socket, struct gw_error *error)
+{
+	struct sockaddr_storage own = {0}, peer = {0};
+	socklen_t own_bytes = sizeof(own), peer_bytes = sizeof(peer);
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+	int ifindex;
+
+	if (getsockname(socket, (struct sockaddr *)&own, &own_bytes) ||
+	    getpeername(socket, (struct sockaddr *)&peer, &peer_bytes))
+		return gw_fail(error, errno, "the connection is not open: %s", strerror(errno));
+	ifindex = nl ? ask_route(nl, &own, &peer) : 0;
+	return ifindex > 0 ? ifindex
+	                   : gw_fail(error, ENODEV, "the device to the peer cannot be found");
+}
+
+bool gw_device_sent(int ifindex, uint64_t *bytes)
+{
+	_cleanup_link_ struct rtnl_link *link = NULL;
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+
+	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
+		return false;
+	*bytes = rtnl_link_get_stat(link, RTNL_LINK_TX_BYTES);
+	return true;
+}
+
+uint64_t gw_device_speed(int socket)
+{
+	char name[IF_NAMESIZE], path[64];
+	int ifindex = gw_device_of(socket, NULL);
+	long long mbit = 0;
+	FILE *file;
+
+	if (ifindex < 0 || !if_indextoname((unsigned)ifindex, name))
+		return 0;
+	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/speed", name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%lld", &mbit) != 1 || mbit < 0)
+		mbit = 0;
+	(void)fclose(file);
+	return (uint64_t)mbit * 125000;
+}

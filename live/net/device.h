@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live/net/device.h - the network device that a connection leaves by.
+ */
+#ifndef GW_LIVE_NET_DEVICE_H
+#define GW_LIVE_NET_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* The index of the device by which the socket reaches its peer; -ENODEV: none is found. */
+int gw_device_of(int socket, struct gw_error *error);
+/* Bytes that have left by it, whoever sent them. False: they cannot be read. */
+bool gw_device_sent(int ifindex, uint64_t *bytes);
+/* What the device by which the socket reaches its peer says it carries; 0: it does not say. */
+uint64_t gw_device_speed(int socket);
+
+#endif

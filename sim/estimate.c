@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation. candidates x samples are so many simulated moves that have nothing to do
+ * with each other; threads take them one by one, and where a figure goes depends on the move's
+ * number alone. So the estimate is the same for any number of threads.
+ */
+#include "sim/estimate.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sim/run.h"
+#include "sim/trace/trace.h"
+
+#define CANDIDATES_MAX 32
+#define LOOK_NS        50000000
+
+/* --- the candidates ------------------------------------------------------------------------- */
+
+/* Beside each policy as it is: settings worth a row of their own where the policy knows them. */
+static const struct sim_setting variants[] = {
+        {"order", "bubble"},
+        {"order", "forecast"},
+        {"alpha", "0.7"},
+};
+
+static bool is_auto(const struct gw_policy_kind *kind)
+{
+	return !strcmp(kind->name, "auto");
+}
+
+/* Of one policy; the limits are the asked move's. */
+static struct sim_move plain(const struct gw_policy_kind *kind, const struct sim_move *asked)
+{
+	struct sim_move move = *asked;
+
+	(void)snprintf(move.policy, sizeof(move.policy), "%s", kind->name);
+	move.order[0] = '\0';
+	move.setting_count = 0;
+	return move;
+}
+
+static bool vary(struct sim_move *move, const struct gw_policy_kind *kind,
+                 const struct sim_setting *setting)
+{
+	struct gw_policy policy;
+	struct gw_order order;
+
+	if (!strcmp(setting->key, "order")) {
+		if (!kind->pulls || !strcmp(setting->value, sim_move_order(move)))
+			return false;
+		(void)snprintf(move->order, sizeof(move->order), "%s", setting->value);
+	} else {
+		move->settings[move->setting_count++] = *setting;
+	}
+	return !sim_move_init(move, &policy, &order, NULL);
+}
+
+/* An order of its own is worth a row where no rounds come before it. */
+static bool fits(const struct gw_policy_kind *kind, const struct sim_setting *setting)
+{
+	bool forecasts = kind->rank != NULL;
+
+	if (strcmp(setting->key, "order") != 0)
+		return true;
+	return !strcmp(setting->value, "forecast") ? forecasts : !forecasts;
+}
+
+static size_t list_candidates(struct sim_move *moves, const struct sim_move *asked)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; gw_policies[i] && count < CANDIDATES_MAX; i++) {
+		const struct gw_policy_kind *kind = gw_policies[i];
+
+		if (is_auto(kind))
+			continue;
+		moves[count++] = plain(kind, asked);
+		for (size_t k = 0; k < sizeof(variants) / sizeof(variants[0]); k++) {
+			struct sim_move move = plain(kind, asked);
+
+			if (count < CANDIDATES_MAX && fits(kind, &variants[k]) &&
+			    vary(&move, kind, &variants[k]))
+				moves[count++] = move;
+		}
+	}
+	return count;
+}
+
+/* --- the samples ---------------------------------------------------------------------------- */
+
+struct sample {
+	uint64_t from_ns; /* in the trace, which goes round */
+	struct sim_costs costs;
+	uint64_t link_permyriad; /* of the rate that was told */
+	uint64_t seed;
+};
+
+/* Within +-doubt of 10,000. */
+static uint64_t about(struct sim_chance *chance, uint64_t doubt)
+{
+	return 10000 - doubt + sim_chance_below(chance, 2 * doubt + 1);
+}
+
+static void scale(uint64_t *value, struct sim_chance *chance)
+{
+	*value = (uint64_t)((unsigned __int128)*value *
+	                    about(chance, SIM_DOUBT_COSTS_PERCENT * 100u) / 10000);
+}
+
+/* What the agents' hosts take for what happens while the VM stands, or waits. */
+static void doubt_costs(struct sim_costs *costs, struct sim_chance *chance)
+{
+	scale(&costs->scan_ns_per_gib, chance);
+	scale(&costs->scan_ns_per_dirty_page, chance);
+	scale(&costs->fault_ns, chance);
+	scale(&costs->stop_ns, chance);
+	scale(&costs->cont_ns, chance);
+	scale(&costs->save_ns, chance);
+	scale(&costs->load_ns, chance);
+	scale(&costs->reserve_ns, chance);
+}
+
+static uint64_t length_of(const struct sim_trace *trace)
+{
+	const struct gw_window *last = sim_trace_window(trace, sim_trace_windows(trace) - 1);
+
+	return last->start_ns + last->length_ns;
+}
+
+/* What was observed has happened; it goes on at so many points of it, the first where it began. */
+static void draw_samples(struct sample *samples, unsigned count,
+                         const struct sim_scenario *scenario, const struct sim_trace *trace,
+                         uint64_t seed)
+{
+	uint64_t length_ns = length_of(trace);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct sim_chance chance = sim_chance_of(seed, i);
+
+		samples[i].from_ns = length_ns + length_ns / count * i;
+		samples[i].link_permyriad = about(&chance, SIM_DOUBT_LINK_PERMILLE * 10u);
+		samples[i].costs = scenario->costs;
+		doubt_costs(&samples[i].costs, &chance);
+		samples[i].seed = sim_chance_next(&chance);
+	}
+}
+
+/* --- playing -------------------------------------------------------------------------------- */
+
+struct outcome {
+	bool completed;
+	char reason[GW_REASON_BYTES];
+	uint64_t figures[GW_FIGURES];
+};
+
+struct crew {
+	const struct sim_scenario *scenario;
+	const struct sim_vm *vm;
+	const struct sim_move *moves;
+	const struct sample *samples;
+	unsigned sample_count;
+	struct outcome *outcomes; /* of move m, sample s: m * sample_count + s */
+	size_t count;
+	uint64_t limit_ns;
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	size_t next, done;
+	unsigned working;
+	int err;
+	bool stop;
+};
+
+/* Twenty passes over memory: what has not converged by then will not. */
+static uint64_t endless_ns(const struct sim_scenario *scenario, const struct sim_vm *vm)
+{
+	uint64_t rate = UINT64_MAX;
+	double pass_s;
+
+	for (unsigned i = 0; i < vm->path_count; i++)
+		if (scenario->links[vm->path[i]].bytes_per_s < rate)
+			rate = scenario->links[vm->path[i]].bytes_per_s;
+	if (vm->move.limit_bytes_per_s && vm->move.limit_bytes_per_s < rate)
+		rate = vm->move.limit_bytes_per_s;
+	pass_s = (double)vm->ram_pages * vm->populated_share * GW_PAGE_BYTES /
+	         (double)(rate + !rate);
+	return (uint64_t)((20 * pass_s + 10) * 1e9);
+}
+
+static void take(struct outcome *out, const struct sim_vm_outcome *vm)
+{
+	const struct gw_metrics *m = &vm->metrics;
+	const struct gw_round *last = vm->round_count ? &vm->rounds[vm->round_count - 1] : NULL;
+
+	out->completed = vm->outcome == GW_COMPLETED;
+	(void)snprintf(out->reason, sizeof(out->reason), "%.*s", GW_REASON_BYTES - 1,
+	               vm->outcome == GW_UNFINISHED && last ? last->reason : vm->reason);
+	out->figures[GW_FIGURE_TOTAL_TIME] = m->total_time_ns;
+	out->figures[GW_FIGURE_DOWNTIME] = m->downtime_ns;
+	out->figures[GW_FIGURE_UNAVAILABLE] = m->downtime_ns + m->stall_ns;
+	out->figures[GW_FIGURE_FAULTS] = m->faults;
+	out->figures[GW_FIGURE_BYTES] = m->bytes_on_link;
+}
+
+static int play(const struct crew *crew, size_t number, struct gw_error *error)
+{
+	const struct sample *sample = &crew->samples[number % crew->sample_count];
+	struct sim_scenario scenario = *crew->scenario;
+	struct sim_vm vm = *crew->vm;
+	const struct sim_run_options options = {.limit_ns = crew->limit_ns};
+	struct sim_outcome outcome;
+	int err;
+
+	scenario.links = calloc(scenario.link_count, sizeof(*scenario.links));
+	if (!scenario.links)
+		return gw_fail(error, ENOMEM, "no memory for the links");
+	for (size_t i = 0; i < scenario.link_count; i++) {
+		scenario.links[i] = crew->scenario->links[i];
+		scenario.links[i].bytes_per_s =
+		        (uint64_t)((unsigned __int128)scenario.links[i].bytes_per_s *
+		                   sample->link_permyriad / 10000);
+	}
+	vm.workload.from_ns = sample->from_ns;
+	vm.start_ns = 0;
+	vm.move = crew->moves[number / crew->sample_count];
+	scenario.vms = &vm;
+	scenario.vm_count = 1;
+	scenario.versions = false;
+	scenario.costs = sample->costs;
+	scenario.seed = sample->seed;
+	err = sim_run(&scenario, &options, &outcome, error);
+	if (!err)
+		take(&crew->outcomes[number], &outcome.vms[0]);
+	sim_outcome_clear(&outcome);
+	free(scenario.links);
+	return err;
+}
+
+static void *work(void *arg)
+{
+	struct crew *crew = arg;
+	struct gw_error ignored;
+
+	(void)pthread_mutex_lock(&crew->lock);
+	while (crew->next < crew->count && !crew->stop) {
+		size_t number = crew->next++;
+		int err;
+
+		(void)pthread_mutex_unlock(&crew->lock);
+		err = play(crew, number, &ignored);
+		(void)pthread_mutex_lock(&crew->lock);
+		crew->done++;
+		crew->stop |= err != 0;
+		crew->err = err ? err : crew->err;
+		(void)pthread_cond_signal(&crew->news);
+	}
+	crew->working--;
+	(void)pthread_cond_signal(&crew->news);
+	(void)pthread_mutex_unlock(&crew->lock);
+	return NULL;
+}
+
+static void wait_for_news(struct crew *crew)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += LOOK_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	(void)pthread_cond_timedwait(&crew->news, &crew->lock, &until);
+}
+
+static bool tells(const struct crew *crew, const struct sim_estimate_options *options)
+{
+	return !options->progress || options->progress(options->arg, crew->done, crew->count);
+}
+
+static void play_here(struct crew *crew, const struct sim_estimate_options *options)
+{
+	struct gw_error ignored;
+
+	for (; crew->done < crew->count && !crew->err; crew->done++)
+		crew->err = tells(crew, options) ? play(crew, crew->done, &ignored) : -EINTR;
+}
+
+static int play_all(struct crew *crew, const struct sim_estimate_options *options)
+{
+	pthread_t *threads = calloc(options->jobs + 1, sizeof(*threads));
+	unsigned started = 0;
+
+	(void)pthread_mutex_init(&crew->lock, NULL);
+	(void)pthread_cond_init(&crew->news, NULL);
+	(void)pthread_mutex_lock(&crew->lock);
+	while (threads && started < options->jobs &&
+	       !pthread_create(&threads[started], NULL, work, crew))
+		started++;
+	crew->working = started;
+	while (crew->working) {
+		if (!crew->stop && !tells(crew, options)) {
+			crew->stop = true;
+			crew->err = -EINTR;
+		}
+		wait_for_news(crew);
+	}
+	(void)pthread_mutex_unlock(&crew->lock);
+	for (unsigned i = 0; i < started; i++)
+		(void)pthread_join(threads[i], NULL);
+	if (!started)
+		play_here(crew, options);
+	free(threads);
+	(void)pthread_cond_destroy(&crew->news);
+	(void)pthread_mutex_destroy(&crew->lock);
+	return crew->err;
+}
+
+/* --- the forecasts -------------------------------------------------------------------------- */
+
+static void name_settings(struct gw_forecast *f, const struct sim_move *move)
+{
+	size_t used = 0;
+
+	for (unsigned i = 0; i < move->setting_count && used < sizeof(f->settings); i++)
+		used += (size_t)snprintf(f->settings + used, sizeof(f->settings) - used, "%s%s=%s",
+		                         used ? " " : "", move->settings[i].key,
+		                         move->settings[i].value);
+	if (move->order[0] && used < sizeof(f->settings))
+		(void)snprintf(f->settings + used, sizeof(f->settings) - used, "%sorder=%s",
+		               used ? " " : "", move->order);
+}
+
+static void forecast(struct gw_forecast *f, const struct sim_move *move,
+                     const struct outcome *outcomes, unsigned samples)
+{
+	struct gw_policy policy;
+
+	(void)gw_policy_init(&policy, move->policy);
+	*f = (struct gw_forecast){.samples = samples, .pulls = policy.kind->pulls};
+	(void)snprintf(f->policy, sizeof(f->policy), "%s", move->policy);
+	name_settings(f, move);
+	for (unsigned i = 0; i < samples; i++) {
+		f->completed += outcomes[i].completed;
+		if (!outcomes[i].completed && !f->obstacle[0])
+			(void)snprintf(f->obstacle, sizeof(f->obstacle), "%s", outcomes[i].reason);
+	}
+	for (unsigned figure = 0; figure < GW_FIGURES && f->completed; figure++) {
+		uint64_t values[SIM_ESTIMATE_SAMPLES_MAX];
+		size_t count = 0;
+
+		for (unsigned i = 0; i < samples; i++)
+			if (outcomes[i].completed)
+				values[count++] = outcomes[i].figures[figure];
+		f->figures[figure] = gw_interval_of((enum gw_figure)figure, values, count);
+	}
+}
+
+static double write_rate(const struct sim_trace *trace)
+{
+	double pages = 0, ns = 0;
+
+	for (size_t i = 0; i < sim_trace_windows(trace); i++) {
+		const struct gw_window *window = sim_trace_window(trace, i);
+
+		ns += (double)window->length_ns;
+		for (size_t k = 0; k < window->written_count; k++)
+			pages += (double)window->written[k].count;
+	}
+	return ns > 0 ? pages * GW_PAGE_BYTES * 1e9 / ns : 0;
+}
+
+static int estimate_all(struct sim_estimate *e, struct crew *crew, struct sample *samples,
+                        const struct sim_estimate_options *options)
+{
+	const struct sim_trace *trace = crew->vm->workload.trace;
+	int err;
+
+	draw_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
+	err = play_all(crew, options);
+	for (size_t i = 0; i < e->count && !err; i++)
+		forecast(&e->forecasts[i], &e->moves[i], &crew->outcomes[i * crew->sample_count],
+		         crew->sample_count);
+	e->written_bytes_per_s = write_rate(trace);
+	return err;
+}
+
+int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, size_t vm,
+                 const struct sim_estimate_options *options, struct gw_error *error)
+{
+	struct crew crew = {.scenario = scenario, .vm = &scenario->vms[vm]};
+	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
+	int err = -ENOMEM;
+
+	*e = (struct sim_estimate){.moves = calloc(CANDIDATES_MAX, sizeof(*e->moves)),
+	                           .forecasts = calloc(CANDIDATES_MAX, sizeof(*e->forecasts))};
+	crew.sample_count = options->samples ? options->samples : SIM_ESTIMATE_SAMPLES;
+	crew.outcomes = calloc((size_t)CANDIDATES_MAX * crew.sample_count, sizeof(*crew.outcomes));
+	if (e->moves && e->forecasts && crew.outcomes) {
+		if (options->as_asked)
+			e->moves[e->count++] = crew.vm->move;
+		else
+			e->count = list_candidates(e->moves, &crew.vm->move);
+		crew.moves = e->moves;
+		crew.samples = samples;
+		crew.count = e->count * crew.sample_count;
+		crew.limit_ns = endless_ns(scenario, crew.vm);
+		err = estimate_all(e, &crew, samples, options);
+	}
+	free(crew.outcomes);
+	if (!err)
+		return 0;
+	sim_estimate_clear(e);
+	return err == -EINTR ? gw_fail(error, EINTR, "stopped by the user")
+	                     : gw_fail(error, -err, "cannot estimate: %s", strerror(-err));
+}
+
+void sim_estimate_clear(struct sim_estimate *estimate)
+{
+	free(estimate->moves);
+	free(estimate->forecasts);
+	*estimate = (struct sim_estimate){0};
+}

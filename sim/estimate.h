@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/estimate.h - what moving a VM would cost under each policy, from what was observed of it.
+ *
+ * The estimate is the engine itself, simulated over the observation: no formula, so that what a
+ * policy would decide in that round it decides. What is not known is varied from sample to sample:
+ *
+ *   what the VM does next   the observation, begun at another of its windows
+ *   the link's rate         by SIM_DOUBT_LINK_PERMILLE at most, up and down
+ *   the hosts' costs        by SIM_DOUBT_COSTS_PERCENT at most, up and down
+ *
+ * The two figures are how far live moves were from simulated ones (docs/simulator.md). Intervals
+ * and the choice are core/model/estimate.h's.
+ */
+#ifndef GW_SIM_ESTIMATE_H
+#define GW_SIM_ESTIMATE_H
+
+#include "base/error.h"
+#include "core/model/estimate.h"
+#include "sim/scenario/scenario.h"
+
+#define SIM_DOUBT_LINK_PERMILLE  15u
+#define SIM_DOUBT_COSTS_PERCENT  20u
+#define SIM_ESTIMATE_SAMPLES     7u
+#define SIM_ESTIMATE_SAMPLES_MAX 64u
+#define SIM_ESTIMATE_NS          UINT64_C(8000000000) /* that a VM is observed for */
+#define SIM_ESTIMATE_WINDOW_NS   UINT64_C(50000000)
+
+struct sim_estimate_options {
+	uint64_t seed;
+	unsigned samples; /* 0: SIM_ESTIMATE_SAMPLES */
+	unsigned jobs;    /* threads beside the caller's; 0: the caller's does all */
+	bool as_asked;    /* only the VM's own policy and settings */
+	/* Now and then, by the caller's thread; false ends it with -EINTR. May be NULL. */
+	bool (*progress)(void *arg, size_t done, size_t all);
+	void *arg;
+};
+
+struct sim_estimate {
+	size_t count;
+	struct sim_move *moves;        /* owned: policy, order and settings of each */
+	struct gw_forecast *forecasts; /* owned */
+	double written_bytes_per_s;    /* distinct pages a window, over the observation */
+};
+
+/*
+ * Of the scenario's VM of that number, moved alone over its path; its workload must be a trace, and
+ * its move says the limits: what is played is every policy with that bandwidth, downtime and
+ * deadline, or only that move itself. 0, -EINTR or -ENOMEM.
+ */
+int sim_estimate(struct sim_estimate *estimate, const struct sim_scenario *scenario, size_t vm,
+                 const struct sim_estimate_options *options, struct gw_error *error);
+void sim_estimate_clear(struct sim_estimate *estimate);
+
+#endif
