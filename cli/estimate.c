@@ -1,29 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli/estimate.c - `godwit estimate TRACE|SCENARIO`: what each policy would cost.
+ * cli/estimate.c - `godwit estimate NAME|TRACE|SCENARIO`: what each policy would cost.
  */
 #include "cli/estimate.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/sweep_run.h"
 #include "cli/verb.h"
+#include "live/host/clock.h"
+#include "live/host/resolve.h"
+#include "live/vm/registry.h"
 #include "sim/trace/bytes.h"
 #include "sim/trace/trace.h"
 
+#define CONNECT_MS 3000
+
 struct asked {
-	const char *json, *vm;
-	uint64_t bandwidth, latency, downtime, deadline, from, length, seed, samples, jobs;
+	const char *json, *vm, *to, *tracker, *qmp;
+	uint64_t link, bandwidth, latency, downtime, deadline, from, length, seed, samples, jobs,
+	        pid;
 	bool quiet;
 };
+
+struct watch {
+	const struct asked *asked;
+	struct gw_progress bar;
+	int stop_fd;
+};
+
+static bool goes_on(const struct watch *w)
+{
+	struct pollfd stop = {.fd = w->stop_fd, .events = POLLIN};
+
+	return poll(&stop, 1, 0) <= 0;
+}
+
+static void note(void *arg, const char *sentence)
+{
+	struct watch *w = arg;
+
+	if (w->asked->quiet)
+		return;
+	gw_progress_end(&w->bar);
+	(void)fprintf(stderr, "note: %s\n", sentence);
+}
 
 /* --- what is estimated ----------------------------------------------------------------------- */
 
@@ -32,11 +62,13 @@ struct subject {
 	size_t vm;
 	struct sim_trace *trace; /* owned, as is what was observed: NULL until then */
 	struct sim_trace *observed;
+	struct gw_observed seen; /* of a VM that runs: `observed` borrows from it */
 };
 
 static void close_subject(struct subject *s)
 {
 	sim_trace_free(s->observed);
+	gw_observed_clear(&s->seen);
 	sim_trace_free(s->trace);
 	sim_scenario_free(&s->scenario);
 }
@@ -109,6 +141,83 @@ static int open_scenario(struct subject *s, const char *path, const struct asked
 	return err;
 }
 
+/* --- a VM that runs ------------------------------------------------------------------------- */
+
+static bool observing(void *arg, uint64_t done_ns, uint64_t all_ns, uint64_t pages_per_s)
+{
+	struct watch *w = arg;
+	char more[48];
+
+	(void)snprintf(more, sizeof(more), "%llu pages/s written", (unsigned long long)pages_per_s);
+	if (!w->asked->quiet)
+		gw_progress_time(&w->bar, "observing", done_ns, all_ns, more, gw_now_ns());
+	return goes_on(w);
+}
+
+/* What the user did not say of the link is asked of the host itself. */
+static int ask_link(struct asked *asked, struct gw_error *error)
+{
+	struct gw_link_facts facts;
+	int err;
+
+	if (!asked->to)
+		return 0;
+	err = gw_link_look(asked->to, &facts, CONNECT_MS, error);
+	if (!err && !asked->link)
+		asked->link = facts.device_bytes_per_s;
+	if (!err && !asked->latency)
+		asked->latency = facts.latency_ns;
+	return err;
+}
+
+static int observe_guest(struct subject *s, const struct gw_guest *guest, struct watch *watch,
+                         struct gw_error *error)
+{
+	const struct asked *asked = watch->asked;
+	const struct gw_observe_options options = {.tracker = asked->tracker,
+	                                           .for_ns = asked->length ? asked->length
+	                                                                   : SIM_ESTIMATE_NS,
+	                                           .count_zeros = true,
+	                                           .arg = watch,
+	                                           .goes_on = observing,
+	                                           .note = note};
+	int err = gw_observe(guest, NULL, &options, &s->seen, error);
+
+	gw_progress_end(&watch->bar);
+	if (err)
+		return err;
+	if (!s->seen.windows.count)
+		return gw_fail(error, ENODATA,
+		               "%s is paused: it writes nothing, and stop-copy costs it nothing",
+		               guest->vm->name);
+	s->observed = gw_observed_trace(&s->seen, guest->vm->name);
+	if (!s->observed)
+		return gw_fail(error, ENOMEM, "no memory for what was observed");
+	return sim_scenario_of_trace(&s->scenario, s->observed, error);
+}
+
+static int open_guest(struct subject *s, const char *name, struct watch *watch,
+                      struct gw_error *error)
+{
+	const struct asked *asked = watch->asked;
+	char dir[200], pid_name[32];
+	struct gw_guest_where where = {
+	        .dir = dir, .name = name, .pid = (pid_t)asked->pid, .qmp = asked->qmp};
+	struct gw_guest guest;
+	int err = gw_registry_dir(dir, sizeof(dir), error);
+
+	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
+	if (!err)
+		err = gw_question_none(dir, name ? name : pid_name, where.pid, error);
+	if (!err)
+		err = gw_guest_open(&guest, &where, error);
+	if (err)
+		return err;
+	err = observe_guest(s, &guest, watch, error);
+	gw_guest_close(&guest);
+	return err;
+}
+
 /* What the user says of link and limits goes before what the scenario says. */
 static void apply(struct subject *s, const struct asked *asked)
 {
@@ -117,11 +226,13 @@ static void apply(struct subject *s, const struct asked *asked)
 	for (unsigned i = 0; i < vm->path_count; i++) {
 		struct sim_link_config *link = &s->scenario.links[vm->path[i]];
 
-		if (asked->bandwidth)
-			link->bytes_per_s = asked->bandwidth;
+		if (asked->link)
+			link->bytes_per_s = asked->link;
 		if (asked->latency)
 			link->latency_ns = asked->latency / vm->path_count;
 	}
+	if (asked->bandwidth)
+		vm->move.limit_bytes_per_s = asked->bandwidth;
 	if (asked->downtime)
 		vm->move.downtime_limit_ns = asked->downtime;
 	if (asked->deadline)
@@ -130,22 +241,13 @@ static void apply(struct subject *s, const struct asked *asked)
 
 /* --- estimating ----------------------------------------------------------------------------- */
 
-struct watch {
-	struct gw_progress bar;
-	bool quiet;
-};
-
 static bool progress(void *arg, size_t done, size_t all)
 {
-	struct watch *watch = arg;
-	struct timespec now;
+	struct watch *w = arg;
 
-	if (watch->quiet)
-		return true;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	gw_progress_update(&watch->bar, "estimating", done, all,
-	                   (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
-	return true;
+	if (!w->asked->quiet)
+		gw_progress_share(&w->bar, "estimating", done, all, gw_now_ns());
+	return goes_on(w);
 }
 
 static uint64_t length_of(const struct sim_trace *trace)
@@ -156,14 +258,14 @@ static uint64_t length_of(const struct sim_trace *trace)
 	return last->start_ns + last->length_ns - sim_trace_window(trace, 0)->start_ns;
 }
 
-static int estimate(struct subject *s, const struct asked *asked, struct gw_error *error)
+static int estimate(struct subject *s, struct watch *watch, struct gw_error *error)
 {
-	struct watch watch = {.quiet = asked->quiet};
+	const struct asked *asked = watch->asked;
 	const struct sim_estimate_options options = {.seed = asked->seed,
 	                                             .samples = (unsigned)asked->samples,
 	                                             .jobs = (unsigned)asked->jobs,
 	                                             .progress = progress,
-	                                             .arg = &watch};
+	                                             .arg = watch};
 	const struct gw_estimate_about about = {.scenario = &s->scenario,
 	                                        .vm = s->vm,
 	                                        .observation_ns = length_of(s->observed),
@@ -172,10 +274,8 @@ static int estimate(struct subject *s, const struct asked *asked, struct gw_erro
 	struct gw_choice choice;
 	int err;
 
-	gw_progress_init(&watch.bar, stderr);
-	watch.bar.bare = true;
 	err = sim_estimate(&result, &s->scenario, s->vm, &options, error);
-	gw_progress_end(&watch.bar);
+	gw_progress_end(&watch->bar);
 	if (err)
 		return err;
 	gw_choose(&choice, result.forecasts, result.count, &about.limits);
@@ -191,13 +291,60 @@ static int estimate(struct subject *s, const struct asked *asked, struct gw_erro
 
 /* --- the verb ------------------------------------------------------------------------------- */
 
-static int bad_values(const struct asked *a, struct gw_error *error)
+static int bad_values(const char *what, const struct asked *a, struct gw_error *error)
 {
+	if (!what == !a->pid || a->pid > INT32_MAX)
+		return gw_fail(error, EINVAL,
+		               "estimate needs one of a VM's NAME, --pid N, a TRACE or a SCENARIO; "
+		               "see godwit estimate --help");
+	if (a->tracker && strcmp(a->tracker, "pagemap") && strcmp(a->tracker, "digest"))
+		return gw_fail(error, EINVAL, "--tracker %s: there are pagemap and digest",
+		               a->tracker);
 	if (!a->samples || a->samples > SIM_ESTIMATE_SAMPLES_MAX)
 		return gw_fail(error, EINVAL, "--samples: 1 to %u", SIM_ESTIMATE_SAMPLES_MAX);
 	if (!a->jobs || a->jobs > GW_SWEEP_JOBS_MAX)
 		return gw_fail(error, EINVAL, "--jobs: 1 to %d", GW_SWEEP_JOBS_MAX);
 	return 0;
+}
+
+/* A name has neither a slash nor the ending of a file. */
+static bool is_file(const char *what)
+{
+	const char *end = strrchr(what, '.');
+
+	return strchr(what, '/') || (end && (!strcmp(end, ".json") || !strcmp(end, ".trace"))) ||
+	       !access(what, F_OK);
+}
+
+static int open_subject(struct subject *s, const char *what, struct asked *asked,
+                        struct watch *watch, struct gw_error *error)
+{
+	int err;
+
+	if (what && is_file(what))
+		return is_trace(what) ? open_trace(s, what, asked, error)
+		                      : open_scenario(s, what, asked, error);
+	err = what ? gw_name_check(what, error) : 0;
+	if (!err)
+		err = ask_link(asked, error);
+	return err ? err : open_guest(s, what, watch, error);
+}
+
+static int open_and_estimate(const char *what, struct asked *asked, struct gw_error *error)
+{
+	_cleanup_close_ int stop = gw_verb_stop_signals();
+	struct watch watch = {.asked = asked, .stop_fd = stop};
+	struct subject subject = {0};
+	int err;
+
+	gw_progress_init(&watch.bar, stderr);
+	err = open_subject(&subject, what, asked, &watch, error);
+	if (!err) {
+		apply(&subject, asked);
+		err = estimate(&subject, &watch, error);
+	}
+	close_subject(&subject);
+	return err;
 }
 
 static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struct gw_error *error)
@@ -207,48 +354,47 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	                  .samples = SIM_ESTIMATE_SAMPLES,
 	                  .jobs = cores > 0 ? (uint64_t)cores : 1};
 	const struct gw_cli_option options[] = {
-	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE",
+	        {"pid", 0, GW_CLI_NUMBER, &a.pid, "N", "a QEMU that godwit did not start"},
+	        {"qmp", 0, GW_CLI_STRING, &a.qmp, "PATH", "its control socket, with --pid"},
+	        {"tracker", 0, GW_CLI_STRING, &a.tracker, "NAME",
+	         "pagemap or digest (default: the best that works)"},
+	        {"to", 't', GW_CLI_STRING, &a.to, "HOST[:PORT]",
+	         "its agent is asked how far it is, its device what the link carries"},
+	        {"link", 0, GW_CLI_RATE, &a.link, "RATE",
 	         "what the link carries (default 1gbit, or as the scenario says)"},
 	        {"latency", 'l', GW_CLI_DURATION, &a.latency, "TIME",
 	         "of the link, one way (default 100us, or as the scenario says)"},
+	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE", "send no faster"},
 	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME", "that the VM may stand"},
 	        {"deadline", 0, GW_CLI_DURATION, &a.deadline, "TIME", "that the move may take"},
 	        {"from", 0, GW_CLI_DURATION, &a.from, "TIME",
 	         "into the recording, where the observation begins"},
 	        {"for", 'f', GW_CLI_DURATION, &a.length, "TIME",
-	         "how long it is (default: all of the recording)"},
+	         "how long it is (default 8s; of a recording: all of it)"},
 	        {"vm", 0, GW_CLI_STRING, &a.vm, "NAME", "which one of a scenario with many"},
 	        {"samples", 0, GW_CLI_NUMBER, &a.samples, "N",
 	         "how often each policy is played (default 7)"},
 	        {"seed", 0, GW_CLI_NUMBER, &a.seed, "N", "of what is varied between them"},
 	        {"jobs", 'j', GW_CLI_NUMBER, &a.jobs, "N", "threads; default one a core"},
 	        {"json", 0, GW_CLI_STRING, &a.json, "FILE", "as JSON; - is standard output"},
-	        {"quiet", 'q', GW_CLI_FLAG, &a.quiet, NULL, "no progress"},
+	        {"quiet", 'q', GW_CLI_FLAG, &a.quiet, NULL, "no progress, no notes"},
 	        GW_CLI_END,
 	};
 	struct gw_cli_operands operands;
-	struct subject subject = {0};
 	enum gw_exit status;
 	const char *what;
-	int err;
 
-	if (!gw_verb_options(verb, options, argc, argv, 1, 1, &operands, &status, error))
+	if (!gw_verb_options(verb, options, argc, argv, 0, 1, &operands, &status, error))
 		return status;
-	if (bad_values(&a, error))
+	what = operands.count ? operands.items[0] : NULL;
+	if (bad_values(what, &a, error))
 		return GW_EXIT_USAGE;
-	what = operands.items[0];
-	err = (is_trace(what) ? open_trace : open_scenario)(&subject, what, &a, error);
-	if (!err) {
-		apply(&subject, &a);
-		err = estimate(&subject, &a, error);
-	}
-	close_subject(&subject);
-	return err ? GW_EXIT_FAILED : GW_EXIT_DONE;
+	return open_and_estimate(what, &a, error) ? GW_EXIT_FAILED : GW_EXIT_DONE;
 }
 
 const struct gw_verb gw_verb_estimate = {
         .name = "estimate",
-        .usage = "TRACE|SCENARIO [OPTION...]",
+        .usage = "NAME|TRACE|SCENARIO [OPTION...]",
         .summary = "what moving a VM would cost under each policy, and which one to take",
         .run = run,
 };

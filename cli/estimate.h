@@ -20,6 +20,8 @@ struct gw_estimate_about {
 
 /* {"low": ..., "middle": ..., "high": ...} */
 json_t *gw_interval_json(const struct gw_interval *interval);
+/* Of the move, with its order where it is not the policy's own. */
+json_t *gw_move_settings_json(const struct sim_move *move);
 json_t *gw_estimate_json(const struct sim_estimate *estimate, const struct gw_choice *choice,
                          const struct gw_estimate_about *about);
 int gw_estimate_print(const struct sim_estimate *estimate, const struct gw_choice *choice,

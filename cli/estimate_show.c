@@ -17,7 +17,7 @@ json_t *gw_interval_json(const struct gw_interval *interval)
 	                 (json_int_t)interval->middle, "high", (json_int_t)interval->high);
 }
 
-static json_t *settings_json(const struct sim_move *move)
+json_t *gw_move_settings_json(const struct sim_move *move)
 {
 	json_t *settings = json_object();
 
@@ -32,8 +32,8 @@ static json_t *settings_json(const struct sim_move *move)
 static json_t *forecast_json(const struct gw_forecast *f, const struct sim_move *move)
 {
 	json_t *row = json_pack("{s:s, s:o, s:i, s:i}", "policy", f->policy, "settings",
-	                        settings_json(move), "samples", (int)f->samples, "completed",
-	                        (int)f->completed);
+	                        gw_move_settings_json(move), "samples", (int)f->samples,
+	                        "completed", (int)f->completed);
 
 	if (f->obstacle[0])
 		(void)json_object_set_new(row, "obstacle", json_string(f->obstacle));
@@ -52,7 +52,7 @@ static json_t *recommendation(const struct sim_estimate *e, const struct gw_choi
 		const struct sim_move *move = &e->moves[choice->taken];
 
 		(void)json_object_set_new(json, "policy", json_string(move->policy));
-		(void)json_object_set_new(json, "settings", settings_json(move));
+		(void)json_object_set_new(json, "settings", gw_move_settings_json(move));
 	}
 	(void)json_object_set_new(json, "reason", json_string(choice->reason));
 	return json;

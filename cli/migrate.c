@@ -3,13 +3,16 @@
  * cli/migrate.c - `godwit migrate NAME --to HOST` and `godwit recover NAME`.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/values.h"
+#include "cli/choices.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/plan.h"
 #include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/verb.h"
@@ -26,6 +29,7 @@ struct asked {
 	const char *to, *tracker, *policy, *order, *json, *trace, *qmp, *observed;
 	struct gw_cli_list set;
 	uint64_t bandwidth, granted, downtime, deadline, reconnect, pid;
+	uint64_t link;    /* what it carries; 0: as its device says */
 	uint64_t observe; /* AS_POLICY: for as long as the policy wants */
 	bool verify, quiet;
 	bool recovers; /* an earlier migration is gone on with */
@@ -35,23 +39,82 @@ struct asked {
 
 enum { MIGRATES = 1, RECOVERS = 2 };
 
+static bool is_auto(const struct asked *asked)
+{
+	return asked->policy && !strcmp(asked->policy, "auto");
+}
+
+/* --- while it goes on ----------------------------------------------------------------------- */
+
+struct telling {
+	const struct asked *asked;
+	FILE *trace;
+	int stop_fd;
+	struct gw_progress bar;
+	struct gw_plan plan;
+};
+
 static void progress(void *arg, const char *label, uint64_t done, uint64_t all, uint64_t now)
 {
-	gw_progress_update(arg, label, done, all, now);
+	struct telling *t = arg;
+
+	gw_progress_update(&t->bar, label, done, all, now);
 }
 
 static void observing(void *arg, uint64_t done, uint64_t all, uint64_t pages_per_s)
 {
+	struct telling *t = arg;
 	char more[48];
 
 	(void)snprintf(more, sizeof(more), "%llu pages/s written", (unsigned long long)pages_per_s);
-	gw_progress_time(arg, "observing", done, all, more, gw_now_ns());
+	gw_progress_time(&t->bar, "observing", done, all, more, gw_now_ns());
 }
 
 static void note(void *arg, const char *sentence)
 {
-	gw_progress_end(arg);
+	struct telling *t = arg;
+
+	gw_progress_end(&t->bar);
 	(void)fprintf(stderr, "note: %s\n", sentence);
+}
+
+static bool estimating(void *arg, size_t done, size_t all)
+{
+	struct telling *t = arg;
+	struct pollfd stop = {.fd = t->stop_fd, .events = POLLIN};
+
+	if (!t->asked->quiet)
+		gw_progress_share(&t->bar, "estimating", done, all, gw_now_ns());
+	return poll(&stop, 1, 0) <= 0;
+}
+
+/* The choice and what was announced, before anything is begun. */
+static void announce(struct telling *t)
+{
+	const struct gw_plan *plan = &t->plan;
+	char text[700];
+
+	if (!plan->known)
+		return;
+	gw_plan_sentence(plan, text, sizeof(text));
+	if (t->trace)
+		(void)fprintf(t->trace, "%s\n", text);
+	if (t->asked->quiet)
+		return;
+	gw_progress_end(&t->bar);
+	(void)fprintf(stderr, "%s\n", text);
+}
+
+static int plan(void *arg, const struct gw_outlook *outlook, struct gw_policy *policy,
+                struct gw_order *order, struct gw_error *error)
+{
+	struct telling *t = arg;
+	int err = gw_plan_make(&t->plan, outlook, policy, order, error);
+
+	gw_progress_end(&t->bar);
+	if (!err)
+		announce(t);
+	return err;
 }
 
 /* --- settings ------------------------------------------------------------------------------- */
@@ -90,6 +153,18 @@ static int apply(const struct asked *asked, struct gw_migrate_options *o, const 
 	return 0;
 }
 
+/* What it will be is not known before the VM has been observed. */
+static int choose_later(const struct asked *asked, struct gw_migrate_options *o,
+                        struct gw_error *error)
+{
+	if (asked->order || asked->set.count)
+		return gw_fail(error, EINVAL,
+		               "--policy auto chooses order and settings too: leave out --order "
+		               "and --set");
+	(void)gw_policy_init(&o->policy, "precopy");
+	return gw_order_init(&o->order, gw_policy_order(&o->policy));
+}
+
 static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *settings,
                   struct gw_error *error)
 {
@@ -99,11 +174,14 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 
 	if (!asked->policy)
 		asked->policy = "precopy";
+	if (is_auto(asked))
+		return choose_later(asked, o, error);
 	if (gw_policy_init(&o->policy, asked->policy)) {
 		for (i = 0; gw_policies[i]; i++)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
 			                         gw_policies[i]->name);
-		return gw_fail(error, EINVAL, "--policy %s: there are%s", asked->policy, names);
+		return gw_fail(error, EINVAL, "--policy %s: there are%s auto", asked->policy,
+		               names);
 	}
 	/* --set order=ORDER is how the papers' settings are written; both ways are one. */
 	for (i = 0; i < asked->set.count; i++)
@@ -156,8 +234,17 @@ static struct gw_result result_of(const struct gw_migrate_result *r)
 	};
 }
 
+static json_t *json_of(const struct gw_result *told, json_t *settings, const struct gw_plan *plan)
+{
+	json_t *json = gw_result_json(told, settings);
+
+	if (json)
+		gw_plan_tell(plan, json);
+	return json;
+}
+
 static int tell(const struct gw_migrate_result *result, const struct asked *asked, json_t *settings,
-                struct gw_error *error)
+                const struct gw_plan *plan, struct gw_error *error)
 {
 	const struct gw_result told = result_of(result);
 	int err = 0;
@@ -167,11 +254,13 @@ static int tell(const struct gw_migrate_result *result, const struct asked *aske
 		return 0;
 	}
 	if (asked->json)
-		err = gw_output_json(gw_result_json(&told, settings), asked->json, error);
+		err = gw_output_json(json_of(&told, settings, plan), asked->json, error);
 	if (err)
 		return err;
 	if (!asked->json || strcmp(asked->json, "-"))
 		gw_result_print(&told, stdout);
+	if ((!asked->json || strcmp(asked->json, "-")) && result->outcome == GW_COMPLETED)
+		gw_plan_print(plan, &result->metrics, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
 	if (result->metrics.pages_different)
@@ -210,8 +299,10 @@ static void options_of(const struct asked *asked, struct gw_migrate_options *o)
 	o->deadline_ns = asked->deadline;
 	o->reconnect_ns = asked->reconnect;
 	o->verify = asked->verify;
-	o->observe_ns =
-	        asked->observe == AS_POLICY ? gw_policy_observes_ns(&o->policy) : asked->observe;
+	o->observe_ns = asked->observe;
+	if (asked->observe == AS_POLICY)
+		o->observe_ns =
+		        is_auto(asked) ? SIM_ESTIMATE_NS : gw_policy_observes_ns(&o->policy);
 }
 
 /* What is wrong as it is written, whatever is there. */
@@ -279,9 +370,44 @@ static int take_earlier(const struct asked *asked, const struct gw_guest *guest,
 
 /* --- moving --------------------------------------------------------------------------------- */
 
+/* As the estimate plays it; settings that it has no room for were refused. */
+static void move_of(const struct asked *asked, const struct gw_migrate_options *o,
+                    struct sim_move *move)
+{
+	*move = (struct sim_move){.setting_count = 0};
+	(void)snprintf(move->policy, sizeof(move->policy), "%s", o->policy.kind->name);
+	(void)snprintf(move->order, sizeof(move->order), "%s", o->order.kind->name);
+	for (size_t i = 0; i < asked->set.count && move->setting_count < SIM_SETTINGS_MAX; i++) {
+		struct sim_setting *setting = &move->settings[move->setting_count];
+		const char *text = asked->set.items[i], *value = strchr(text, '=');
+
+		if (!strncmp(text, "order=", 6) || !value ||
+		    (size_t)(value - text) >= sizeof(setting->key) ||
+		    strlen(value + 1) >= sizeof(setting->value))
+			continue;
+		(void)snprintf(setting->key, sizeof(setting->key), "%.*s", (int)(value - text),
+		               text);
+		(void)snprintf(setting->value, sizeof(setting->value), "%s", value + 1);
+		move->setting_count++;
+	}
+}
+
+static void prepare_plan(const struct asked *asked, const struct gw_migrate_options *o,
+                         struct telling *t)
+{
+	t->plan = (struct gw_plan){
+	        .chooses = is_auto(asked),
+	        .link = {.bytes_per_s = asked->link, .limit_bytes_per_s = asked->bandwidth},
+	        .limits = {asked->downtime, asked->deadline},
+	        .progress = estimating,
+	        .arg = t};
+	move_of(asked, o, &t->plan.asked);
+}
+
 static int move(const char *name, const struct asked *asked, struct gw_migrate_options *o,
                 struct gw_migrate_result *result, struct gw_error *error)
 {
+	struct telling *t = o->arg;
 	struct gw_guest_where where = {
 	        .dir = o->dir, .name = name, .pid = (pid_t)asked->pid, .qmp = asked->qmp};
 	struct sim_trace *trace = NULL;
@@ -297,6 +423,10 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	if (err)
 		return err;
 	err = take_earlier(asked, &guest, o, &trace, error);
+	prepare_plan(asked, o, t);
+	t->plan.name = guest.vm->name;
+	t->plan.trace = trace;
+	o->plan = o->observe_ns || trace || is_auto(asked) ? plan : NULL;
 	if (!err)
 		err = gw_migrate(&guest, o, result, error);
 	sim_trace_free(trace);
@@ -330,7 +460,7 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 {
 	struct gw_migrate_options o = *chosen;
 	struct gw_migrate_result result = {0};
-	struct gw_progress bar;
+	struct telling telling = {.asked = asked};
 	char dir[200];
 	_cleanup_close_ int stop = gw_verb_stop_signals();
 	int err;
@@ -343,15 +473,17 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	options_of(asked, &o);
 	o.dir = dir;
 	o.stop_fd = stop;
-	gw_progress_init(&bar, stderr);
-	o.arg = &bar;
+	gw_progress_init(&telling.bar, stderr);
+	telling.trace = o.trace;
+	telling.stop_fd = stop;
+	o.arg = &telling;
 	o.progress = asked->quiet ? NULL : progress;
 	o.observing = asked->quiet ? NULL : observing;
 	o.note = asked->quiet ? NULL : note;
 	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
-	gw_progress_end(&bar);
+	gw_progress_end(&telling.bar);
 	if (!err)
-		err = tell(&result, asked, settings, error);
+		err = tell(&result, asked, settings, &telling.plan, error);
 	gw_migrate_result_clear(&result);
 	close_trace(o.trace);
 	return err;
@@ -377,10 +509,10 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	         {"qmp", 0, GW_CLI_STRING, &a->qmp, "PATH", "its control socket, with --pid"}},
 	        {MIGRATES,
 	         {"policy", 'p', GW_CLI_STRING, &a->policy, "NAME",
-	          "stop-copy, precopy (default), postcopy, hybrid, deferred, sdf-hybrid"}},
+	          "how it moves; below (default precopy)"}},
 	        {MIGRATES,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
-	          "of pages pushed after the switch: demand, linear, bubble, forecast"}},
+	          "of pages pushed after the switch; below (default: the policy's)"}},
 	        {RECOVERS,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
 	          "of pages that are still to be pushed"}},
@@ -407,8 +539,11 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	         {"reconnect", 0, GW_CLI_DURATION, &a->reconnect, "TIME",
 	          "how long the destination is tried (default 30s)"}},
 	        {MIGRATES,
+	         {"link", 0, GW_CLI_RATE, &a->link, "RATE",
+	          "what the link carries, for the estimate (default: as its device says)"}},
+	        {MIGRATES,
 	         {"observe", 0, GW_CLI_DURATION, &a->observe, "TIME",
-	          "watch the VM for so long before (default: as the policy wants; 0: not)"}},
+	          "watch the VM for so long before (default: as the policy wants)"}},
 	        {MIGRATES,
 	         {"observed", 0, GW_CLI_STRING, &a->observed, "TRACE",
 	          "what `godwit record` saw of it, instead of watching it"}},
@@ -484,11 +619,20 @@ static enum gw_exit run_recover(const struct gw_verb *verb, int argc, char **arg
 	return choose_and_act(operands.items[0], &a, error);
 }
 
+static void help(FILE *out)
+{
+	gw_choices_print(out);
+	(void)fprintf(out,
+	              "\npolicy auto takes the best of them within --downtime and --deadline, by "
+	              "what was observed\n");
+}
+
 const struct gw_verb gw_verb_migrate = {
         .name = "migrate",
         .usage = "NAME|--pid N --to HOST[:PORT] [OPTION...]",
         .summary = "move a running VM to another host",
         .run = run_migrate,
+        .help = help,
 };
 
 const struct gw_verb gw_verb_recover = {

@@ -134,6 +134,14 @@ void gw_progress_update(struct gw_progress *progress, const char *label, uint64_
 	show(progress, done_bytes, all_bytes, text);
 }
 
+void gw_progress_share(struct gw_progress *progress, const char *label, uint64_t done, uint64_t all,
+                       uint64_t now_ns)
+{
+	progress->bare = true;
+	gw_progress_update(progress, label, done, all, now_ns);
+	progress->bare = false;
+}
+
 void gw_progress_time(struct gw_progress *progress, const char *label, uint64_t done_ns,
                       uint64_t all_ns, const char *more, uint64_t now_ns)
 {

@@ -39,6 +39,9 @@ void gw_progress_update(struct gw_progress *progress, const char *label, uint64_
  */
 void gw_progress_time(struct gw_progress *progress, const char *label, uint64_t done_ns,
                       uint64_t all_ns, const char *more, uint64_t now_ns);
+/* The same for so many of so many things, that come in jumps: no rate. */
+void gw_progress_share(struct gw_progress *progress, const char *label, uint64_t done, uint64_t all,
+                       uint64_t now_ns);
 /* Ends the line, so that other text can follow; updates may go on after it. */
 void gw_progress_end(struct gw_progress *progress);
 

@@ -400,7 +400,10 @@ int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, si
 	crew.sample_count = options->samples ? options->samples : SIM_ESTIMATE_SAMPLES;
 	crew.outcomes = calloc((size_t)CANDIDATES_MAX * crew.sample_count, sizeof(*crew.outcomes));
 	if (e->moves && e->forecasts && crew.outcomes) {
-		e->count = list_candidates(e->moves, &crew.vm->move);
+		if (options->as_asked)
+			e->moves[e->count++] = crew.vm->move;
+		else
+			e->count = list_candidates(e->moves, &crew.vm->move);
 		crew.moves = e->moves;
 		crew.samples = samples;
 		crew.count = e->count * crew.sample_count;

@@ -30,6 +30,7 @@ struct sim_estimate_options {
 	uint64_t seed;
 	unsigned samples; /* 0: SIM_ESTIMATE_SAMPLES */
 	unsigned jobs;    /* threads beside the caller's; 0: the caller's does all */
+	bool as_asked;    /* only the VM's own policy and settings */
 	/* Now and then, by the caller's thread; false ends it with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, size_t done, size_t all);
 	void *arg;
@@ -45,7 +46,7 @@ struct sim_estimate {
 /*
  * Of the scenario's VM of that number, moved alone over its path; its workload must be a trace, and
  * its move says the limits: what is played is every policy with that bandwidth, downtime and
- * deadline. 0, -EINTR or -ENOMEM.
+ * deadline, or only that move itself. 0, -EINTR or -ENOMEM.
  */
 int sim_estimate(struct sim_estimate *estimate, const struct sim_scenario *scenario, size_t vm,
                  const struct sim_estimate_options *options, struct gw_error *error);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "core/predict/predictor.h"
-#include "core/setting.h"
 
 #define SECOND 1000000000u
 
@@ -18,6 +17,7 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_hybrid,
         &gw_policy_deferred,
         &gw_policy_sdf_hybrid,
+        &gw_policy_split,
         &gw_policy_wws_hybrid,
         &gw_policy_run_ahead,
         NULL,
@@ -42,7 +42,6 @@ int gw_policy_init(struct gw_policy *policy, const char *name)
 		memset(policy, 0, sizeof(*policy));
 		policy->kind = gw_policies[i];
 		policy->forecast = gw_count_predictors[0];
-		policy->observes_ns = UINT64_MAX;
 		if (policy->kind->init)
 			policy->kind->init(policy);
 		return 0;
@@ -66,8 +65,6 @@ int gw_policy_set(struct gw_policy *policy, const char *key, const char *value)
 
 	if (err != -ENOENT)
 		return err;
-	if (!strcmp(key, "observe"))
-		return gw_setting_duration(value, &policy->observes_ns);
 	if (!strcmp(key, "forecast") && !policy->kind->at_once)
 		return set_forecast(policy, value);
 	return -ENOENT;
@@ -95,8 +92,6 @@ uint64_t gw_policy_observes_ns(const struct gw_policy *policy)
 	uint64_t own = policy->kind->observes_ns ? policy->kind->observes_ns(policy) : 0;
 	uint64_t forecast = policy->kind->at_once ? 0 : policy->forecast->observes_ns;
 
-	if (policy->observes_ns != UINT64_MAX)
-		return policy->observes_ns;
 	return own > forecast ? own : forecast;
 }
 
@@ -170,6 +165,12 @@ double gw_view_sdf(const struct gw_view *view)
 		return 0;
 	return ((double)view->previous_dirty_pages - (double)view->dirty_pages) /
 	       (double)view->sent_pages;
+}
+
+double gw_view_fault_ns(const struct gw_view *view, double page_ns)
+{
+	return (2 * (double)view->latency_ns + page_ns + 70e3 + 150e3) /
+	       (view->vcpus ? view->vcpus : 1);
 }
 
 double gw_view_dirty_rate(const struct gw_view *view)

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "live/host/journal.h"
+#include "live/net/device.h"
 
 #define LOST_AFTER_MS 15000 /* of silence that TCP itself notices */
 #define FAREWELL_MS   1000
@@ -105,4 +107,21 @@ uint64_t gw_link_bytes(const struct gw_link *link)
 		bytes += gw_mailbox_sent_bytes(link->urgent) +
 		         gw_mailbox_received_bytes(link->urgent);
 	return bytes;
+}
+
+int gw_link_look(const char *to, struct gw_link_facts *facts, int timeout_ms,
+                 struct gw_error *error)
+{
+	struct gw_id nobody;
+	int err = gw_id_random(&nobody, error), fd;
+
+	if (err)
+		return err;
+	fd = gw_net_connect(to, GW_BULK, &nobody, timeout_ms, error);
+	if (fd < 0)
+		return fd;
+	facts->latency_ns = gw_net_rtt_ns(fd) / 2;
+	facts->device_bytes_per_s = gw_device_speed(fd);
+	(void)close(fd);
+	return 0;
 }

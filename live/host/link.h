@@ -24,6 +24,14 @@ int gw_link_connect(struct gw_link *link, const char *to, const struct gw_id *id
                     int timeout_ms, struct gw_error *error);
 /* farewell: what is queued on control is waited for, a second at most. */
 void gw_link_close(struct gw_link *link, bool farewell);
+/* What can be told of the way to an agent before anything is sent. */
+struct gw_link_facts {
+	uint64_t latency_ns;         /* one way, as TCP saw it when it connected */
+	uint64_t device_bytes_per_s; /* what the device that leads there says it carries; 0: nothing */
+};
+/* Connects to the agent, for that; fails where nobody listens. */
+int gw_link_look(const char *to, struct gw_link_facts *facts, int timeout_ms,
+                 struct gw_error *error);
 uint64_t gw_link_bytes(const struct gw_link *link);
 
 #endif

@@ -32,7 +32,6 @@
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
-#include "live/host/observe.h"
 #include "live/host/shadow.h"
 #include "live/memory/attach.h"
 #include "live/memory/digest.h"
@@ -67,6 +66,9 @@ struct agent {
 	struct gw_run hot[GW_FRAME_RUNS_MAX];
 	unsigned hot_count;
 	struct gw_observed observed; /* before the machine begins */
+	struct gw_policy policy;     /* the options', unless the plan is another */
+	struct gw_order order;
+	struct gw_link_facts way; /* to the destination, as first seen */
 	struct gw_activity_meter meter;
 	struct gw_activity activity; /* as of the last scan */
 
@@ -541,7 +543,8 @@ static void scan(struct agent *a, bool final)
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
 	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
-	a->activity = gw_activity_read(&a->meter);
+	if (!final) /* while the VM stands nobody asks, and it would stand for longer */
+		a->activity = gw_activity_read(&a->meter);
 	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
@@ -748,8 +751,7 @@ static void begin_shadow(struct agent *a)
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
-	if (!gw_order_wants_shadow(&a->options->order) || !a->options->policy.kind->pulls ||
-	    a->journal.paused)
+	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls || a->journal.paused)
 		return;
 	gw_shadow_limits_init(&limits);
 	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
@@ -1009,6 +1011,13 @@ static void keep_round(struct agent *a, const struct gw_round *round)
 		r->bandwidth_bytes_per_s = round->bandwidth_bytes_per_s;
 }
 
+static void round_ended(struct agent *a, const struct gw_round *round)
+{
+	keep_round(a, round);
+	if (a->options->round)
+		a->options->round(a->options->arg, round);
+}
+
 static void end(struct agent *a, const struct gw_action *action)
 {
 	a->finished = true;
@@ -1070,7 +1079,7 @@ static void act(struct agent *a, const struct gw_action *action)
 	case GW_ACT_RESUME: resume(a); break;
 	case GW_ACT_LET_GO: stop_tracking(a); break;
 	case GW_ACT_DIGESTS: begin_digests(a); break;
-	case GW_ACT_ROUND: keep_round(a, action->round); break;
+	case GW_ACT_ROUND: round_ended(a, action->round); break;
 	case GW_ACT_SHADOW_PREPARE: prepare_shadow(a); break;
 	case GW_ACT_SHADOW_RUN:
 	case GW_ACT_SHADOW_HOLD:
@@ -1297,7 +1306,7 @@ static void turn(struct agent *a)
 static int take_memory(struct agent *a, uint64_t pages, struct gw_error *error)
 {
 	size_t words = gw_set_words(pages);
-	void *machine = malloc(gw_source_bytes(&a->options->policy, &a->options->order, pages));
+	void *machine = malloc(gw_source_bytes(&a->policy, &a->order, pages));
 	uint64_t *sets = calloc(3 * words, sizeof(*sets));
 
 	a->machine = machine;
@@ -1341,8 +1350,8 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	const struct gw_migrate_options *o = a->options;
 
 	*config = (struct gw_source_config){
-	        .policy = o->policy,
-	        .order = o->order,
+	        .policy = a->policy,
+	        .order = a->order,
 	        .observation = a->observed.observation,
 	        .id = a->journal.id,
 	        .name = a->journal.name,
@@ -1373,9 +1382,9 @@ static void describe(struct agent *a)
 	struct gw_migrate_result *r = a->result;
 
 	(void)snprintf(r->name, sizeof(r->name), "%s", a->journal.name);
-	(void)snprintf(r->policy, sizeof(r->policy), "%s", a->options->policy.kind->name);
-	if (a->options->policy.kind->pulls)
-		(void)snprintf(r->order, sizeof(r->order), "%s", a->options->order.kind->name);
+	(void)snprintf(r->policy, sizeof(r->policy), "%s", a->policy.kind->name);
+	if (a->policy.kind->pulls)
+		(void)snprintf(r->order, sizeof(r->order), "%s", a->order.kind->name);
 	r->ram_bytes = a->ram.bytes;
 	r->vcpus = a->journal.vcpus;
 }
@@ -1405,6 +1414,8 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(result, 0, sizeof(*result));
 	a->options = options;
 	a->granted_rate = options->granted_bytes_per_s;
+	a->policy = options->policy;
+	a->order = options->order;
 	a->result = result;
 	a->resume_at_ns = a->survey_at_ns = UINT64_MAX;
 	a->state_fd = -1;
@@ -1429,63 +1440,6 @@ static int open_journal(struct agent *a, struct gw_error *error)
 
 /* --- observing, before it begins ------------------------------------------------------------ */
 
-/* Nobody waits for seconds to hear that there is nobody to move it to. */
-static int find_destination(const struct agent *a, struct gw_error *error)
-{
-	struct gw_id nobody;
-	int err = gw_id_random(&nobody, error), fd;
-
-	if (err)
-		return err;
-	fd = gw_net_connect(a->options->to, GW_BULK, &nobody, CONNECT_MS, error);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
-static bool abort_asked(struct agent *a)
-{
-	struct pollfd item = {.fd = a->options->stop_fd, .events = POLLIN};
-	char command[64];
-	bool aborts = false;
-
-	while (a->control && gw_control_next(a->control, command, sizeof(command))) {
-		aborts |= !strcmp(command, "abort");
-		gw_control_answer(a->control, aborts ? "ok\n" : "observing 0 0\n");
-	}
-	return aborts || poll(&item, 1, 0) > 0;
-}
-
-static bool observing(void *arg, uint64_t done_ns, uint64_t all_ns, uint64_t pages_per_s)
-{
-	struct agent *a = arg;
-
-	if (a->options->observing)
-		a->options->observing(a->options->arg, done_ns, all_ns, pages_per_s);
-	return !abort_asked(a);
-}
-
-static void observing_note(void *arg, const char *sentence)
-{
-	const struct agent *a = arg;
-
-	if (a->options->note)
-		a->options->note(a->options->arg, sentence);
-}
-
-static int watch_first(struct agent *a, struct gw_error *error)
-{
-	const struct gw_observe_options options = {.tracker = a->options->tracker,
-	                                           .for_ns = a->options->observe_ns,
-	                                           .arg = a,
-	                                           .goes_on = observing,
-	                                           .note = observing_note};
-	int err = find_destination(a, error);
-
-	return err ? err : gw_observe(a->guest, &a->ram, &options, &a->observed, error);
-}
-
 /* The VM is as it was, or it has ended of itself. */
 static void ends_early(struct agent *a, int err, const struct gw_error *why)
 {
@@ -1503,13 +1457,29 @@ static int observe(struct agent *a, struct gw_error *error)
 
 	a->observed.observation = a->options->observation;
 	if (!a->observed.observation.count && a->options->observe_ns)
-		err = watch_first(a, error);
+		err = gw_outlook_watch(a->options, a->guest, &a->ram, a->control, &a->way,
+		                       &a->observed, error);
 	for (size_t i = 0; i < a->observed.observation.count; i++)
 		a->result->observation_ns += a->observed.observation.windows[i].length_ns;
 	if (err != -ECANCELED && err != -ESRCH)
 		return err;
 	ends_early(a, err, error);
 	return 0;
+}
+
+static int plan(struct agent *a, struct gw_error *error)
+{
+	const struct gw_outlook outlook = {.seen = &a->observed, .way = &a->way};
+	int err = 0;
+
+	if (!a->options->plan)
+		return 0;
+	if (!a->way.latency_ns)
+		err = gw_link_look(a->options->to, &a->way, CONNECT_MS, error);
+	if (!err)
+		err = a->options->plan(a->options->arg, &outlook, &a->policy, &a->order, error);
+	describe(a);
+	return err;
 }
 
 static int observe_and_move(struct agent *a, struct gw_error *error)
@@ -1520,9 +1490,13 @@ static int observe_and_move(struct agent *a, struct gw_error *error)
 	a->control = gw_control_open(a->journal.path, NULL);
 	describe(a);
 	err = observe(a, error);
+	if (!err && !a->finished)
+		err = plan(a, error);
+	if (!err && !a->finished)
+		err = take_memory(a, a->ram.pages, error);
 	if (err || a->finished)
 		return err;
-	if (a->options->policy.kind->pulls)
+	if (a->policy.kind->pulls)
 		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
 	begin_shadow(a);
 	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
@@ -1545,8 +1519,6 @@ int gw_migrate(struct gw_guest *guest, const struct gw_migrate_options *options,
 	err = gw_ram_open(&a.ram, guest->vm->ram_path, guest->vm->pid, error);
 	if (!err)
 		err = gw_ram_hold(&a.ram, guest->vm->name, error);
-	if (!err)
-		err = take_memory(&a, a.ram.pages, error);
 	if (!err)
 		err = gw_vm_prepare_save(guest->vm, error);
 	if (!err)
@@ -1581,8 +1553,7 @@ static int finish_release(struct agent *a)
 		remove_what_is_left(j);
 	}
 	(void)snprintf(a->result->name, sizeof(a->result->name), "%s", j->name);
-	(void)snprintf(a->result->policy, sizeof(a->result->policy), "%s",
-	               a->options->policy.kind->name);
+	(void)snprintf(a->result->policy, sizeof(a->result->policy), "%s", a->policy.kind->name);
 	(void)snprintf(a->result->reason, sizeof(a->result->reason),
 	               "the VM runs at the destination; what was left here is removed");
 	a->result->outcome = GW_COMPLETED;

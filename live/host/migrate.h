@@ -11,6 +11,8 @@
 #include "core/migration/source.h"
 #include "live/host/guest.h"
 #include "live/host/journal.h"
+#include "live/host/link.h"
+#include "live/host/outlook.h"
 
 struct gw_migrate_options {
 	const char *dir;
@@ -36,6 +38,13 @@ struct gw_migrate_options {
 	void (*observing)(void *arg, uint64_t done_ns, uint64_t all_ns, uint64_t pages_per_s);
 	/* Something the user should know before it costs: one sentence. */
 	void (*note)(void *arg, const char *sentence);
+	/*
+	 * The VM has been observed: may take another policy and order than the options', and say
+	 * why. Not 0 ends it, nothing was begun. NULL: as the options say.
+	 */
+	int (*plan)(void *arg, const struct gw_outlook *outlook, struct gw_policy *policy,
+	            struct gw_order *order, struct gw_error *error);
+	void (*round)(void *arg, const struct gw_round *round); /* has ended; may be NULL */
 	void *arg;
 };
 

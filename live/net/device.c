@@ -2,10 +2,12 @@
 #include "live/net/device.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -127,4 +129,23 @@ bool gw_device_sent(int ifindex, uint64_t *bytes)
 		return false;
 	*bytes = rtnl_link_get_stat(link, RTNL_LINK_TX_BYTES);
 	return true;
+}
+
+uint64_t gw_device_speed(int socket)
+{
+	char name[IF_NAMESIZE], path[64];
+	int ifindex = gw_device_of(socket, NULL);
+	long long mbit = 0;
+	FILE *file;
+
+	if (ifindex < 0 || !if_indextoname((unsigned)ifindex, name))
+		return 0;
+	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/speed", name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%lld", &mbit) != 1 || mbit < 0)
+		mbit = 0;
+	(void)fclose(file);
+	return (uint64_t)mbit * 125000;
 }

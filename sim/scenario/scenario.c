@@ -33,7 +33,7 @@ const struct sim_costs sim_costs_default = {
         .shadow_look_ns = 1700000,
 };
 
-const struct sim_shadow sim_shadow_default = {.divergence = 0.12, .speed = 1};
+const struct sim_shadow sim_shadow_default = {.divergence = 0.04, .speed = 1};
 
 static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
 

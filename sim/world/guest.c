@@ -138,6 +138,7 @@ void sim_guest_init(struct migration *m)
 		if (i < m->spec.vcpus)
 			think(m, &m->threads[i]);
 	}
+	m->lives_since_ns = sim_now(m);
 	m->guest_stands = true;
 	m->source.vm.state = VM_STOPPED;
 	if (m->spec.paused)

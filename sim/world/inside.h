@@ -251,6 +251,7 @@ struct migration {
 	struct sim_observer *observer; /* NULL: it is not observed before its move */
 	uint64_t observed_ns;
 	struct sim_counts counted;     /* when its round began */
+	uint64_t lives_since_ns;
 	uint64_t first_writes, guest_faults;
 	/* Pages missing at the switch that the guest touched, and those that had come by then. */
 	uint64_t touched_pages, arrived_pages;

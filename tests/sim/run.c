@@ -109,6 +109,103 @@ static enum gw_outcome cut(struct world *w, const char *policy, uint64_t at_ns, 
 	return outcome->vms[0].outcome;
 }
 
+/* A guest that jumps about in 64 MiB, over a link that its first touches fill. */
+static struct sim_vm_outcome runs_ahead(struct world *w, const char *order)
+{
+	struct sim_outcome outcome;
+	struct sim_vm_outcome vm;
+
+	(void)snprintf(w->vms[0].move.order, sizeof(w->vms[0].move.order), "%s", order);
+	run(w, &outcome, NULL);
+	vm = outcome.vms[0];
+	sim_outcome_clear(&outcome);
+	return vm;
+}
+
+static void set_up_ahead(struct world *w, double divergence)
+{
+	set_up(w, "run-ahead");
+	w->vms[0].workload = sim_workload_find("chase")->defaults;
+	w->vms[0].workload.set_pages = 16384;
+	w->vms[0].shadow = sim_shadow_default;
+	w->vms[0].shadow.divergence = divergence;
+	w->link.latency_ns = MS;
+}
+
+/* It shows the guest's way, as well as it does the same. */
+static void a_shadow_shows_the_way(void **state)
+{
+	struct sim_vm_outcome linear, queue, astray;
+	struct world w;
+
+	(void)state;
+	set_up_ahead(&w, 0);
+	linear = runs_ahead(&w, "linear");
+	assert_false(linear.metrics.shadow_ran);
+	queue = runs_ahead(&w, "queue");
+	assert_true(queue.metrics.shadow_ran);
+	assert_true(queue.metrics.shadow_pages >= 16384 && queue.metrics.shadow_pages < 16500);
+	assert_true(queue.metrics.pages_resent < 20);
+	assert_true(queue.guest_stall_ns < linear.guest_stall_ns * 2 / 3);
+	assert_true(queue.early_stall_ns <= queue.guest_stall_ns);
+	assert_true(queue.metrics.faults_foretold > queue.metrics.faults_watched * 9 / 10);
+	assert_in_range(queue.metrics.downtime_ns, linear.metrics.downtime_ns - MS,
+	                linear.metrics.downtime_ns + MS);
+	set_up_ahead(&w, 1);
+	astray = runs_ahead(&w, "queue");
+	assert_true(astray.metrics.faults_foretold < astray.metrics.faults_watched / 2);
+	assert_true(astray.guest_stall_ns < linear.guest_stall_ns * 3 / 2);
+}
+
+/* Every page of the 64 MiB is touched in the end; of them, those that came before they were. */
+static void pages_that_came_in_time_are_counted(void **state)
+{
+	struct sim_vm_outcome demand, queue;
+	struct world w;
+
+	(void)state;
+	set_up_ahead(&w, 0);
+	demand = runs_ahead(&w, "demand");
+	assert_in_range(demand.touched_pages, 16380, 16384);
+	assert_true(demand.arrived_pages < 10);
+	queue = runs_ahead(&w, "queue");
+	assert_true(queue.touched_pages <= 16384);
+	assert_true(queue.arrived_pages <= queue.touched_pages);
+	assert_true(queue.touched_pages - queue.arrived_pages <= queue.guest_faults);
+	assert_true(queue.arrived_pages > queue.touched_pages / 2);
+}
+
+/* Whatever becomes of the shadow, the move is as without one, or better. */
+static void a_shadow_may_fail(void **state)
+{
+	struct sim_vm_outcome none, now;
+	struct world w;
+
+	(void)state;
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.fails = true;
+	none = runs_ahead(&w, "queue");
+	assert_false(none.metrics.shadow_ran);
+	assert_int_equal(none.metrics.shadow_pages, 0);
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.life_ns = 20 * MS;
+	now = runs_ahead(&w, "queue");
+	assert_true(now.metrics.shadow_ran);
+	assert_true(now.metrics.shadow_pages < 1000);
+	assert_true(now.guest_stall_ns < none.guest_stall_ns * 11 / 10);
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.memory_pages = 100; /* of ten touches one is a write */
+	now = runs_ahead(&w, "queue");
+	assert_in_range(now.metrics.shadow_pages, 800, 2500);
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.speed = 0.01; /* it never is ahead */
+	now = runs_ahead(&w, "queue");
+	assert_true(now.metrics.shadow_pages < 2000);
+	set_up_ahead(&w, 0);
+	w.vms[0].paused = true; /* nothing runs, here or there */
+	assert_false(runs_ahead(&w, "queue").metrics.shadow_ran);
+}
+
 /* Before the switch the VM stays; in Pull its vCPUs wait, and the move goes on where it stopped. */
 static void a_lost_link_is_survived(void **state)
 {
@@ -612,6 +709,9 @@ int main(void)
 	        cmocka_unit_test(a_vm_that_is_zero_sends_no_contents),
 	        cmocka_unit_test(shares_of_memory_are_kept),
 	        cmocka_unit_test(a_recorded_guest_is_played),
+	        cmocka_unit_test(a_shadow_shows_the_way),
+	        cmocka_unit_test(pages_that_came_in_time_are_counted),
+	        cmocka_unit_test(a_shadow_may_fail),
 	        cmocka_unit_test(verification_compares_every_page),
 	        cmocka_unit_test(an_endless_move_is_told),
 	        cmocka_unit_test(a_user_can_stop_it),

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli/plan.h - between a VM that was observed and its move: what that would cost, and under policy
+ * auto which move it is to be.
+ *
+ * Here the world that observes (live/host/observe.h) meets the one that foretells (sim/estimate.h).
+ */
+#ifndef GW_CLI_PLAN_H
+#define GW_CLI_PLAN_H
+
+#include <jansson.h>
+
+#include "cli/estimate.h"
+#include "live/host/migrate.h"
+
+/* What was observed as a trace in memory, whose runs are borrowed; NULL: no memory. */
+struct sim_trace *gw_observed_trace(const struct gw_observed *seen, const char *name);
+
+/* What is to be known of the link; zeros: not known. */
+struct gw_plan_link {
+	uint64_t bytes_per_s, latency_ns; /* one way */
+	uint64_t limit_bytes_per_s;       /* the user's: send no faster */
+};
+
+/* The scenario's link and its only VM's limits. */
+void gw_plan_apply(struct sim_scenario *scenario, const struct gw_plan_link *link,
+                   uint64_t downtime_ns, uint64_t deadline_ns);
+
+struct gw_plan {
+	/* The caller's, borrowed. */
+	bool chooses;                  /* policy auto */
+	struct sim_move asked;         /* unless it chooses: what is to be announced */
+	const char *name;              /* of the VM */
+	const struct sim_trace *trace; /* what was observed earlier; NULL: nothing */
+	struct gw_plan_link link;
+	struct gw_limits limits;
+	bool (*progress)(void *arg, size_t done, size_t all);
+	void *arg;
+	/* What came of it. */
+	bool known; /* there is a forecast */
+	struct sim_move move;
+	struct gw_forecast forecast;
+	char reason[400]; /* of the choice */
+};
+
+/*
+ * Where the VM was observed, or a trace is there: the forecast, and under policy auto the choice,
+ * which is put into policy and order. -ERANGE: no policy keeps the limits; -ENODATA: auto, and
+ * nothing was observed.
+ */
+int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct gw_policy *policy,
+                 struct gw_order *order, struct gw_error *error);
+/* One sentence: the choice, and what is announced. */
+void gw_plan_sentence(const struct gw_plan *plan, char *text, size_t bytes);
+/* What was announced beside what came, for a person. */
+void gw_plan_print(const struct gw_plan *plan, const struct gw_metrics *metrics, FILE *out);
+/* Into a result: "announced", and under auto "policy" and "chosen". */
+void gw_plan_tell(const struct gw_plan *plan, json_t *result);
+
+#endif
