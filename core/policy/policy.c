@@ -21,6 +21,7 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_split,
         &gw_policy_wws_hybrid,
         &gw_policy_run_ahead,
+        &gw_policy_auto,
         NULL,
 };
 
