@@ -37,9 +37,7 @@ static void print_row(FILE *out, const char *name, const char *summary, const ch
 
 void gw_choices_print(FILE *out)
 {
-	(void)fprintf(out,
-	              "\npolicies, and their settings as they are if nothing is said; observe=TIME "
-	              "goes with each:\n");
+	(void)fprintf(out, "\npolicies, and their settings as they are if nothing is said:\n");
 	for (size_t i = 0; gw_policies[i]; i++)
 		print_row(out, gw_policies[i]->name, gw_policies[i]->summary,
 		          gw_policies[i]->settings);

@@ -10,11 +10,16 @@
  *     touched   5 9 2 7 8 ....    each page once
  *                   ^ head        left of it handed out; with a new link it goes back to the start
  *
+ * Where it leaves out a page or two between others that it touched, the guest, which may do
+ * otherwise, gets them too; but not where it leaves out so many that this is how the program
+ * strides.
+ *
+ *     touched   5 6 . 8      pushed   5 6 7 8
+ *
  * A shadow is no oracle: interrupts, time and input are its own. A window of faults that it hardly
  * foretold, better than chance would, takes the priority from its pages. While they have none it
  * can show what it is worth: pages that come in time do not fault, so that before only its failures
- * were seen. A quarter of a window is enough for that; and when it has won the priority back it
- * takes four times as many faults to lose it again.
+ * were seen. When it has won the priority back it takes four times as many faults to lose it again.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,6 +31,10 @@
 #define TOUCHED_MAX ((uint64_t)1 << 20) /* of them waiting, 4 GiB */
 #define WINDOW_MAX  ((uint64_t)1 << 20)
 
+#define GAP_MAX     2  /* pages */
+#define GAPS_WINDOW 32 /* pages handed out ... */
+#define GAPS_MAX    16 /* ... with so many gaps: more are a stride */
+
 struct queue {
 	struct gw_bubbles bubbles;
 	struct gw_set touched; /* ever */
@@ -34,6 +43,8 @@ struct queue {
 	struct gw_set missed;  /* not foretold, of this judgement's faults */
 	uint64_t *log;         /* in first-touch order */
 	size_t head, count, room;
+	unsigned popped, gaps; /* in this window of gaps */
+	bool strides;          /* as the last one showed */
 	size_t rank;
 	uint64_t cursor;
 	bool again;              /* what waits is to be found out anew */
@@ -56,9 +67,9 @@ static void init(struct gw_order *order)
 
 	order->foresight.ahead_ns = 300000000;
 	q->bubbles.pivots = 8;
-	q->window = 64;
+	q->window = 32;
 	q->lost = 250;
-	q->won_back = 500;
+	q->won_back = 800;
 }
 
 static int set(struct gw_order *order, const char *key, const char *value)
@@ -199,7 +210,7 @@ static void judge(struct gw_order *order, const struct gw_set *left, uint64_t pa
 	q->right += right;
 	if (!right)
 		gw_set_add(&q->missed, page);
-	if (q->faults < (f->astray ? (q->window + 3) / 4 : q->patience))
+	if (q->faults < (f->astray ? q->window : q->patience))
 		return;
 	worth = skill(order, left, q->right, q->faults);
 	f->judged = q->faults;
@@ -245,6 +256,38 @@ static void fault(struct gw_order *order, const struct gw_set *left, uint64_t pa
 	judge(order, left, page, foretold);
 }
 
+/* How many pages right before this one are missing and untouched, between it and another touched.
+ */
+static uint64_t gap_before(const struct queue *q, const struct gw_set *left, uint64_t page)
+{
+	uint64_t gap = 0;
+
+	while (gap <= GAP_MAX && gap < page && gw_set_has(left, page - gap - 1) &&
+	       !gw_set_has(&q->touched, page - gap - 1))
+		gap++;
+	return gap && gap <= GAP_MAX && gap < page && gw_set_has(&q->touched, page - gap - 1) ? gap
+	                                                                                      : 0;
+}
+
+static void watch_gaps(struct queue *q, bool gap)
+{
+	q->gaps += gap;
+	if (++q->popped < GAPS_WINDOW)
+		return;
+	q->strides = q->gaps > GAPS_MAX;
+	q->popped = q->gaps = 0;
+}
+
+/* With what it leaves out before it. */
+static void hand_out(struct queue *q, struct gw_run *runs, size_t *count, uint64_t page,
+                     uint64_t gap)
+{
+	for (uint64_t at = page - gap; at <= page; at++) {
+		gw_set_add(&q->sent, at);
+		gw_order_append(runs, count, at);
+	}
+}
+
 static size_t pop(struct gw_order *order, const struct gw_set *left, struct gw_run *runs,
                   size_t max_runs, uint64_t max_pages)
 {
@@ -253,12 +296,20 @@ static size_t pop(struct gw_order *order, const struct gw_set *left, struct gw_r
 
 	for (; q->head < q->count && n < max_runs && max_pages; q->head++) {
 		uint64_t page = q->log[q->head];
+		uint64_t gap = gap_before(q, left, page), filled = q->strides ? 0 : gap;
 
-		if (!waits_no_more(order, page) || !gw_set_has(left, page))
+		if (!gw_set_has(left, page)) {
+			(void)waits_no_more(order, page);
 			continue;
-		gw_set_add(&q->sent, page);
-		gw_order_append(runs, &n, page);
-		max_pages--;
+		}
+		if (filled >= max_pages && n)
+			break; /* the next frame has room for both */
+		if (filled >= max_pages)
+			filled = 0;
+		(void)waits_no_more(order, page);
+		watch_gaps(q, gap != 0);
+		hand_out(q, runs, &n, page, filled);
+		max_pages -= filled + 1;
 	}
 	return n;
 }
@@ -302,7 +353,7 @@ static size_t next(struct gw_order *order, const struct gw_set *left, uint64_t n
 const struct gw_order_kind gw_order_queue = {
         .name = "queue",
         .summary = "what a copy that runs ahead at the source touches first (S4)",
-        .settings = "ahead=300ms window=64 astray=0.25 trusted=0.5 pivots=8 (to 64) "
+        .settings = "ahead=300ms window=32 astray=0.25 trusted=0.8 pivots=8 (to 64) "
                     "direction=both (both|forward)",
         .init = init,
         .set = set,

@@ -12,11 +12,17 @@
 #define SECOND 1000000000u
 
 const struct gw_policy_kind *const gw_policies[] = {
-        &gw_policy_stop_copy, &gw_policy_precopy,
-        &gw_policy_postcopy,  &gw_policy_hybrid,
-        &gw_policy_deferred,  &gw_policy_sdf_hybrid,
-        &gw_policy_split,     &gw_policy_wws_hybrid,
-        &gw_policy_run_ahead, NULL,
+        &gw_policy_stop_copy,
+        &gw_policy_precopy,
+        &gw_policy_postcopy,
+        &gw_policy_hybrid,
+        &gw_policy_deferred,
+        &gw_policy_sdf_hybrid,
+        &gw_policy_split,
+        &gw_policy_wws_hybrid,
+        &gw_policy_run_ahead,
+        &gw_policy_auto,
+        NULL,
 };
 
 const char *gw_decision_name(enum gw_decision decision)

@@ -306,7 +306,7 @@ static void learn_hybrid(struct wws *w, const struct gw_view *view)
 	struct census census;
 	double written;
 
-	take_census(w, view->dirty, view->dirty_pages, &census);
+	take_census(w, view->written, view->dirty_pages, &census); /* the others are clean */
 	weigh(w, &census, longer > 0 ? longer : 0, &rest);
 	written = (double)gw_set_count(view->written) + rest.in_vain;
 	w->hybrid_sends = view->populated_pages + (uint64_t)(written * (1000 - MARGIN) / 1000);
@@ -354,10 +354,10 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 		                       : "; the VM was not observed: it leaves out none");
 		return;
 	}
-	learn_pace(w, view);
 	gw_renewal_round(w->pages, view->written, view->round_ns);
 	if (view->round == 1)
 		learn_hybrid(w, view);
+	learn_pace(w, view);
 	if (!view->dirty_pages || !gw_renewal_ready(w->pages))
 		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages left%s",
 		               (unsigned long long)view->dirty_pages,

@@ -34,7 +34,7 @@ struct gw_renewal {
 	uint64_t window_ns;
 	double left_ns;   /* of rounds, not yet a whole window */
 	double newcomers; /* a window; the mean, older ones for less */
-	uint32_t met;     /* pages known when it was last counted */
+	uint32_t firsts;  /* pages written for the first time since that was counted */
 	double sampled;   /* windows in which reads were looked at */
 	double at_risk[GW_RENEWAL_CLASSES][BUCKETS], writes[GW_RENEWAL_CLASSES][BUCKETS];
 	double force[GW_RENEWAL_CLASSES][BUCKETS]; /* -ln(1 - hazard), a window */
@@ -135,9 +135,9 @@ static unsigned bucket_of(uint32_t age)
 /* These windows have passed. */
 static void count_newcomers(struct gw_renewal *r, uint32_t windows)
 {
-	double old = (double)worth_after(r, windows), now = (double)(r->pages - r->met);
+	double old = (double)worth_after(r, windows), now = r->firsts;
 
-	r->met = r->pages;
+	r->firsts = 0;
 	if (windows)
 		r->newcomers = old * r->newcomers + (1 - old) * now / windows;
 }
@@ -156,6 +156,7 @@ static void write_in_window(struct gw_renewal *r, uint64_t page)
 		r->writes[class][bucket_of(age)]++;
 		e->count *= worth_after(r, age);
 	}
+	r->firsts += !e->last;
 	e->count++;
 	e->last = r->now;
 }
@@ -219,7 +220,6 @@ void gw_renewal_observe(struct gw_renewal *r, const struct gw_observation *obser
 			continue;
 		r->sampled++;
 		for_each(r, window->read, window->read_count, read_in_window);
-		r->met = r->pages;
 	}
 	count_hazards(r);
 }
@@ -239,6 +239,7 @@ static void write_in_round(struct gw_renewal *r, uint64_t page, uint32_t windows
 	kept = e->last ? e->count * worth_after(r, r->now - e->last) + 1 : 1;
 	if (kept > e->count)
 		e->count = kept;
+	r->firsts += !e->last;
 	usual = (uint32_t)(93 / e->count / 3);
 	e->last = r->now - (usual < ago ? usual : ago);
 }

@@ -50,7 +50,7 @@ bool gw_renewal_ready(const struct gw_renewal *renewal);
 struct gw_renewal_outlook {
 	float written[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES];
 	double windows;   /* that it looks ahead */
-	double newcomers; /* pages written in it that are not known yet */
+	double newcomers; /* pages written in it for the first time */
 };
 
 void gw_renewal_look_ahead(const struct gw_renewal *renewal, uint64_t ns,

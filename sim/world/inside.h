@@ -16,6 +16,7 @@
 #include <errno.h>
 
 #include "base/windows.h"
+#include "core/bandwidth/traffic.h"
 #include "core/migration/seal.h"
 #include "sim/chance.h"
 #include "sim/scenario/scenario.h"
@@ -238,6 +239,14 @@ struct migration {
 	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
 	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
+	struct own_traffic {
+		uint64_t since_ns, sent_bytes; /* the flow, when it was last looked at */
+		uint64_t bytes, wanted_bytes;  /* while it ran, since the move began */
+	} own;
+	struct share *share;     /* of a link, of which this is one; NULL: nobody coordinates */
+	struct gw_traffic seen;  /* of its own traffic, by the coordinator */
+	uint64_t seen_bytes, seen_ns;
+	uint64_t granted_bytes_per_s, reserved_bytes_per_s;
 	uint64_t traffic_bytes;   /* of its flows that are closed */
 	struct sim_observer *observer; /* NULL: it is not observed before its move */
 	uint64_t observed_ns;
@@ -260,6 +269,7 @@ struct migration {
 struct sim_world {
 	struct sim_clock clock;
 	struct sim_network *network;
+	const struct sim_scenario *scenario; /* borrowed; NULL: a small world has none */
 	struct sim_costs costs;
 	bool versions;
 	FILE *trace;
@@ -268,6 +278,8 @@ struct sim_world {
 	size_t count, next, running, over;
 	unsigned at_once;
 	uint64_t limit_ns;
+	struct coordinator *coordinator; /* NULL: moves begin as the scenario says */
+	size_t limit_rounds; /* 0: none */
 	char violation[256];
 	/* Between two uses they hold nothing. */
 	struct gw_run *runs_in, *runs_out;
@@ -331,7 +343,17 @@ void sim_world_begin(struct sim_world *w);
 /* False when there is nothing more. */
 bool sim_world_turn(struct sim_world *w);
 
+/* sim/world/coordinator.c */
+void sim_coordinate(struct sim_world *w, const struct sim_sharing *sharing,
+                    const struct sim_link_config *links, size_t link_count);
+void sim_coordinator_free(struct sim_world *w);
+/* Something changed that the sharing goes by: the link is divided anew. Nothing if nobody does. */
+void sim_divide_soon(struct migration *m);
+/* The move is over, or was never begun. */
+void sim_leaves_link(struct migration *m);
+
 /* sim/run.c */
+void sim_take_beginning(struct migration *m);
 void sim_take_result(struct migration *m);
 void sim_take_round(struct migration *m, const struct gw_round *round);
 
@@ -365,6 +387,10 @@ void sim_hang_up(struct migration *m, int side);
 void sim_lose(struct migration *m, struct happening *h);
 void sim_connect_again(struct migration *m);
 void sim_set_rate(struct migration *m, uint64_t bytes_per_s);
+/* What a link carries for so many bytes, or a rate, of payload. */
+uint64_t sim_with_headers(uint64_t bytes);
+/* The granted rate, as it is on the link. */
+void sim_grant(struct migration *m, uint64_t bytes_per_s);
 struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size_t size);
 /* For one more frame of that size: of this turn, or one of its own. *to: where it is to be put. */
 struct parcel *sim_parcel_for(struct migration *m, enum gw_channel channel, size_t size,
@@ -411,6 +437,12 @@ void sim_guest_runs_there(struct migration *m);
 void sim_guest_ends(struct migration *m);
 /* The guest's own, over the link out of its host; while it stands there is none. */
 void sim_guest_sends(struct migration *m, unsigned link);
+/* While it is at the source: so much of the link is its own. */
+void sim_guest_reserve(struct migration *m, uint64_t bytes_per_s);
+/* Since the move began, while it ran: what it sent, and what it wanted to. */
+void sim_guest_traffic(struct migration *m, uint64_t *bytes, uint64_t *wanted_bytes);
+/* The move begins: what was sent before does not count. */
+void sim_guest_counts_traffic(struct migration *m);
 /* By the thread that loads the device state. */
 void sim_read(struct migration *m, uint64_t page);
 /* Pages have come: who waits for one goes on. */
@@ -444,6 +476,10 @@ void sim_shadow_end(struct migration *m);
 void sim_shadow_killed(struct migration *m);
 bool sim_shadow_lives(const struct migration *m);
 void sim_shadow_free(struct migration *m);
+
+/* sim/world/plan.c */
+/* The move that its policy stands for becomes its own. False: there is none. */
+bool sim_take_plan(struct migration *m, struct gw_error *why);
 
 /* sim/world/memory.c */
 void sim_memory_init(struct migration *m);

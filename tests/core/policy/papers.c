@@ -454,20 +454,22 @@ static int end(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(shares),
-	                                   cmocka_unit_test(sdf),
-	                                   cmocka_unit_test(markov),
-	                                   cmocka_unit_test(least_likely_half),
-	                                   cmocka_unit_test(thresholds),
-	                                   cmocka_unit_test(gilbert_elliott),
-	                                   cmocka_unit_test(stops),
-	                                   cmocka_unit_test(whole_windows),
-	                                   cmocka_unit_test(alpha_auto),
-	                                   cmocka_unit_test(settles_by_rates),
-	                                   cmocka_unit_test(thresholds_that_no_page_meets),
-	                                   cmocka_unit_test(the_others),
-	                                   cmocka_unit_test(observed_before),
-	                                   cmocka_unit_test(eight_seconds)};
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(shares),
+	        cmocka_unit_test(sdf),
+	        cmocka_unit_test(markov),
+	        cmocka_unit_test(least_likely_half),
+	        cmocka_unit_test(thresholds),
+	        cmocka_unit_test(settles_by_rates),
+	        cmocka_unit_test(thresholds_that_no_page_meets),
+	        cmocka_unit_test(gilbert_elliott),
+	        cmocka_unit_test(stops),
+	        cmocka_unit_test(whole_windows),
+	        cmocka_unit_test(alpha_auto),
+	        cmocka_unit_test(the_others),
+	        cmocka_unit_test(observed_before),
+	        cmocka_unit_test(eight_seconds),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, end);
 }
