@@ -3,7 +3,7 @@
  * bench/forecast.c - what one forecast costs: forecast [PAGES [WINDOWS [ENTRIES [TIMES]]]]
  *
  * S3's write set of a working set of a million pages, seen in 160 windows that hold eight million
- * pages in all (or as given), half of the working set being dirty: scored, and ranked likeliest
+ * pages in all (or as given), all of the working set being dirty: scored, and ranked likeliest
  * first. Twice: pages scattered over 1 TiB, and in stretches. Processor milliseconds of one core,
  * median and least of so many times.
  */
@@ -77,14 +77,10 @@ static void observe(struct bench *b, uint32_t stretch, uint64_t *random)
 
 static size_t forecast(struct bench *b)
 {
-	size_t count = 0;
-	uint64_t page;
-	double score;
+	size_t count;
 
 	gw_write_set_score(b->set, &b->dirty);
-	for (uint32_t i = 0; gw_write_set_known(b->set, i, &page, &score); i++)
-		if (score > 0)
-			b->ranked[count++] = (struct gw_ranked){page, (float)score};
+	count = gw_write_set_dirty(b->set, b->ranked);
 	gw_rank(b->ranked, b->spare, count);
 	return count;
 }
@@ -113,7 +109,7 @@ static void run(struct bench *b, uint32_t stretch)
 	observe(b, stretch, &random);
 	begun = cpu_ms() - begun;
 	gw_set_clear(&b->dirty);
-	for (uint32_t i = 0; i < b->pages; i += 2)
+	for (uint32_t i = 0; i < b->pages; i++)
 		gw_set_add(&b->dirty, b->page[i]);
 	for (uint32_t i = 0; i < b->times; i++) {
 		double before = cpu_ms();

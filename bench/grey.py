@@ -35,7 +35,7 @@ def traces_of(names):
 
 
 def simulate(asked, trace, rate, observe):
-    scenario = {"vm": {}, "trace": os.path.abspath(trace), "downtime": "1ms", "policy": "precopy",
+    scenario = {"vm": {}, "trace": os.path.abspath(trace), "downtime": "1ms", "policy": "precopy", "observe": observe,
                 "link": {"bandwidth": rate, "latency": "100us"}}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "move.json")
@@ -43,7 +43,7 @@ def simulate(asked, trace, rate, observe):
             json.dump(scenario, file)
         done = subprocess.run(
             [asked.godwit, "sim", path, *MOVE, "--quiet", "--json", "-", "--seed", asked.seeds,
-             "--set", "forecast=" + ",".join(PREDICTORS), "--set", f"observe={observe}"],
+             "--set", "forecast=" + ",".join(PREDICTORS)],
             stdout=subprocess.PIPE, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     return [json.loads(line) for line in lines]

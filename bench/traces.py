@@ -34,6 +34,8 @@ WORKLOADS = {
                                          "writes": 8000, "reads": 8000}),
         "native-phases": ("native", {**TRAIN_NATIVE, "pattern": "phases", "set": 8192,
                                      "phase_ms": 2000, "writes": 20000, "reads": 5000}),
+        "native-anywhere": ("native", {**TRAIN_NATIVE, "pattern": "random", "writes": 2000,
+                                       "reads": 4000}),
         "linux-random": ("linux", {**TRAIN_LINUX, "pattern": "random", "rate": 2000}),
         "linux-locality": ("linux", {**TRAIN_LINUX, "pattern": "locality", "rate": 4000}),
         "linux-sequential": ("linux", {**TRAIN_LINUX, "pattern": "sequential", "rate": 4000}),

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/values.h"
+#include "cli/choices.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/plan.h"
@@ -491,10 +492,10 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	         {"qmp", 0, GW_CLI_STRING, &a->qmp, "PATH", "its control socket, with --pid"}},
 	        {MIGRATES,
 	         {"policy", 'p', GW_CLI_STRING, &a->policy, "NAME",
-	          "stop-copy, precopy (default), postcopy, hybrid, deferred, sdf-hybrid, auto"}},
+	          "how it moves; below (default precopy)"}},
 	        {MIGRATES,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
-	          "of pages pushed after the switch: demand, linear, bubble, forecast"}},
+	          "of pages pushed after the switch; below (default: the policy's)"}},
 	        {RECOVERS,
 	         {"order", 'o', GW_CLI_STRING, &a->order, "NAME",
 	          "of pages that are still to be pushed"}},
@@ -522,7 +523,7 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	          "what the link carries, for the estimate (default: as its device says)"}},
 	        {MIGRATES,
 	         {"observe", 0, GW_CLI_DURATION, &a->observe, "TIME",
-	          "watch the VM for so long before (default: as the policy wants; 0: not)"}},
+	          "watch the VM for so long before (default: as the policy wants)"}},
 	        {MIGRATES,
 	         {"observed", 0, GW_CLI_STRING, &a->observed, "TRACE",
 	          "what `godwit record` saw of it, instead of watching it"}},
@@ -598,11 +599,20 @@ static enum gw_exit run_recover(const struct gw_verb *verb, int argc, char **arg
 	return choose_and_act(operands.items[0], &a, error);
 }
 
+static void help(FILE *out)
+{
+	gw_choices_print(out);
+	(void)fprintf(out,
+	              "\npolicy auto takes the best of them within --downtime and --deadline, by "
+	              "what was observed\n");
+}
+
 const struct gw_verb gw_verb_migrate = {
         .name = "migrate",
         .usage = "NAME|--pid N --to HOST[:PORT] [OPTION...]",
         .summary = "move a running VM to another host",
         .run = run_migrate,
+        .help = help,
 };
 
 const struct gw_verb gw_verb_recover = {

@@ -11,15 +11,15 @@
 #include "base/values.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/predict.h"
 #include "cli/verb.h"
 #include "core/predict/gilbert_elliott.h"
 #include "core/predict/grey.h"
 #include "core/predict/markov.h"
+#include "core/predict/predictor.h"
 #include "core/predict/write_set.h"
 
-#define STEPS_MAX   10000
-#define ENTRIES_MAX (1u << 26) /* pages of all windows together */
-#define PAGE_MAX    (1ull << 40)
+#define STEPS_MAX 10000
 
 /* What was asked for, whatever the predictor; each takes what is its own. */
 struct asked {
@@ -28,6 +28,8 @@ struct asked {
 	const char *windows, *dirty;
 	bool plain, has_from;
 	const char *input, *form, *residual;
+	const char *pt, *rt;
+	struct gw_pages_asked pages;
 	const char *json;
 };
 
@@ -124,63 +126,6 @@ static int gilbert_elliott(const struct asked *asked, json_t *result, struct gw_
 
 /* --- S3 ------------------------------------------------------------------------------------ */
 
-static int compare_pages(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-struct pages {
-	uint64_t *at; /* owned */
-	size_t count, room;
-};
-
-static int append(struct pages *pages, uint64_t page, struct gw_error *error)
-{
-	if (pages->count == ENTRIES_MAX)
-		return gw_fail(error, E2BIG, "more than %u pages", ENTRIES_MAX);
-	if (pages->count == pages->room) {
-		size_t room = pages->room ? 2 * pages->room : 1024;
-		uint64_t *more = realloc(pages->at, room * sizeof(*more));
-
-		if (!more)
-			return gw_fail(error, ENOMEM, "no memory for so many pages");
-		pages->at = more;
-		pages->room = room;
-	}
-	pages->at[pages->count++] = page;
-	return 0;
-}
-
-/* Page numbers between blanks and commas; ascending and once each afterwards. */
-static int read_pages(const char *text, const char *where, struct pages *pages,
-                      struct gw_error *error)
-{
-	size_t kept = 0;
-
-	pages->count = 0;
-	for (text += strspn(text, " ,\t\r\n"); *text; text += strspn(text, " ,\t\r\n")) {
-		char *end;
-		unsigned long long page = strtoull(text, &end, 10);
-
-		if (*text < '0' || *text > '9' || page >= PAGE_MAX ||
-		    (*end && !strchr(" ,\t\r\n", *end)))
-			return gw_fail(error, EINVAL, "%s: '%.*s' is no page number", where,
-			               (int)strcspn(text, " ,\t\r\n"), text);
-		if (append(pages, page, error))
-			return -ENOMEM;
-		text = end;
-	}
-	if (pages->count)
-		qsort(pages->at, pages->count, sizeof(*pages->at), compare_pages);
-	for (size_t i = 0; i < pages->count; i++)
-		if (!kept || pages->at[kept - 1] != pages->at[i])
-			pages->at[kept++] = pages->at[i];
-	pages->count = kept;
-	return 0;
-}
-
 /* Line by line, twice: first how much there is, then the windows themselves. */
 struct windows {
 	uint64_t lines, entries, largest;
@@ -188,7 +133,7 @@ struct windows {
 	struct gw_run *runs;
 };
 
-static int take_window(struct windows *w, const struct pages *pages)
+static int take_window(struct windows *w, const struct gw_page_list *pages)
 {
 	if (!w->set) {
 		w->lines++;
@@ -206,7 +151,7 @@ static int read_windows(const char *path, struct windows *w, struct gw_error *er
 {
 	_cleanup_fclose_ FILE *file = fopen(path, "re");
 	_cleanup_free_ char *line = NULL;
-	struct pages pages = {0};
+	struct gw_page_list pages = {0};
 	unsigned long number = 0;
 	size_t room = 0;
 	char where[128];
@@ -216,9 +161,10 @@ static int read_windows(const char *path, struct windows *w, struct gw_error *er
 		return gw_fail(error, errno, "cannot read %s: %s", path, strerror(errno));
 	while (!r && getline(&line, &room, file) >= 0) {
 		(void)snprintf(where, sizeof(where), "%.90s, line %lu", path, ++number);
-		r = read_pages(line, where, &pages, error);
-		if (!r && w->entries > ENTRIES_MAX)
-			r = gw_fail(error, E2BIG, "%s holds more than %u pages", path, ENTRIES_MAX);
+		r = gw_page_list_read(line, where, &pages, error);
+		if (!r && w->entries > GW_PAGE_LIST_MAX)
+			r = gw_fail(error, E2BIG, "%s holds more than %u pages", path,
+			            GW_PAGE_LIST_MAX);
 		if (!r)
 			r = take_window(w, &pages);
 	}
@@ -276,7 +222,7 @@ static int make_set(struct windows *w, bool plain, void **memory, struct gw_erro
 	return 0;
 }
 
-static int score_dirty(const struct pages *dirty, struct windows *w, struct gw_error *error)
+static int score_dirty(const struct gw_page_list *dirty, struct windows *w, struct gw_error *error)
 {
 	uint64_t last = dirty->count ? dirty->at[dirty->count - 1] : 0;
 	_cleanup_free_ uint64_t *words = NULL;
@@ -295,8 +241,8 @@ static int score_dirty(const struct pages *dirty, struct windows *w, struct gw_e
 	return 0;
 }
 
-static int forecast_writes(const struct asked *asked, const struct pages *dirty, json_t *list,
-                           struct gw_error *error)
+static int forecast_writes(const struct asked *asked, const struct gw_page_list *dirty,
+                           json_t *list, struct gw_error *error)
 {
 	_cleanup_free_ void *memory = NULL;
 	struct windows w = {0};
@@ -319,7 +265,7 @@ static int forecast_writes(const struct asked *asked, const struct pages *dirty,
 
 static int write_set(const struct asked *asked, json_t *result, struct gw_error *error)
 {
-	struct pages dirty = {0};
+	struct gw_page_list dirty = {0};
 	json_t *list = json_array();
 	int r = 0;
 
@@ -331,9 +277,9 @@ static int write_set(const struct asked *asked, json_t *result, struct gw_error 
 	else if (!asked->dirty == !asked->has_from)
 		r = gw_fail(error, EINVAL, "give either --dirty or --from");
 	else if (asked->has_from)
-		r = append(&dirty, asked->from, error);
+		r = gw_page_list_add(&dirty, asked->from, error);
 	else
-		r = read_pages(asked->dirty, "--dirty", &dirty, error);
+		r = gw_page_list_read(asked->dirty, "--dirty", &dirty, error);
 	if (!r)
 		r = forecast_writes(asked, &dirty, list, error);
 	free(dirty.at);
@@ -350,7 +296,8 @@ struct sheet {
 };
 
 /* x1,x2,...,xN */
-static int read_head(char *line, const char *path, struct sheet *sheet, struct gw_error *error)
+static int read_head(char *line, const char *path, unsigned least, struct sheet *sheet,
+                     struct gw_error *error)
 {
 	char *rest = line, *name, wanted[24];
 
@@ -365,7 +312,7 @@ static int read_head(char *line, const char *path, struct sheet *sheet, struct g
 			        path, name, GW_GREY_SERIES_MAX);
 		sheet->series++;
 	}
-	if (sheet->series < 2)
+	if (sheet->series < least)
 		return gw_fail(error, EINVAL, "%s, line 1: x1 and at least one driver are needed",
 		               path);
 	return 0;
@@ -404,7 +351,8 @@ static int read_row(char *line, const char *path, struct sheet *sheet, struct gw
 	return 0;
 }
 
-static int read_sheet(const char *path, struct sheet *sheet, struct gw_error *error)
+/* At least so many columns. */
+static int read_sheet(const char *path, unsigned least, struct sheet *sheet, struct gw_error *error)
 {
 	_cleanup_fclose_ FILE *file = fopen(path, "re");
 	_cleanup_free_ char *line = NULL;
@@ -415,7 +363,7 @@ static int read_sheet(const char *path, struct sheet *sheet, struct gw_error *er
 		return gw_fail(error, errno, "cannot read %s: %s", path, strerror(errno));
 	while (!r && getline(&line, &room, file) >= 0) {
 		if (!sheet->series)
-			r = read_head(line, path, sheet, error);
+			r = read_head(line, path, least, sheet, error);
 		else if (line[strspn(line, " \r\n")])
 			r = read_row(line, path, sheet, error);
 	}
@@ -491,8 +439,93 @@ static int grey(const struct asked *asked, json_t *result, struct gw_error *erro
 		               asked->form);
 	if (strcmp(asked->residual, "on") != 0 && strcmp(asked->residual, "off") != 0)
 		return gw_fail(error, EINVAL, "--residual is on or off, not '%s'", asked->residual);
-	r = read_sheet(asked->input, sheet, error);
+	r = read_sheet(asked->input, 2, sheet, error);
 	return r ? r : fit_sheet(asked, sheet, result, error);
+}
+
+/* --- the plain ones ------------------------------------------------------------------------ */
+
+static int forecast_bits(const struct gw_page_predictor *predictor, const struct asked *asked,
+                         json_t *result, struct gw_error *error)
+{
+	struct gw_transitions transitions;
+	uint64_t history = 0, length;
+	int r = read_bits(asked->bits, &transitions, error);
+
+	for (const char *bit = asked->bits; !r && *bit; bit++)
+		history = history << 1 | (*bit == '1');
+	length = transitions.samples < GW_HISTORY_ROUNDS ? transitions.samples : GW_HISTORY_ROUNDS;
+	if (!r)
+		json_object_set_new(result, "forecast",
+		                    json_real(predictor->probability(history, (unsigned)length)));
+	return r;
+}
+
+static int forecast_series(const struct gw_count_predictor *predictor, const struct asked *asked,
+                           json_t *result, struct gw_error *error)
+{
+	_cleanup_free_ struct sheet *sheet = calloc(1, sizeof(*sheet));
+	json_t *fitted = json_array();
+	size_t known;
+	int r;
+
+	json_object_set_new(result, "fitted", fitted);
+	if (!sheet)
+		return gw_fail(error, ENOMEM, "no memory for the table");
+	r = read_sheet(asked->input, 1, sheet, error);
+	known = sheet->rows - sheet->open;
+	if (!r && !known)
+		r = gw_fail(error, EINVAL, "%s has no row with a known x1", asked->input);
+	if (r)
+		return r;
+	for (size_t k = 0; k < known; k++)
+		sheet->x[k] = sheet->x[k * sheet->series];
+	for (size_t k = 0; k < known; k++)
+		json_array_append_new(fitted, json_real(predictor->of_series(sheet->x, k ? k : 1)));
+	json_object_set_new(result, "forecast", json_real(predictor->of_series(sheet->x, known)));
+	return 0;
+}
+
+/* Some names are of both kinds; what is given says which is meant. */
+static int plain(const char *name, const struct asked *asked, json_t *result,
+                 struct gw_error *error)
+{
+	const struct gw_page_predictor *of_page = gw_page_predictor(name);
+	const struct gw_count_predictor *of_series = gw_count_predictor(name);
+	bool bits = of_page && of_page->probability, series = of_series && of_series->of_series;
+
+	if (!bits && !series)
+		return gw_fail(
+		        error, EINVAL,
+		        "there is no predictor '%s'; take markov, gilbert-elliott, "
+		        "write-set, grey, dirty-only, rate, last, mean, weighted-mean, ewma, "
+		        "or pages for all that forecast pages",
+		        name);
+	if (asked->input ? !series : !bits || !asked->bits)
+		return gw_fail(error, EINVAL, "predict %s needs --%s", name,
+		               bits && series ? "bits or --input"
+		               : bits         ? "bits"
+		                              : "input FILE.csv");
+	return asked->input ? forecast_series(of_series, asked, result, error)
+	                    : forecast_bits(of_page, asked, result, error);
+}
+
+static int pages(const struct asked *asked, json_t *result, struct gw_error *error)
+{
+	struct gw_pages_asked all = asked->pages;
+	int r = 0;
+
+	if (!all.file)
+		return gw_fail(error, EINVAL,
+		               "predict pages needs a file: a trace, or page numbers, a "
+		               "line a round");
+	if (!all.learn)
+		return gw_fail(error, EINVAL, "--learn 0: there is nothing to forecast from");
+	if (asked->pt)
+		r = read_probability("pt", asked->pt, &all.pt, error);
+	if (!r && asked->rt)
+		r = read_probability("rt", asked->rt, &all.rt, error);
+	return r ? r : gw_predict_pages(&all, result, error);
 }
 
 /* --- the verb ------------------------------------------------------------------------------ */
@@ -501,31 +534,27 @@ static const struct {
 	const char *name;
 	int (*run)(const struct asked *asked, json_t *result, struct gw_error *error);
 } predictors[] = {
-        {"markov", markov},
-        {"gilbert-elliott", gilbert_elliott},
-        {"write-set", write_set},
-        {"grey", grey},
+        {"markov", markov},       {"gilbert-elliott", gilbert_elliott},
+        {"write-set", write_set}, {"grey", grey},
+        {"pages", pages},
 };
 
 static int predict(const char *name, const struct asked *asked, struct gw_error *error)
 {
-	for (size_t i = 0; i < sizeof(predictors) / sizeof(predictors[0]); i++) {
-		json_t *result;
-		int r;
+	int (*special)(const struct asked *, json_t *, struct gw_error *) = NULL;
+	json_t *result;
+	int r;
 
-		if (strcmp(name, predictors[i].name) != 0)
-			continue;
-		result = json_object();
-		r = predictors[i].run(asked, result, error);
-		if (!r)
-			return gw_output_json(result, asked->json, error);
-		json_decref(result);
-		return r;
+	for (size_t i = 0; i < sizeof(predictors) / sizeof(predictors[0]); i++) {
+		if (!strcmp(name, predictors[i].name))
+			special = predictors[i].run;
 	}
-	return gw_fail(
-	        error, EINVAL,
-	        "there is no predictor '%s'; take markov, gilbert-elliott, write-set or grey",
-	        name);
+	result = json_object();
+	r = special ? special(asked, result, error) : plain(name, asked, result, error);
+	if (!r)
+		return gw_output_json(result, asked->json, error);
+	json_decref(result);
+	return r;
 }
 
 static int read_from(const char *text, struct asked *asked, struct gw_error *error)
@@ -535,14 +564,20 @@ static int read_from(const char *text, struct asked *asked, struct gw_error *err
 	if (!text)
 		return 0;
 	asked->has_from = true;
-	if (gw_parse_number(text, &asked->from, &problem) || asked->from >= PAGE_MAX)
+	if (gw_parse_number(text, &asked->from, &problem) || asked->from >= GW_PAGE_NUMBER_MAX)
 		return gw_fail(error, EINVAL, "--from '%s' is no page number", text);
 	return 0;
 }
 
 static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struct gw_error *error)
 {
-	struct asked asked = {.steps = 1, .form = "difference", .residual = "on", .json = "-"};
+	struct asked asked = {
+	        .steps = 1,
+	        .form = "difference",
+	        .residual = "on",
+	        .pages = {.round_ns = 1000000000, .learn = 2, .pt = 0.5, .rt = 0.5},
+	        .json = "-",
+	};
 	const char *from = NULL;
 	const struct gw_cli_option options[] = {
 	        {"bits", 0, GW_CLI_STRING, &asked.bits, "0110...",
@@ -565,6 +600,14 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	         "grey: difference or whitening (difference)"},
 	        {"residual", 0, GW_CLI_STRING, &asked.residual, "on|off",
 	         "grey: correct residuals of one sign (on)"},
+	        {"round", 0, GW_CLI_DURATION, &asked.pages.round_ns, "DURATION",
+	         "pages: how long a round of a trace is (1s)"},
+	        {"learn", 0, GW_CLI_NUMBER, &asked.pages.learn, "N",
+	         "pages: rounds before the first that is forecast (2)"},
+	        {"pt", 0, GW_CLI_STRING, &asked.pt, "P", "pages: S1's threshold PT (0.5)"},
+	        {"rt", 0, GW_CLI_STRING, &asked.rt, "P", "pages: S1's threshold RT (0.5)"},
+	        {"table", 0, GW_CLI_FLAG, &asked.pages.table, NULL,
+	         "pages: each page's forecast of the last round"},
 	        {"json", 0, GW_CLI_STRING, &asked.json, "FILE",
 	         "results; - is standard output (-)"},
 	        GW_CLI_END,
@@ -572,16 +615,22 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	struct gw_cli_operands operands;
 	enum gw_exit status;
 
-	if (!gw_verb_options(verb, options, argc, argv, 1, 1, &operands, &status, error))
+	if (!gw_verb_options(verb, options, argc, argv, 1, 2, &operands, &status, error))
 		return status;
 	if (read_from(from, &asked, error))
 		return GW_EXIT_USAGE;
+	if (operands.count > 1 && strcmp(operands.items[0], "pages") != 0) {
+		(void)gw_fail(error, EINVAL, "predict %s takes no file but by its options",
+		              operands.items[0]);
+		return GW_EXIT_USAGE;
+	}
+	asked.pages.file = operands.count > 1 ? operands.items[1] : NULL;
 	return predict(operands.items[0], &asked, error) ? GW_EXIT_FAILED : GW_EXIT_DONE;
 }
 
 const struct gw_verb gw_verb_predict = {
         .name = "predict",
-        .usage = "markov|gilbert-elliott|write-set|grey [OPTION...]",
-        .summary = "one of the papers' predictors, on given data",
+        .usage = "markov|gilbert-elliott|write-set|grey|BASELINE [OPTION...], or pages FILE",
+        .summary = "one of the papers' predictors, or all of pages, on given data",
         .run = run,
 };

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/values.h"
+#include "cli/choices.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/sweep_run.h"
@@ -463,4 +464,5 @@ const struct gw_verb gw_verb_sim = {
         .usage = "SCENARIO... [OPTION...]",
         .summary = "simulate moves, with many policies, settings and seeds at once",
         .run = run,
+        .help = gw_choices_print,
 };

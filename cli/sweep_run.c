@@ -37,6 +37,11 @@ static json_t *guest_json(const struct sim_vm_outcome *vm)
 	                         (json_int_t)vm->guest_longest_ns, "first_writes",
 	                         (json_int_t)vm->first_writes);
 
+	if (vm->traffic_wanted_bytes)
+		(void)json_object_set_new(json, "traffic",
+		                          json_pack("{s:I, s:I}", "bytes",
+		                                    (json_int_t)vm->traffic_bytes, "wanted_bytes",
+		                                    (json_int_t)vm->traffic_wanted_bytes));
 	if (vm->order[0])
 		(void)json_object_update_new(
 		        json, json_pack("{s:I, s:I, s:I}", "early_stall_ns",
@@ -75,6 +80,8 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 	(void)json_object_set_new(json, "guest", guest_json(vm));
 	if (json && vm->plan)
 		gw_plan_tell(vm->plan, json);
+	(void)json_object_set_new(json, "start_ns", json_integer((json_int_t)vm->start_ns));
+	(void)json_object_set_new(json, "end_ns", json_integer((json_int_t)vm->end_ns));
 	return json;
 }
 

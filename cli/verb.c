@@ -16,6 +16,8 @@ bool gw_verb_options(const struct gw_verb *verb, const struct gw_cli_option *opt
 		(void)printf("usage: godwit %s%s%s\n\n%s\n\n", verb->name, *verb->usage ? " " : "",
 		             verb->usage, verb->summary);
 		gw_cli_print(stdout, options);
+		if (verb->help)
+			verb->help(stdout);
 		*status = GW_EXIT_DONE;
 		return false;
 	}

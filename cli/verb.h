@@ -6,6 +6,7 @@
 #define GW_CLI_VERB_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -23,6 +24,8 @@ struct gw_verb {
 	/* argv[0] is the verb's name. Prints its own --help. Never prints the error. */
 	enum gw_exit (*run)(const struct gw_verb *verb, int argc, char **argv,
 	                    struct gw_error *error);
+	/* What its --help says behind the options. NULL: nothing. */
+	void (*help)(FILE *out);
 };
 
 extern const struct gw_verb gw_verb_abort;

@@ -17,7 +17,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
-from kit.document import Markdown, write  # noqa: E402
+from kit.document import Markdown, summary, write  # noqa: E402
 from kit.paper import load, rejudge  # noqa: E402
 from main import names, paper_of  # noqa: E402
 
@@ -65,6 +65,7 @@ def main():
     page.heading("The papers, measured", 1)
     page.text(INTRODUCTION)
     page.text(COMMANDS)
+    kept = []
     for name in names():
         folder = os.path.join(asked.results, name)
         measured = load(os.path.join(folder, "results.json"))
@@ -73,7 +74,10 @@ def main():
             take(measured, folder, pictures)
         results = load(os.path.join(pictures, name + ".json"))
         if results:
-            write(page, rejudge(paper_of(name), results), pictures)
+            kept.append(rejudge(paper_of(name), results))
+    summary(page, kept)
+    for results in kept:
+        write(page, results, pictures)
     with open(os.path.join(asked.output, "papers.md"), "w", encoding="utf-8") as file:
         file.write(page.page())
 

@@ -38,7 +38,7 @@ void sim_take_round(struct migration *m, const struct gw_round *round)
 		m->world->limit_ns = sim_now(m);
 }
 
-static void take_guests_view(const struct migration *m, struct sim_vm_outcome *r)
+static void take_guests_view(struct migration *m, struct sim_vm_outcome *r)
 {
 	uint64_t stall = 0;
 	unsigned i;
@@ -57,6 +57,13 @@ static void take_guests_view(const struct migration *m, struct sim_vm_outcome *r
 	r->arrived_pages = m->arrived_pages;
 	r->guest_faults = m->guest_faults;
 	r->first_writes = m->first_writes;
+	sim_guest_traffic(m, &r->traffic_bytes, &r->traffic_wanted_bytes);
+}
+
+void sim_take_beginning(struct migration *m)
+{
+	if (m->result)
+		m->result->start_ns = sim_now(m);
 }
 
 void sim_take_result(struct migration *m)
@@ -142,6 +149,8 @@ static struct sim_world *world_of(const struct sim_scenario *scenario, struct si
 	for (i = 0; i < scenario->link_count; i++)
 		(void)sim_network_add_link(w->network, &scenario->links[i]);
 	add_moves(w, scenario, outcome);
+	if (scenario->sharing.policy.kind)
+		sim_coordinate(w, &scenario->sharing, scenario->links, scenario->link_count);
 	return w;
 }
 

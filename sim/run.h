@@ -34,6 +34,8 @@ struct sim_vm_outcome {
 	uint64_t guest_faults;     /* that made a vCPU wait */
 	uint64_t guest_stall_ns;   /* that vCPUs waited, divided by their number */
 	uint64_t guest_longest_ns; /* that one vCPU waited at a stretch, or that the VM stood */
+	/* Its own traffic while it ran, from the beginning of its move to the end. */
+	uint64_t traffic_bytes, traffic_wanted_bytes;
 	uint64_t early_stall_ns;   /* of it, in the first second after the switch */
 	/* Of pages missing at the switch: touched while any was, and there before they were. */
 	uint64_t touched_pages, arrived_pages;

@@ -44,7 +44,8 @@ struct gw_mover {
 	uint64_t left_bytes;               /* still to be sent, as far as is known */
 	uint64_t limit_bytes_per_s;        /* the user's; 0: none */
 	uint64_t deadline_ns;              /* by when it must be over; 0: no matter */
-	unsigned priority;                 /* 0 first */
+	bool pulls;        /* its policy switches early: what it dirties is not sent again */
+	unsigned priority; /* 0 first */
 };
 
 struct gw_uplink {

@@ -61,10 +61,21 @@ struct order {
 	bool begins; /* who is to begin is asked, not who gets what is left */
 };
 
+/* At which what is to be sent does not grow less. */
+static uint64_t loses(const struct gw_mover *m)
+{
+	return m->pulls ? 0 : m->dirty_bytes_per_s;
+}
+
+static uint64_t takes_ns(const struct gw_mover *m, uint64_t rate_bytes_per_s)
+{
+	return gw_precopy_ns(m->left_bytes, loses(m), gw_limited(m, rate_bytes_per_s));
+}
+
 /* When it must begin, or have all of the link, to be in time. UINT64_MAX: no matter when. */
 static uint64_t latest(const struct order *o, const struct gw_mover *m)
 {
-	uint64_t takes = gw_precopy_ns(m->left_bytes, m->dirty_bytes_per_s, gw_limited(m, o->free));
+	uint64_t takes = takes_ns(m, o->free);
 
 	if (!m->deadline_ns)
 		return UINT64_MAX;
@@ -79,9 +90,7 @@ static bool is_lost(const struct order *o, const struct gw_mover *m)
 /* Then the link is another's. */
 static bool switches_soon(const struct order *o, const struct gw_mover *m)
 {
-	return m->state == GW_MOVER_COPIES &&
-	       gw_precopy_ns(m->left_bytes, m->dirty_bytes_per_s, gw_limited(m, o->free)) <=
-	               o->overlap_ns;
+	return m->state == GW_MOVER_COPIES && takes_ns(m, o->free) <= o->overlap_ns;
 }
 
 /* Whether a comes before b; the array's order decides at last. */
@@ -141,9 +150,8 @@ static double needs(const struct order *o, const struct gw_mover *m)
 	uint64_t now = o->link->now_ns;
 
 	if (!m->deadline_ns || m->deadline_ns <= now)
-		return (double)m->dirty_bytes_per_s;
-	return (double)m->dirty_bytes_per_s +
-	       (double)m->left_bytes * 1e9 / (double)(m->deadline_ns - now);
+		return (double)loses(m);
+	return (double)loses(m) + (double)m->left_bytes * 1e9 / (double)(m->deadline_ns - now);
 }
 
 /* What those under way make of the link. */
@@ -155,8 +163,7 @@ struct traffic {
 
 static void add(struct traffic *t, const struct order *o, const struct gw_mover *m)
 {
-	uint64_t takes = gw_precopy_ns(m->left_bytes, m->dirty_bytes_per_s,
-	                               gw_limited(m, t->room ? t->room : o->free));
+	uint64_t takes = takes_ns(m, t->room ? t->room : o->free);
 
 	t->room -= gw_limited(m, t->room);
 	t->needs += needs(o, m);
@@ -170,7 +177,7 @@ static bool pays(const struct traffic *t, const struct order *o, const struct gw
 
 	if (!t->busy_ns)
 		return true;
-	if (t->room > o->free / 10 && t->room > 2 * m->dirty_bytes_per_s)
+	if (t->room > o->free / 10 && t->room > 2 * loses(m))
 		return true;
 	return start >= now && start - now < t->busy_ns &&
 	       t->needs + needs(o, m) <= (double)o->free;
@@ -216,7 +223,7 @@ static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *li
 	free = gw_serve_switching(movers, grants, count, o.free);
 	for (size_t i = 0; i < count; i++)
 		if (movers[i].state != GW_MOVER_SWITCHES && !grants[i].waits)
-			grants[i].want_bytes_per_s = movers[i].dirty_bytes_per_s;
+			grants[i].want_bytes_per_s = loses(&movers[i]);
 	free = gw_fill(movers, grants, count, free);
 	for (size_t i = 0; i < count; i++) {
 		uint32_t n = grants[i].turn;

@@ -94,6 +94,7 @@ struct gw_source {
 	uint64_t begun_ns; /* Reservation accepted */
 	uint64_t stopped_ns, commit_ns;
 	uint64_t image_pages; /* owed at the switch */
+	uint64_t push_rate;   /* after the switch, as the policy asked; 0: the user's limit */
 	uint64_t first_rate;  /* that the policy asked for before tracking began */
 	uint64_t heard_ns, pinged_ns, waiting_since_ns, lost_ns, retry_ns;
 
@@ -440,7 +441,8 @@ static void cancel(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	enter(s, ev, out, GW_STATE_CANCELLED, why);
 	if (given_away)
 		journal(out, GW_REC_HANDING_OVER, false);
-	end_shadow(s, out);
+	if (GW_PLANT != 14) /* 14: it runs on beside the VM */
+		end_shadow(s, out);
 	gw_act(out, GW_ACT_LET_GO);
 	s->tracking = false;
 	s->settled = !tell && !s->may_be_prepared;
@@ -755,7 +757,10 @@ static void decide(struct gw_source *s, const struct gw_event *ev, struct gw_act
 		}
 		break;
 	case GW_STOP_AND_COPY: begin_switch(s, ev, out, false, verdict.reason); break;
-	case GW_POST_COPY: begin_switch(s, ev, out, true, verdict.reason); break;
+	case GW_POST_COPY:
+		s->push_rate = verdict.rate_bytes_per_s;
+		begin_switch(s, ev, out, true, verdict.reason);
+		break;
 	case GW_GIVE_UP: cancel(s, ev, out, verdict.reason, true); break;
 	}
 }
@@ -863,7 +868,7 @@ static void send_hot(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	emit(s, out, GW_BULK, count, count);
 }
 
-/* What is needed at once costs less time now than by a fault, if the policy says so. */
+/* What is needed at once may cost less time now than by a fault: the policy says. */
 static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	uint64_t kept;
@@ -874,7 +879,7 @@ static void keep(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 	s->image_pages -= kept;
 	if (kept)
 		gw_trace(out, ev->now_ns, WHO,
-		         "%llu pages that will be needed at once go before the handover",
+		         "%llu pages go before the handover, while the VM stands",
 		         (unsigned long long)kept);
 }
 
@@ -942,7 +947,7 @@ static void begin_pull(struct gw_source *s, const struct gw_event *ev, struct gw
 	enter(s, ev, out, GW_STATE_PULL, why);
 	s->round_start_ns = ev->now_ns;
 	s->round_start_bytes = ev->link_bytes;
-	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = 0;
+	gw_act(out, GW_ACT_RATE)->rate_bytes_per_s = s->push_rate;
 	s->config.order.kind->start(&s->config.order, ev->now_ns);
 	s->marked = false;
 	s->sending = true;
@@ -1238,6 +1243,7 @@ static void offer(struct gw_source *s, const struct gw_event *ev, struct gw_acti
 	s->heard_ns = ev->now_ns;
 	enter(s, ev, out, GW_STATE_RESERVATION, "the VM is offered to the destination");
 	send(out, message);
+	prepare_shadow(s, out); /* while the destination starts its hypervisor */
 }
 
 static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -1247,7 +1253,6 @@ static void accepted(struct gw_source *s, const struct gw_event *ev, struct gw_a
 	s->config.destination = ev->message->accept.host;
 	gw_act(out, GW_ACT_PEER)->host = s->config.destination;
 	journal(out, GW_REC_LEAVING, false);
-	prepare_shadow(s, out);
 }
 
 /* Once the record is on disk and what was stale is out of the way there. */
@@ -1390,8 +1395,10 @@ static int fault(struct gw_source *s, const struct gw_event *ev, struct gw_actio
 		return -EPROTO;
 	s->waiting_since_ns = ev->now_ns;
 	/* Not owed any more: it lies in bulk's queue. Sent once more it need not wait for that. */
-	s->runs[0] = (struct gw_run){page, 1};
-	emit(s, out, GW_URGENT, 1, 1);
+	if (!pushes(s) || !gw_order_comes_next(&s->config.order, page)) {
+		s->runs[0] = (struct gw_run){page, 1};
+		emit(s, out, GW_URGENT, 1, 1);
+	}
 	if (pushes(s)) {
 		tell_order(s, ev, page, out);
 		s->sending = true;

@@ -48,6 +48,11 @@ bool gw_order_wants_shadow(const struct gw_order *order)
 	return order->kind->touched != NULL;
 }
 
+bool gw_order_comes_next(const struct gw_order *order, uint64_t page)
+{
+	return order->kind->comes_next && order->kind->comes_next(order, page);
+}
+
 uint64_t gw_order_deadline(const struct gw_order *order)
 {
 	return order->kind->deadline ? order->kind->deadline(order) : UINT64_MAX;

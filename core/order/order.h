@@ -64,6 +64,11 @@ struct gw_order_kind {
 	/* What it remembers of single pages: caller's memory, aligned as words. NULL: nothing. */
 	size_t (*bytes)(const struct gw_order *order, uint64_t ram_pages);
 	void (*attach)(struct gw_order *order, void *memory, uint64_t ram_pages);
+	/*
+	 * The page was handed out, in the order in which the guest needs pages: it waits for this
+	 * one, and then for the next. To send it once more would only keep those back. NULL: never.
+	 */
+	bool (*comes_next)(const struct gw_order *order, uint64_t page);
 	/* A shadow touched them, in this order, before start() or after. NULL: wants no shadow. */
 	void (*touched)(struct gw_order *order, const struct gw_set *left,
 	                const struct gw_run *runs, size_t count);
@@ -77,6 +82,7 @@ int gw_order_set(struct gw_order *order, const char *key, const char *value);
 size_t gw_order_bytes(const struct gw_order *order, uint64_t ram_pages);
 void gw_order_attach(struct gw_order *order, void *memory, uint64_t ram_pages);
 bool gw_order_wants_shadow(const struct gw_order *order);
+bool gw_order_comes_next(const struct gw_order *order, uint64_t page);
 /* When to ask again after next() gave 0 with pages left; UINT64_MAX: at the next fault. */
 uint64_t gw_order_deadline(const struct gw_order *order);
 

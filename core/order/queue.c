@@ -10,10 +10,16 @@
  *     touched   5 9 2 7 8 ....    each page once
  *                   ^ head        left of it handed out; with a new link it goes back to the start
  *
+ * Where it leaves out a page or two between others that it touched, the guest, which may do
+ * otherwise, gets them too; but not where it leaves out so many that this is how the program
+ * strides.
+ *
+ *     touched   5 6 . 8      pushed   5 6 7 8
+ *
  * A shadow is no oracle: interrupts, time and input are its own. A window of faults that it hardly
  * foretold, better than chance would, takes the priority from its pages. While they have none it
  * can show what it is worth: pages that come in time do not fault, so that before only its failures
- * were seen. Each time it wins the priority back it takes twice as many faults to lose it again.
+ * were seen. When it has won the priority back it takes four times as many faults to lose it again.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,12 +31,20 @@
 #define TOUCHED_MAX ((uint64_t)1 << 20) /* of them waiting, 4 GiB */
 #define WINDOW_MAX  ((uint64_t)1 << 20)
 
+#define GAP_MAX     2  /* pages */
+#define GAPS_WINDOW 32 /* pages handed out ... */
+#define GAPS_MAX    16 /* ... with so many gaps: more are a stride */
+
 struct queue {
 	struct gw_bubbles bubbles;
 	struct gw_set touched; /* ever */
 	struct gw_set waiting; /* of these, to be sent */
+	struct gw_set sent;    /* of these, handed out in their order since the link stands */
+	struct gw_set missed;  /* not foretold, of this judgement's faults */
 	uint64_t *log;         /* in first-touch order */
 	size_t head, count, room;
+	unsigned popped, gaps; /* in this window of gaps */
+	bool strides;          /* as the last one showed */
 	size_t rank;
 	uint64_t cursor;
 	bool again;              /* what waits is to be found out anew */
@@ -55,7 +69,7 @@ static void init(struct gw_order *order)
 	q->bubbles.pivots = 8;
 	q->window = 32;
 	q->lost = 250;
-	q->won_back = 500;
+	q->won_back = 800;
 }
 
 static int set(struct gw_order *order, const char *key, const char *value)
@@ -81,7 +95,7 @@ static uint64_t room_for(uint64_t ram_pages)
 static size_t bytes(const struct gw_order *order, uint64_t ram_pages)
 {
 	(void)order;
-	return (2 * gw_set_words(ram_pages) + (size_t)room_for(ram_pages)) * sizeof(uint64_t);
+	return (4 * gw_set_words(ram_pages) + (size_t)room_for(ram_pages)) * sizeof(uint64_t);
 }
 
 static void attach(struct gw_order *order, void *memory, uint64_t ram_pages)
@@ -92,7 +106,9 @@ static void attach(struct gw_order *order, void *memory, uint64_t ram_pages)
 
 	gw_set_init(&q->touched, words, ram_pages);
 	gw_set_init(&q->waiting, words + n, ram_pages);
-	q->log = words + 2 * n;
+	gw_set_init(&q->sent, words + 2 * n, ram_pages);
+	gw_set_init(&q->missed, words + 3 * n, ram_pages);
+	q->log = words + 4 * n;
 	q->room = (size_t)room_for(ram_pages);
 	q->patience = q->window;
 }
@@ -105,6 +121,7 @@ static void start(struct gw_order *order, uint64_t now_ns)
 	gw_bubbles_start(&q->bubbles);
 	q->cursor = q->head = q->rank = 0;
 	q->again = true;
+	gw_set_clear(&q->sent);
 }
 
 static void look_again(struct gw_order *order, const struct gw_set *left)
@@ -143,6 +160,10 @@ static bool touch(struct gw_order *order, const struct gw_set *left, uint64_t pa
 		return false;
 	q->log[q->count++] = page;
 	gw_set_add(&q->touched, page);
+	if (gw_set_has(&q->missed, page)) { /* right, but late */
+		gw_set_remove(&q->missed, page);
+		q->right++;
+	}
 	order->foresight.touched_pages++;
 	if (gw_set_has(left, page)) {
 		gw_set_add(&q->waiting, page);
@@ -178,7 +199,8 @@ static uint64_t skill(const struct gw_order *order, const struct gw_set *left, u
 	return share > chance ? (share - chance) * 1000 / (1000 - chance) : 0;
 }
 
-static void judge(struct gw_order *order, const struct gw_set *left, bool right)
+/* A page that the shadow touches soon after its fault was foretold too late, but not wrongly. */
+static void judge(struct gw_order *order, const struct gw_set *left, uint64_t page, bool right)
 {
 	struct gw_foresight *f = &order->foresight;
 	struct queue *q = queue_of(order);
@@ -186,18 +208,21 @@ static void judge(struct gw_order *order, const struct gw_set *left, bool right)
 
 	q->faults++;
 	q->right += right;
+	if (!right)
+		gw_set_add(&q->missed, page);
 	if (q->faults < (f->astray ? q->window : q->patience))
 		return;
 	worth = skill(order, left, q->right, q->faults);
 	f->judged = q->faults;
 	f->right = q->right;
 	q->faults = q->right = 0;
+	gw_set_clear(&q->missed);
 	if (!f->astray && worth < q->lost) {
 		f->astray = true;
 	} else if (f->astray && worth >= q->won_back) {
 		f->astray = false;
 		if (q->patience < WINDOW_MAX)
-			q->patience *= 2;
+			q->patience *= 4;
 	}
 }
 
@@ -228,7 +253,39 @@ static void fault(struct gw_order *order, const struct gw_set *left, uint64_t pa
 		return;
 	f->faults++;
 	f->foretold += foretold;
-	judge(order, left, foretold);
+	judge(order, left, page, foretold);
+}
+
+/* How many pages right before this one are missing and untouched, between it and another touched.
+ */
+static uint64_t gap_before(const struct queue *q, const struct gw_set *left, uint64_t page)
+{
+	uint64_t gap = 0;
+
+	while (gap <= GAP_MAX && gap < page && gw_set_has(left, page - gap - 1) &&
+	       !gw_set_has(&q->touched, page - gap - 1))
+		gap++;
+	return gap && gap <= GAP_MAX && gap < page && gw_set_has(&q->touched, page - gap - 1) ? gap
+	                                                                                      : 0;
+}
+
+static void watch_gaps(struct queue *q, bool gap)
+{
+	q->gaps += gap;
+	if (++q->popped < GAPS_WINDOW)
+		return;
+	q->strides = q->gaps > GAPS_MAX;
+	q->popped = q->gaps = 0;
+}
+
+/* With what it leaves out before it. */
+static void hand_out(struct queue *q, struct gw_run *runs, size_t *count, uint64_t page,
+                     uint64_t gap)
+{
+	for (uint64_t at = page - gap; at <= page; at++) {
+		gw_set_add(&q->sent, at);
+		gw_order_append(runs, count, at);
+	}
 }
 
 static size_t pop(struct gw_order *order, const struct gw_set *left, struct gw_run *runs,
@@ -239,13 +296,27 @@ static size_t pop(struct gw_order *order, const struct gw_set *left, struct gw_r
 
 	for (; q->head < q->count && n < max_runs && max_pages; q->head++) {
 		uint64_t page = q->log[q->head];
+		uint64_t gap = gap_before(q, left, page), filled = q->strides ? 0 : gap;
 
-		if (!waits_no_more(order, page) || !gw_set_has(left, page))
+		if (!gw_set_has(left, page)) {
+			(void)waits_no_more(order, page);
 			continue;
-		gw_order_append(runs, &n, page);
-		max_pages--;
+		}
+		if (filled >= max_pages && n)
+			break; /* the next frame has room for both */
+		if (filled >= max_pages)
+			filled = 0;
+		(void)waits_no_more(order, page);
+		watch_gaps(q, gap != 0);
+		hand_out(q, runs, &n, page, filled);
+		max_pages -= filled + 1;
 	}
 	return n;
+}
+
+static bool comes_next(const struct gw_order *order, uint64_t page)
+{
+	return gw_set_has(&((const struct queue *)order->memory)->sent, page);
 }
 
 static size_t choose(struct gw_order *order, const struct gw_set *left, struct gw_run *runs,
@@ -282,7 +353,7 @@ static size_t next(struct gw_order *order, const struct gw_set *left, uint64_t n
 const struct gw_order_kind gw_order_queue = {
         .name = "queue",
         .summary = "what a copy that runs ahead at the source touches first (S4)",
-        .settings = "ahead=300ms window=32 astray=0.25 trusted=0.5 pivots=8 (to 64) "
+        .settings = "ahead=300ms window=32 astray=0.25 trusted=0.8 pivots=8 (to 64) "
                     "direction=both (both|forward)",
         .init = init,
         .set = set,
@@ -291,5 +362,6 @@ const struct gw_order_kind gw_order_queue = {
         .next = next,
         .bytes = bytes,
         .attach = attach,
+        .comes_next = comes_next,
         .touched = touched,
 };

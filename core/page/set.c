@@ -602,6 +602,12 @@ bool gw_set_has(const struct gw_set *set, uint64_t page)
 	return page - low_of(chunk) < count_of(chunk);
 }
 
+void gw_set_prepare(const struct gw_set *set, uint64_t page)
+{
+	if (page < set->pages)
+		__builtin_prefetch(&set->words[word_of(page)]);
+}
+
 bool gw_set_empty(const struct gw_set *set)
 {
 	return gw_set_count(set) == 0;

@@ -5,7 +5,8 @@
  * Before every round but the first, each dirty page's probability to be modified in that round is
  * forecast from its own rounds so far. It is left out if that exceeds PT and the share of rounds in
  * which it was modified exceeds RT. QEMU's rule says when to stop; what was left out is dirty to
- * it, so it counts in the downtime.
+ * it, so it counts in the downtime. threshold=auto chooses PT before each round, and goes on after
+ * QEMU's stop as long as a round of all that is dirty is likely to halve that.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct deferred {
 	unsigned threshold;
 	uint64_t pt, rt; /* thousandths */
 	uint64_t max_rounds;
+	bool settling; /* this round could be the stop: nothing is left out of it */
 	struct gw_settle settle;
 	struct gw_history *history;
 };
@@ -91,18 +93,42 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 	        gw_history_init(memory, pages_for(ram_pages));
 }
 
+/* lambda / mu: pages that the guest writes while the link carries one, by the last round. */
+static double crowding(const struct gw_view *view)
+{
+	double carried =
+	        (double)view->bandwidth_bytes_per_s / GW_PAGE_BYTES * (double)view->round_ns / 1e9;
+
+	return carried > 0 ? (double)gw_set_count(view->written) / carried : 1;
+}
+
+/* Not even one that is written in every round. */
+static bool leaves_out_none(const struct deferred *d)
+{
+	double most = d->predictor->probability(UINT64_MAX, GW_HISTORY_ROUNDS);
+
+	return d->threshold == FIXED && (most * 1000 <= (double)d->pt || d->rt == 1000);
+}
+
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
 {
 	struct deferred *d = (struct deferred *)policy->memory;
+	uint64_t before;
 
 	if (!view->round) {
-		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages",
-		               (unsigned long long)view->populated_pages);
+		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages%s",
+		               (unsigned long long)view->populated_pages,
+		               leaves_out_none(d) ? "; no page exceeds these thresholds, none will "
+		                                    "be left out"
+		                                  : "");
 		return;
 	}
 	gw_history_add(d->history, view->written);
 	gw_stop_qemu(view, verdict);
-	gw_settle(&d->settle, view, verdict);
+	before = d->settle.done;
+	gw_settle(&d->settle, d->threshold == AUTO ? 2 * crowding(view) < 1 : gw_halved(view), view,
+	          verdict);
+	d->settling = d->threshold == AUTO && d->settle.done > before;
 	if (verdict->decision == GW_CONTINUE)
 		gw_stop_after(d->max_rounds, view, verdict);
 }
@@ -118,53 +144,52 @@ static double forecast(const struct deferred *d, uint64_t bits, double *rate)
 }
 
 /*
- * threshold=auto. To send a page is in vain with probability p; to leave it out adds, with
- * probability 1 - p, a page to the stop that sending it would have spared. Below p = 1/2 a transfer
- * is likelier to last than not. Above, what leaving out may add to the stop is taken as long as it
- * fits into the downtime that the user allows, the likeliest pages first: PT is the p where that is
- * used up.
+ * threshold=auto. To send a page takes the link's time for it, in which the guest writes others:
+ * lambda / mu of them, at the rates of the last round. It spares one, unless it is written again,
+ * which it is with probability p. So it is worth its time as long as
+ *
+ *     1 - p > lambda / mu,      PT = 1 - lambda / mu
+ *
+ * With a fast link nearly all is sent, with a slow one little; but so much that the round is one.
  */
-#define STEPS 500u /* of a thousandth each, from 1/2 on */
-
-static unsigned step_of(double p)
-{
-	unsigned step = (unsigned)(p * 1000 - 500);
-
-	return step < STEPS ? step : STEPS - 1;
-}
+#define STEPS 1000u
 
 static uint64_t auto_threshold(const struct deferred *d, const struct gw_view *view)
 {
-	uint64_t room = gw_rate_carries(view->bandwidth_bytes_per_s, view->downtime_limit_ns);
-	double left = (double)(room / GW_PAGE_BYTES), spared[STEPS] = {0}, rate;
-	uint64_t page, bits;
+	double worth = 1 - crowding(view), rate;
+	uint64_t at_least = view->dirty_pages / LEAST_SHARE + 1, sent = 0, page, bits;
+	uint64_t of_step[STEPS + 1] = {0}, known = 0;
 	uint32_t cursor = 0;
-	unsigned step = STEPS;
+	unsigned pt = 0;
 
 	while (gw_history_next(d->history, &cursor, &page, &bits)) {
-		double p = gw_set_has(view->dirty, page) ? forecast(d, bits, &rate) : 0;
-
-		if (p > 0.5)
-			spared[step_of(p)] += 1 - p;
+		if (!gw_set_has(view->dirty, page))
+			continue;
+		of_step[(unsigned)(forecast(d, bits, &rate) * STEPS)]++;
+		known++;
 	}
-	while (step && spared[step - 1] <= left)
-		left -= spared[--step];
-	return 500 + step;
+	sent = view->dirty_pages - known;
+	while (pt < STEPS && ((double)pt < worth * STEPS || sent < at_least))
+		sent += of_step[pt++];
+	return pt;
 }
 
 static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
 {
 	const struct deferred *d = (const struct deferred *)policy->memory;
-	uint64_t pt = d->threshold == AUTO ? auto_threshold(d, view) : d->pt, page, bits;
+	bool is_auto = d->threshold == AUTO;
 	double dirty = 0, kept = 0, p, rate;
+	uint64_t pt, rt, page, bits;
 	uint32_t cursor = 0;
 
 	if (!view->round)
 		return GW_NO_FORECAST;
+	pt = d->settling ? 1000 : is_auto ? auto_threshold(d, view) : d->pt;
+	rt = is_auto ? 0 : d->rt; /* p alone says what a transfer is worth */
 	while (gw_history_next(d->history, &cursor, &page, &bits)) {
 		p = forecast(d, bits, &rate);
 		dirty += p;
-		if (p * 1000 <= (double)pt || rate * 1000 <= (double)d->rt ||
+		if (p * 1000 <= (double)pt || rate * 1000 <= (double)rt ||
 		    !gw_set_has(view->dirty, page))
 			continue;
 		kept += 1 - p; /* it is dirty after the round even if nobody writes it */

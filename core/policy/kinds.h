@@ -11,6 +11,7 @@ extern const struct gw_policy_kind gw_policy_postcopy;
 extern const struct gw_policy_kind gw_policy_hybrid;
 extern const struct gw_policy_kind gw_policy_deferred;
 extern const struct gw_policy_kind gw_policy_sdf_hybrid;
+extern const struct gw_policy_kind gw_policy_split;
 extern const struct gw_policy_kind gw_policy_wws_hybrid;
 extern const struct gw_policy_kind gw_policy_run_ahead, gw_policy_auto;
 
@@ -19,6 +20,12 @@ gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char
 
 /* Exact and saturating: bytes that a rate carries in a time. */
 uint64_t gw_rate_carries(uint64_t bytes_per_s, uint64_t ns);
+/*
+ * What a fault takes after the switch, of the time of all vCPUs: two latencies, the page, 70 us
+ * into and out of the agents, and half a frame of 300 us that is being pushed (source.c); measured
+ * latencies in docs/bench.md.
+ */
+double gw_view_fault_ns(const struct gw_view *view, double page_ns);
 /* Bytes/s at which the guest dirtied memory in the last round. */
 double gw_view_dirty_rate(const struct gw_view *view);
 
@@ -29,7 +36,10 @@ struct gw_settle {
 	uint64_t rounds, done;
 };
 #define GW_SETTLE_ROUNDS 3
-void gw_settle(struct gw_settle *settle, const struct gw_view *view, struct gw_verdict *verdict);
+/* `halves`: a round more is likely to halve what is dirty, for instance as the last one did. */
+void gw_settle(struct gw_settle *settle, bool halves, const struct gw_view *view,
+               struct gw_verdict *verdict);
+bool gw_halved(const struct gw_view *view);
 void gw_stop_xen_legacy(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_xen_modern(const struct gw_view *view, struct gw_verdict *verdict);
 void gw_stop_clark(const struct gw_view *view, struct gw_verdict *verdict);

@@ -18,6 +18,7 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_hybrid,
         &gw_policy_deferred,
         &gw_policy_sdf_hybrid,
+        &gw_policy_split,
         &gw_policy_wws_hybrid,
         &gw_policy_run_ahead,
         &gw_policy_auto,
@@ -171,6 +172,12 @@ double gw_view_sdf(const struct gw_view *view)
 		return 0;
 	return ((double)view->previous_dirty_pages - (double)view->dirty_pages) /
 	       (double)view->sent_pages;
+}
+
+double gw_view_fault_ns(const struct gw_view *view, double page_ns)
+{
+	return (2 * (double)view->latency_ns + page_ns + 70e3 + 150e3) /
+	       (view->vcpus ? view->vcpus : 1);
 }
 
 double gw_view_dirty_rate(const struct gw_view *view)

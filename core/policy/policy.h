@@ -56,7 +56,8 @@ struct gw_view {
 
 struct gw_verdict {
 	enum gw_decision decision;
-	uint64_t rate_bytes_per_s; /* for the next round; 0: the user's limit (clark raises it) */
+	/* For the next round, or for what is pushed after the switch; 0: the user's limit. */
+	uint64_t rate_bytes_per_s;
 	char reason[GW_REASON_BYTES]; /* a few words, for the trace and the user */
 };
 
@@ -71,9 +72,9 @@ double gw_view_sdf(const struct gw_view *view);
 /* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
 struct gw_policy {
 	const struct gw_policy_kind *kind;
-	/* Who forecasts a round where the policy itself does not; settings of every policy. */
+	/* Who forecasts a round where the policy itself does not. */
 	const struct gw_count_predictor *forecast;
-	uint64_t observes_ns; /* asked for by the user; UINT64_MAX: as the policy needs it */
+	uint64_t observes_ns; /* as the user says; UINT64_MAX: as is needed */
 	_Alignas(16) unsigned char memory[GW_POLICY_MEMORY];
 };
 

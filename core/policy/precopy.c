@@ -68,7 +68,7 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	switch (p->rule) {
 	case QEMU:
 		gw_stop_qemu(view, verdict);
-		gw_settle(&p->settle, view, verdict);
+		gw_settle(&p->settle, gw_halved(view), view, verdict);
 		break;
 	case CLARK: gw_stop_clark(view, verdict); break;
 	case XEN: (p->modern ? gw_stop_xen_modern : gw_stop_xen_legacy)(view, verdict); break;

@@ -2,14 +2,30 @@
 /*
  * sdf-hybrid: pre-copy as long as a page sent pays, then post-copy (S3).
  *
- * Each round after the first sends the half of the dirty pages that are least likely to be written
- * meanwhile, by the forecast of core/predict/write_set.h: its windows are those in which the VM was
- * observed before its move, and then the pages written in each round. A round has paid if
+ * Each round sends the half of the dirty pages that are least likely to be written meanwhile, by the
+ * forecast of core/predict/write_set.h: its windows are those in which the VM was observed before
+ * its move, and then the pages written in each round. So does the first (section 4.1: at alpha = 1
+ * "only half of the memory pages selected by Markov Model are transferred in advance"): the working
+ * set is reached by halving what is not in it. Where nothing was observed, or with first=whole, the
+ * first pass sends all. A round has paid if
  *
  *     SDF(n) = (V2(n-1) - V2(n)) / S(n) > alpha
  *
  * (section 3.2 and the derivation; algorithm 1 prints the comparison the other way round). After
  * the switch the likeliest pages are pushed first.
+ *
+ * alpha=auto, which the paper leaves to future work (section 6). Of S pages that a round sends,
+ * V2(n-1) - V2(n) stay clean; these would have been sent in any case. The others, S less those,
+ * make the move longer by t each, the time of a page on the link. Each page fewer at the switch
+ * saves a fault with chance q, that is q f of stall, f being what a fault stalls a vCPU, divided by
+ * vCPUs. A round pays if it saves more than it costs:
+ *
+ *     (V2(n-1) - V2(n)) q f > (S - V2(n-1) + V2(n)) t     <=>     SDF(n) > t / (t + q f) = alpha
+ *
+ * so alpha has a meaning: a second of total time for a second of stall. All three are known after a
+ * round: t from the measured bandwidth; f from the latency; q from how fast the VM touches other
+ * pages than before: W in the T of the round. To push V2 pages takes V2 t, a page waits for half of
+ * it, and meanwhile W / T x V2 t / 2 of the V2 are touched: q = W t / 2 T, at most 1.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,8 +42,12 @@
 #define ENTRIES_MAX ((uint64_t)1 << 23)
 #define WINDOWS     256
 
+enum { WHOLE, HALF };
+
 struct sdf {
-	uint64_t alpha; /* thousandths */
+	uint64_t alpha; /* thousandths; of the last round, if it is auto */
+	bool automatic;
+	unsigned first; /* what the first pass sends */
 	uint64_t dirty_threshold;
 	uint64_t observe_ns;
 	struct gw_write_set *windows;
@@ -38,16 +58,21 @@ _Static_assert(sizeof(struct sdf) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct sdf *)policy->memory =
-	        (struct sdf){.alpha = 500, .dirty_threshold = 50, .observe_ns = 8000000000};
+	*(struct sdf *)policy->memory = (struct sdf){
+	        .alpha = 500, .first = HALF, .dirty_threshold = 50, .observe_ns = 8000000000};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
 {
+	static const char *const firsts[] = {[WHOLE] = "whole", [HALF] = "half", [HALF + 1] = NULL};
 	struct sdf *s = (struct sdf *)policy->memory;
 
-	if (!strcmp(key, "alpha"))
-		return gw_setting_share(value, &s->alpha);
+	if (!strcmp(key, "alpha")) {
+		s->automatic = !strcmp(value, "auto");
+		return s->automatic ? 0 : gw_setting_share(value, &s->alpha);
+	}
+	if (!strcmp(key, "first"))
+		return gw_setting_choice(value, firsts, &s->first);
 	if (!strcmp(key, "dirty_threshold"))
 		return gw_setting_number(value, 0, (uint64_t)1 << 40, &s->dirty_threshold);
 	if (!strcmp(key, "observe"))
@@ -100,17 +125,45 @@ static uint64_t observes_ns(const struct gw_policy *policy)
 	return ((const struct sdf *)policy->memory)->observe_ns;
 }
 
+/* t / (t + q f); see above. */
+static uint64_t best_alpha(const struct gw_view *view)
+{
+	double rate = (double)view->bandwidth_bytes_per_s, page_ns, touched, fault_ns;
+
+	if (!view->bandwidth_bytes_per_s || !view->round_ns)
+		return 1000; /* a link that carries nothing: no further round */
+	page_ns = GW_PAGE_BYTES * 1e9 / rate;
+	fault_ns = gw_view_fault_ns(view, page_ns);
+	touched = (double)gw_set_count(view->written) * page_ns / (2 * (double)view->round_ns);
+	if (touched > 1)
+		touched = 1;
+	return (uint64_t)(1000 * page_ns / (page_ns + touched * fault_ns) + 0.5);
+}
+
+/* Which half is the less likely one takes an observation. */
+static bool halves_first(const struct sdf *s)
+{
+	return s->first == HALF && gw_write_set_windows(s->windows) > 1;
+}
+
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
 {
 	struct sdf *s = (struct sdf *)policy->memory;
 	uint64_t before = view->previous_dirty_pages, now = view->dirty_pages;
-	double alpha = (double)s->alpha / 1000;
+	double alpha;
 
 	if (!view->round) {
-		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages",
-		               (unsigned long long)view->populated_pages);
+		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %s%llu pages%s",
+		               halves_first(s) ? "half of " : "",
+		               (unsigned long long)view->populated_pages,
+		               s->first == HALF && !halves_first(s)
+		                       ? "; the VM was not observed: it leaves out none"
+		                       : "");
 		return;
 	}
+	if (s->automatic)
+		s->alpha = best_alpha(view);
+	alpha = (double)s->alpha / 1000;
 	/* A window that is too large to be remembered is no window: those before it stay. */
 	(void)gw_write_set_observe_set(s->windows, view->written);
 	if (now <= s->dirty_threshold)
@@ -134,14 +187,10 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_ranking *ranking)
 {
 	struct sdf *s = (struct sdf *)policy->memory;
-	uint64_t page;
-	double score;
-	size_t count = 0;
+	size_t count;
 
 	gw_write_set_score(s->windows, left);
-	for (uint32_t i = 0; gw_write_set_known(s->windows, i, &page, &score); i++)
-		if (score > 0 && gw_set_has(left, page))
-			s->ranked[count++] = (struct gw_ranked){page, (float)score};
+	count = gw_write_set_dirty(s->windows, s->ranked);
 	gw_rank(s->ranked, s->spare, count);
 	*ranking = (struct gw_ranking){s->ranked, count};
 }
@@ -149,10 +198,11 @@ static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_
 /* Pages without a score are all alike; those at the end of memory then have the later turn. */
 static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
 {
+	struct sdf *s = (struct sdf *)policy->memory;
 	uint64_t half = view->dirty_pages / 2, at = view->dirty->pages;
 	struct gw_ranking likely;
 
-	if (!view->round)
+	if (!view->round && !halves_first(s))
 		return GW_NO_FORECAST;
 	rank(policy, view->dirty, &likely);
 	for (size_t i = 0; i < likely.count && half; i++, half--)
@@ -170,7 +220,8 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 const struct gw_policy_kind gw_policy_sdf_hybrid = {
         .name = "sdf-hybrid",
         .summary = "pre-copy of what is least likely written while that pays, then post-copy (S3)",
-        .settings = "alpha=0.5 (0 to 1) dirty_threshold=50 observe=8s",
+        .settings =
+                "alpha=0.5 (0 to 1, auto) first=half (half|whole) dirty_threshold=50 observe=8s",
         .order = "forecast",
         .pulls = true,
         .init = init,

@@ -44,22 +44,28 @@ void gw_stop_qemu(const struct gw_view *view, struct gw_verdict *verdict)
 		               MB(pending), MB(carries));
 }
 
+bool gw_halved(const struct gw_view *view)
+{
+	return 2 * view->dirty_pages <= view->previous_dirty_pages;
+}
+
 /*
  * QEMU stops as soon as the limit can be kept. As long as a round still halves what is dirty, one
  * more costs little time and halves the downtime too.
  */
-void gw_settle(struct gw_settle *settle, const struct gw_view *view, struct gw_verdict *verdict)
+void gw_settle(struct gw_settle *settle, bool halves, const struct gw_view *view,
+               struct gw_verdict *verdict)
 {
 	uint64_t pending = view->dirty_pages * GW_PAGE_BYTES;
 
-	if (verdict->decision != GW_STOP_AND_COPY || settle->done >= settle->rounds ||
-	    2 * view->dirty_pages > view->previous_dirty_pages ||
+	if (verdict->decision != GW_STOP_AND_COPY || settle->done >= settle->rounds || !halves ||
 	    pending <= gw_rate_carries(view->bandwidth_bytes_per_s, SETTLE_WORTH_NS) ||
 	    (view->deadline_ns && view->now_ns >= view->deadline_ns))
 		return;
 	settle->done++;
-	gw_verdict_say(verdict, GW_CONTINUE,
-	               "the limit could be kept now; %.1f MB dirty, halved by the last round: once "
-	               "more",
-	               (double)pending / 1e6);
+	gw_verdict_say(
+	        verdict, GW_CONTINUE,
+	        "the limit could be kept now; %.1f MB dirty, which a round more is likely to "
+	        "halve: once more",
+	        (double)pending / 1e6);
 }

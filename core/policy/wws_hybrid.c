@@ -33,15 +33,24 @@
 /* Gigabit Ethernet's, until a rate was measured. */
 #define BANDWIDTH_FIRST 125000000u
 
-/*
- * What a fault takes beside two latencies and its page: into and out of the agents 70 us, and
- * behind what has been pushed, half a frame of 300 us (docs/simulator.md, source.c).
- */
-#define FAULT_NS 220000.0
 /* A round's own time: its scan, and that the link is idle until its end is known. */
 #define ROUND_NS 2000000.0
+/* What is written until the VM stands is sent in vain, too: thousandths of W1 for that. */
+#define MARGIN 50
+/* A forecast is corrected by no more than this, and not by a handful of pages. */
+#define PACE_MAX   8
+#define PACE_PAGES 16
 /* Of the downtime limit, before any page: stop, device state, cont (docs/bench.md, 12 to 20 ms). */
 #define SWITCH_NS 20000000u
+
+/* A round that leaves out the pages which are written in it with more than a chance. */
+struct round {
+	double most; /* that chance */
+	double ns;
+	double leaves_out;
+	double in_vain; /* pages written in it that have been sent, in it or before */
+	double spares;  /* ns of unavailable time, if the switch came after it and not now */
+};
 
 struct wws {
 	uint64_t stop_share; /* thousandths */
@@ -55,7 +64,8 @@ struct wws {
 	uint64_t kept_most;    /* pages that may go while the VM stands */
 	size_t kept;           /* of the ranked pages: those worth it */
 	double page_ns, fault_ns;
-	uint64_t horizon_ns;
+	struct round next; /* as it was planned */
+	double pace;       /* how much faster the VM writes than was forecast */
 };
 
 _Static_assert(sizeof(struct wws) <= GW_POLICY_MEMORY, "fits");
@@ -109,6 +119,7 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 	w->ranked = (struct gw_ranked *)(void *)((char *)memory + gw_renewal_bytes(pages));
 	w->spare = w->ranked + pages;
 	w->ram_pages = ram_pages;
+	w->pace = 1;
 	gw_renewal_observe(w->pages, observation);
 }
 
@@ -122,8 +133,7 @@ static void learn_link(struct wws *w, const struct gw_view *view)
 	uint64_t limit = view->downtime_limit_ns, stop;
 
 	w->page_ns = GW_PAGE_BYTES * 1e9 / (double)rate;
-	w->fault_ns = (2 * (double)view->latency_ns + w->page_ns + FAULT_NS) /
-	              (view->vcpus ? view->vcpus : 1);
+	w->fault_ns = gw_view_fault_ns(view, w->page_ns);
 	stop = limit / 1000 * w->stop_share;
 	if (stop > limit - SWITCH_NS)
 		stop = limit > SWITCH_NS ? limit - SWITCH_NS : 0;
@@ -140,94 +150,195 @@ static double cost_of(const struct wws *w, double touched)
 
 /* --- rounds -------------------------------------------------------------------------------- */
 
-/* What a round that sends the pages rather not written would do. */
-struct round {
-	uint64_t ns;
-	uint64_t leaves_out;
-	double in_vain;       /* pages that it sends and that are written all the same */
-	double before, after; /* ns of unavailable time if the switch came before it, after it */
+/* The pages by class and age: all that a plan need know of them. */
+struct census {
+	uint64_t count; /* dirty ones */
+	double clean[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES];
+	double dirty[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES];
+	double cost[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES]; /* ns of unavailable time at the switch */
 };
 
-static bool sends(double written)
+static void take_census(const struct wws *w, const struct gw_set *dirty, uint64_t count,
+                        struct census *census)
 {
-	return written <= 0.5;
-}
-
-/* `horizon`: how long what is left takes to be pushed. */
-static void weigh(const struct wws *w, const struct gw_set *dirty, uint64_t count, uint64_t ns,
-                  struct round *round)
-{
-	struct gw_renewal_outlook in_round, in_pull;
+	struct gw_renewal_outlook in_pull;
 	struct gw_renewal_page page;
 	uint64_t cursor = 0;
 
-	gw_renewal_look_ahead(w->pages, ns, &in_round);
+	*census = (struct census){.count = count};
 	gw_renewal_look_ahead(w->pages, (uint64_t)((double)count * w->page_ns), &in_pull);
-	*round = (struct round){.ns = ns};
 	while (gw_renewal_next(w->pages, &cursor, &page)) {
-		double written, cost;
-
-		if (page.page >= dirty->pages || !gw_set_has(dirty, page.page))
+		if (page.class >= GW_RENEWAL_CLASSES || page.page >= dirty->pages)
 			continue;
-		written = gw_renewal_written(&in_round, &page);
-		cost = cost_of(w, gw_renewal_touched(&in_pull, &page));
-		round->before += cost;
-		if (sends(written)) {
-			round->in_vain += written;
-			round->after += written * cost;
-		} else {
-			round->leaves_out++;
-			round->after += cost;
+		if (!gw_set_has(dirty, page.page)) {
+			census->clean[page.class][page.age]++;
+			continue;
+		}
+		census->dirty[page.class][page.age]++;
+		census->cost[page.class][page.age] +=
+		        cost_of(w, gw_renewal_touched(&in_pull, &page));
+	}
+}
+
+static void weigh(const struct wws *w, const struct census *census, double ns, struct round *round)
+{
+	struct gw_renewal_outlook outlook;
+
+	gw_renewal_look_ahead(w->pages, (uint64_t)(ns * w->pace), &outlook);
+	*round = (struct round){.most = round->most, .ns = ns, .in_vain = outlook.newcomers};
+	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
+		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
+			double written = (double)outlook.written[c][a];
+
+			round->in_vain += census->clean[c][a] * written;
+			if (written > round->most) {
+				round->leaves_out += census->dirty[c][a];
+				continue;
+			}
+			round->in_vain += census->dirty[c][a] * written;
+			round->spares += census->cost[c][a] * (1 - written);
 		}
 	}
 }
 
-/* A round is as long as what it sends, which depends on how long it is: twice is near enough. */
-static void plan(const struct wws *w, const struct gw_set *dirty, uint64_t count,
-                 struct round *round)
+/*
+ * A round is as long as what it sends takes, and the longer it is the more is written meanwhile:
+ * between none and all there is one length at which both agree.
+ */
+static void fit(const struct wws *w, const struct census *census, struct round *round)
 {
-	uint64_t sent = count;
+	double least = ROUND_NS, most = ROUND_NS + (double)census->count * w->page_ns;
 
-	for (int i = 0; i < 3; i++) {
-		uint64_t ns = (uint64_t)((double)sent * w->page_ns + ROUND_NS);
+	for (int i = 0; i < 12; i++) {
+		double ns = (least + most) / 2;
 
-		weigh(w, dirty, count, ns, round);
-		sent = count - round->leaves_out;
+		weigh(w, census, ns, round);
+		if (((double)census->count - round->leaves_out) * w->page_ns + ROUND_NS > ns)
+			least = ns;
+		else
+			most = ns;
 	}
 }
 
-static bool another(struct wws *w, const struct gw_view *view, struct gw_verdict *verdict)
+static double gain_of(const struct wws *w, const struct round *round)
 {
-	uint64_t left = view->dirty_pages, sent = view->sent_total_pages;
-	struct round round;
+	return round->spares * (double)w->worth - round->in_vain * w->page_ns - ROUND_NS;
+}
 
-	plan(w, view->dirty, left, &round);
-	if (round.leaves_out >= left) {
-		gw_verdict_say(verdict, GW_POST_COPY,
-		               "all of %llu pages left are hot: a round would send them in vain",
-		               (unsigned long long)left);
-		return false;
+static const double chances[] = {0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.02};
+#define CHANCES (sizeof(chances) / sizeof(chances[0]))
+
+/* The best of some rounds that send no more than `spare` pages in vain; none: its gain is 0. */
+static double plan(const struct wws *w, const struct census *census, double spare,
+                   struct round *best)
+{
+	double gain = 0;
+
+	*best = (struct round){0};
+	for (size_t i = 0; i < CHANCES; i++) {
+		struct round round = {.most = chances[i]};
+
+		fit(w, census, &round);
+		if (round.in_vain > spare || gain_of(w, &round) <= gain)
+			continue;
+		gain = gain_of(w, &round);
+		*best = round;
 	}
-	if ((double)(sent + left) + round.in_vain > (double)w->hybrid_sends) {
-		gw_verdict_say(verdict, GW_POST_COPY,
-		               "%llu pages left; a round more would send more than hybrid's %llu",
-		               (unsigned long long)left, (unsigned long long)w->hybrid_sends);
-		return false;
+	return gain;
+}
+
+/* Pages that the round after this one would send in vain if it sent all that this one leaves. */
+static double in_vain_of_rest(const struct wws *w, const struct census *census,
+                              const struct round *round)
+{
+	double pages = round->leaves_out + round->in_vain, sum = 0;
+	struct gw_renewal_outlook now, then;
+
+	gw_renewal_look_ahead(w->pages, (uint64_t)(round->ns * w->pace), &now);
+	gw_renewal_look_ahead(w->pages, (uint64_t)((pages * w->page_ns + ROUND_NS) * w->pace),
+	                      &then);
+	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
+		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
+			double written = (double)now.written[c][a];
+			double dirty = written > round->most ? 1 : written;
+
+			sum += census->dirty[c][a] * dirty * (double)then.written[c][a];
+		}
 	}
-	if ((round.before - round.after) * (double)w->worth <=
-	    round.in_vain * w->page_ns + ROUND_NS) {
-		gw_verdict_say(verdict, GW_POST_COPY,
-		               "%llu pages left; a round more takes %.1f ms off the switch, and "
-		               "%.1f ms in vain",
-		               (unsigned long long)left, (round.before - round.after) / 1e6,
-		               (round.in_vain * w->page_ns + ROUND_NS) / 1e6);
-		return false;
+	return sum;
+}
+
+/*
+ * To leave out a page costs nothing but that it must be sent in a later round, in which it may be
+ * written as well. So the first pass is planned with the second, which sends what the first leaves:
+ * of some chances that with which both together send least in vain.
+ */
+static void plan_first(struct wws *w, const struct gw_view *view)
+{
+	double least = -1;
+	struct census census;
+
+	take_census(w, view->dirty, view->dirty_pages, &census);
+	for (size_t i = 0; i < CHANCES; i++) {
+		struct round first = {.most = chances[i]};
+		double sum;
+
+		fit(w, &census, &first);
+		sum = first.in_vain + in_vain_of_rest(w, &census, &first);
+		if (least >= 0 && sum >= least)
+			continue;
+		least = sum;
+		w->next = first;
 	}
-	gw_verdict_say(verdict, GW_CONTINUE,
-	               "the next takes %.1f ms off the switch and sends %.0f of %llu pages in vain",
-	               (round.before - round.after) / 1e6, round.in_vain,
-	               (unsigned long long)(left - round.leaves_out));
-	return true;
+}
+
+/* Pages that may yet be sent in vain: what hybrid sends twice, less what we did. */
+static double spare_of(const struct wws *w, const struct gw_view *view)
+{
+	return (double)w->hybrid_sends - (double)(view->sent_total_pages + view->dirty_pages);
+}
+
+/* Its first pass is longer than ours by what we left out, and more is written meanwhile. */
+static void learn_hybrid(struct wws *w, const struct gw_view *view)
+{
+	double longer = ((double)view->populated_pages - (double)view->sent_pages) * w->page_ns;
+	struct round rest = {.most = 0};
+	struct census census;
+	double written;
+
+	take_census(w, view->written, view->dirty_pages, &census); /* the others are clean */
+	weigh(w, &census, longer > 0 ? longer : 0, &rest);
+	written = (double)gw_set_count(view->written) + rest.in_vain;
+	w->hybrid_sends = view->populated_pages + (uint64_t)(written * (1000 - MARGIN) / 1000);
+}
+
+static void another(struct wws *w, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	double spare = spare_of(w, view);
+	struct census census;
+
+	take_census(w, view->dirty, view->dirty_pages, &census);
+	if (plan(w, &census, spare, &w->next) > 0)
+		gw_verdict_say(verdict, GW_CONTINUE,
+		               "the next takes %.1f ms off the switch and sends %.0f pages in "
+		               "vain; %.0f may be",
+		               w->next.spares / 1e6, w->next.in_vain, spare);
+	else
+		gw_verdict_say(verdict, GW_POST_COPY,
+		               "%llu pages left; no round would be worth it, with %.0f pages that "
+		               "may be sent in vain",
+		               (unsigned long long)view->dirty_pages, spare);
+}
+
+/* VMs are known to write faster while they are moved; what a round has shown holds for the next. */
+static void learn_pace(struct wws *w, const struct gw_view *view)
+{
+	double written = (double)view->dirty_pages - w->next.leaves_out;
+
+	if (w->next.in_vain < PACE_PAGES || written < PACE_PAGES)
+		return;
+	w->pace *= written / w->next.in_vain;
+	w->pace = w->pace < 1 ? 1 : w->pace > PACE_MAX ? PACE_MAX : w->pace;
 }
 
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
@@ -245,7 +356,8 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	}
 	gw_renewal_round(w->pages, view->written, view->round_ns);
 	if (view->round == 1)
-		w->hybrid_sends = view->populated_pages + gw_set_count(view->written);
+		learn_hybrid(w, view);
+	learn_pace(w, view);
 	if (!view->dirty_pages || !gw_renewal_ready(w->pages))
 		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages left%s",
 		               (unsigned long long)view->dirty_pages,
@@ -258,7 +370,7 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 		               (unsigned long long)view->dirty_pages,
 		               (unsigned long long)w->max_rounds);
 	else
-		(void)another(w, view, verdict);
+		another(w, view, verdict);
 }
 
 static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
@@ -266,18 +378,18 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 	struct wws *w = (struct wws *)policy->memory;
 	struct gw_renewal_outlook outlook;
 	struct gw_renewal_page page;
-	struct round round;
 	uint64_t cursor = 0;
 
 	if (!gw_renewal_ready(w->pages))
 		return GW_NO_FORECAST;
-	plan(w, view->dirty, view->dirty_pages, &round);
-	gw_renewal_look_ahead(w->pages, round.ns, &outlook);
+	if (!view->round)
+		plan_first(w, view);
+	gw_renewal_look_ahead(w->pages, (uint64_t)(w->next.ns * w->pace), &outlook);
 	while (gw_renewal_next(w->pages, &cursor, &page))
 		if (page.page < view->ram_pages && gw_set_has(view->dirty, page.page) &&
-		    !sends(gw_renewal_written(&outlook, &page)))
+		    gw_renewal_written(&outlook, &page) > w->next.most)
 			gw_set_add(defer, page.page);
-	return round.leaves_out + (uint64_t)round.in_vain;
+	return (uint64_t)(w->next.leaves_out + w->next.in_vain);
 }
 
 /* --- the switch ---------------------------------------------------------------------------- */
@@ -299,7 +411,8 @@ static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_
 		double touched = gw_renewal_touched(&soon, &page);
 
 		if (touched > 0 && page.page < w->ram_pages)
-			w->ranked[count++] = (struct gw_ranked){page.page, (float)touched};
+			w->ranked[count++] =
+			        (struct gw_ranked){(uint32_t)page.page, (float)touched};
 	}
 	gw_rank(w->ranked, w->spare, count);
 	for (w->kept = 0; w->kept < count; w->kept++)

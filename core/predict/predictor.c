@@ -65,40 +65,23 @@ int gw_pages_observe(struct gw_pages *pages, const struct gw_set *written)
 	return 0;
 }
 
-static size_t score_alone(const struct gw_pages *pages, const struct gw_set *among,
-                          struct gw_ranked *to)
+size_t gw_pages_score(struct gw_pages *pages, const struct gw_set *dirty, struct gw_ranked *to)
 {
-	unsigned rounds = gw_history_rounds(pages->history);
+	unsigned rounds;
 	uint64_t page, bits;
 	uint32_t cursor = 0;
 	size_t count = 0;
 
+	if (pages->windows) {
+		gw_write_set_score(pages->windows, dirty);
+		return gw_write_set_dirty(pages->windows, to);
+	}
+	rounds = gw_history_rounds(pages->history);
 	while (gw_history_next(pages->history, &cursor, &page, &bits)) {
-		double p = gw_set_has(among, page) ? pages->kind->probability(bits, rounds) : 0;
+		double p = gw_set_has(dirty, page) ? pages->kind->probability(bits, rounds) : 0;
 
 		if (p > 0)
-			to[count++] = (struct gw_ranked){page, (float)p};
+			to[count++] = (struct gw_ranked){(uint32_t)page, (float)p};
 	}
 	return count;
-}
-
-static size_t score_together(const struct gw_pages *pages, const struct gw_set *dirty,
-                             const struct gw_set *among, struct gw_ranked *to)
-{
-	uint64_t page;
-	double score;
-	size_t count = 0;
-
-	gw_write_set_score(pages->windows, dirty);
-	for (uint32_t i = 0; gw_write_set_known(pages->windows, i, &page, &score); i++)
-		if (score > 0 && gw_set_has(among, page))
-			to[count++] = (struct gw_ranked){page, (float)score};
-	return count;
-}
-
-size_t gw_pages_score(struct gw_pages *pages, const struct gw_set *dirty,
-                      const struct gw_set *among, struct gw_ranked *to)
-{
-	return pages->windows ? score_together(pages, dirty, among, to)
-	                      : score_alone(pages, among, to);
 }

@@ -50,10 +50,9 @@ void gw_pages_start(struct gw_pages *pages, const struct gw_page_predictor *kind
 /* A round, or a window, has ended in which these were written. -E2BIG as write_set.h has it. */
 int gw_pages_observe(struct gw_pages *pages, const struct gw_set *written);
 /*
- * The pages of `among` that have a score above 0, in no order, with what it is now that the pages
- * of `dirty` are dirty; returns how many. `to` has room for limits->pages.
+ * Of these dirty pages those that have a score above 0, in no order; returns how many. `to` has
+ * room for limits->pages.
  */
-size_t gw_pages_score(struct gw_pages *pages, const struct gw_set *dirty,
-                      const struct gw_set *among, struct gw_ranked *to);
+size_t gw_pages_score(struct gw_pages *pages, const struct gw_set *dirty, struct gw_ranked *to);
 
 #endif

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 struct gw_ranked {
-	uint64_t page;
-	float score; /* 0 or more */
+	uint32_t page; /* 16 TiB have no more */
+	float score;   /* 0 or more */
 };
 
 /* Borrowed: each page once. */
@@ -19,7 +19,10 @@ struct gw_ranking {
 	size_t count;
 };
 
-/* By falling score, equal ones as they stood; linear. `spare` has as much room. */
+/*
+ * By falling score, equal ones as they stood; linear. `spare` has as much room. Scores within a
+ * 16,000th of each other may count as equal where others lie very far from them.
+ */
 void gw_rank(struct gw_ranked *pages, struct gw_ranked *spare, size_t count);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/predict/exponential.h"
+
 /* A write counts half after so many windows: 3.2 s of 50 ms. */
 #define HALF_LIFE 64
 
@@ -13,6 +15,10 @@
 
 /* A page that was written in every window may yet not be in the next one. */
 #define HAZARD_MAX 0.999
+
+/* What ages are told apart by; the last stands for all beyond. */
+static const uint32_t ages[GW_RENEWAL_AGES] = {0,  1,  2,  3,  4,  6,   8,   12, 16,
+                                               24, 32, 48, 64, 96, 128, 192, 256};
 
 struct entry {
 	uint64_t number; /* page + 1; 0: free */
@@ -26,39 +32,15 @@ struct gw_renewal {
 	uint64_t buckets;
 	uint32_t now; /* windows so far; the first is 1 */
 	uint64_t window_ns;
-	double left_ns; /* of rounds, not yet a whole window */
-	double sampled; /* windows in which reads were looked at */
+	double left_ns;   /* of rounds, not yet a whole window */
+	double newcomers; /* a window; the mean, older ones for less */
+	uint32_t firsts;  /* pages written for the first time since that was counted */
+	double sampled;   /* windows in which reads were looked at */
 	double at_risk[GW_RENEWAL_CLASSES][BUCKETS], writes[GW_RENEWAL_CLASSES][BUCKETS];
-	float decay[8 * HALF_LIFE]; /* what a write is worth after so many windows */
+	double force[GW_RENEWAL_CLASSES][BUCKETS]; /* -ln(1 - hazard), a window */
+	float decay[8 * HALF_LIFE];                /* what a write is worth after so many windows */
 	struct entry entry[];
 };
-
-static double square_root(double x)
-{
-	double root = x > 1 ? x : 1;
-
-	for (int i = 0; i < 40; i++)
-		root = (root + x / root) / 2;
-	return root;
-}
-
-/* base^exponent for 0 <= base <= 1 and exponent >= 0, the exponent to 1/256. */
-static double power(double base, double exponent)
-{
-	uint64_t whole = exponent < 1e6 ? (uint64_t)exponent : 1000000;
-	unsigned part = exponent < 1e6 ? (unsigned)((exponent - (double)whole) * 256) : 0;
-	double result = 1;
-
-	for (double square = base; whole; whole >>= 1, square *= square)
-		if (whole & 1)
-			result *= square;
-	for (double root = base; part & 255; part <<= 1) {
-		root = square_root(root);
-		if (part & 128)
-			result *= root;
-	}
-	return result;
-}
 
 static uint64_t buckets_for(uint32_t pages)
 {
@@ -77,7 +59,7 @@ size_t gw_renewal_bytes(uint32_t pages)
 struct gw_renewal *gw_renewal_init(void *memory, uint32_t pages)
 {
 	struct gw_renewal *r = memory;
-	double half = power(0.5, 1.0 / HALF_LIFE), worth = 1;
+	double half = gw_exponential(gw_logarithm(0.5) / HALF_LIFE), worth = 1;
 
 	memset(r, 0, gw_renewal_bytes(pages));
 	r->limit = pages;
@@ -150,6 +132,16 @@ static unsigned bucket_of(uint32_t age)
 	return b;
 }
 
+/* These windows have passed. */
+static void count_newcomers(struct gw_renewal *r, uint32_t windows)
+{
+	double old = (double)worth_after(r, windows), now = r->firsts;
+
+	r->firsts = 0;
+	if (windows)
+		r->newcomers = old * r->newcomers + (1 - old) * now / windows;
+}
+
 static void write_in_window(struct gw_renewal *r, uint64_t page)
 {
 	struct entry *e = entry_for(r, page);
@@ -164,6 +156,7 @@ static void write_in_window(struct gw_renewal *r, uint64_t page)
 		r->writes[class][bucket_of(age)]++;
 		e->count *= worth_after(r, age);
 	}
+	r->firsts += !e->last;
 	e->count++;
 	e->last = r->now;
 }
@@ -184,70 +177,8 @@ static void for_each(struct gw_renewal *r, const struct gw_run *runs, size_t cou
 			touch(r, runs[i].first + n);
 }
 
-void gw_renewal_observe(struct gw_renewal *r, const struct gw_observation *observation)
-{
-	for (size_t i = 0; i < observation->count; i++) {
-		const struct gw_window *window = &observation->windows[i];
-
-		if (!r->window_ns)
-			r->window_ns = window->length_ns;
-		r->now++;
-		for_each(r, window->written, window->written_count, write_in_window);
-		if (!window->read_sampled)
-			continue;
-		r->sampled++;
-		for_each(r, window->read, window->read_count, read_in_window);
-		/* Who wrote a page has touched it, too; the chances of both are taken together. */
-	}
-}
-
-/*
- * Somewhere in the last `windows` windows: a page that is written often was so a short while ago,
- * another one in the middle. It is not counted twice if it would have been so anyway.
- */
-static void write_in_round(struct gw_renewal *r, uint64_t page, uint32_t windows)
-{
-	struct entry *e = entry_for(r, page);
-	uint32_t ago = windows / 2, usual;
-	float kept;
-
-	if (!e)
-		return;
-	kept = e->last ? e->count * worth_after(r, r->now - e->last) + 1 : 1;
-	if (kept > e->count)
-		e->count = kept;
-	usual = (uint32_t)(93 / e->count);
-	e->last = r->now - (usual < ago ? usual : ago);
-}
-
-void gw_renewal_round(struct gw_renewal *r, const struct gw_set *written, uint64_t ns)
-{
-	double passed;
-	uint32_t windows;
-	uint64_t page;
-
-	if (!r->window_ns)
-		return;
-	passed = ((double)ns + r->left_ns) / (double)r->window_ns;
-	windows = passed < 1e9 ? (uint32_t)passed : 1000000000;
-	r->left_ns = (passed - windows) * (double)r->window_ns;
-	r->now += windows;
-	for (page = gw_set_next(written, 0); page < written->pages;
-	     page = gw_set_next(written, page + 1)) {
-		if (windows == 1)
-			write_in_window(r, page);
-		else
-			write_in_round(r, page, windows);
-	}
-}
-
-bool gw_renewal_ready(const struct gw_renewal *r)
-{
-	return r->now > 1;
-}
-
 /* Counts, with the pages that have not been written again yet, and the means where they are few. */
-static void hazards_of(const struct gw_renewal *r, double hazard[GW_RENEWAL_CLASSES][BUCKETS])
+static void count_hazards(struct gw_renewal *r)
 {
 	double at_risk[GW_RENEWAL_CLASSES][BUCKETS], mean = 0;
 
@@ -270,51 +201,123 @@ static void hazards_of(const struct gw_renewal *r, double hazard[GW_RENEWAL_CLAS
 			double h = (r->writes[c][b] + PRIOR_WINDOWS * mean) /
 			           (at_risk[c][b] + PRIOR_WINDOWS);
 
-			hazard[c][b] = h < HAZARD_MAX ? h : HAZARD_MAX;
+			r->force[c][b] = -gw_logarithm(1 - (h < HAZARD_MAX ? h : HAZARD_MAX));
 		}
 	}
 }
 
-/* The chance that a page of this age stays unwritten for so many windows. */
-static double survival(const double *hazard, uint32_t age, double windows)
+void gw_renewal_observe(struct gw_renewal *r, const struct gw_observation *observation)
 {
-	double stays = 1;
+	for (size_t i = 0; i < observation->count; i++) {
+		const struct gw_window *window = &observation->windows[i];
 
-	for (unsigned b = bucket_of(age + 1); windows > 0; b++) {
+		if (!r->window_ns)
+			r->window_ns = window->length_ns;
+		r->now++;
+		for_each(r, window->written, window->written_count, write_in_window);
+		count_newcomers(r, 1);
+		if (!window->read_sampled)
+			continue;
+		r->sampled++;
+		for_each(r, window->read, window->read_count, read_in_window);
+	}
+	count_hazards(r);
+}
+
+/*
+ * Somewhere in the last `windows` windows: a page that is written often was so a short while ago,
+ * another one in the middle. It is not counted twice if it would have been so anyway.
+ */
+static void write_in_round(struct gw_renewal *r, uint64_t page, uint32_t windows)
+{
+	struct entry *e = entry_for(r, page);
+	uint32_t ago = windows / 2, usual;
+	float kept;
+
+	if (!e)
+		return;
+	kept = e->last ? e->count * worth_after(r, r->now - e->last) + 1 : 1;
+	if (kept > e->count)
+		e->count = kept;
+	r->firsts += !e->last;
+	usual = (uint32_t)(93 / e->count / 3);
+	e->last = r->now - (usual < ago ? usual : ago);
+}
+
+void gw_renewal_round(struct gw_renewal *r, const struct gw_set *written, uint64_t ns)
+{
+	double passed;
+	uint32_t windows;
+	uint64_t page;
+
+	if (!r->window_ns)
+		return;
+	passed = ((double)ns + r->left_ns) / (double)r->window_ns;
+	windows = passed < 1e9 ? (uint32_t)passed : 1000000000;
+	r->left_ns = (passed - windows) * (double)r->window_ns;
+	r->now += windows;
+	for (page = gw_set_next(written, 0); page < written->pages;
+	     page = gw_set_next(written, page + 1)) {
+		if (windows == 1)
+			write_in_window(r, page);
+		else
+			write_in_round(r, page, windows);
+	}
+	count_newcomers(r, windows);
+	count_hazards(r);
+}
+
+bool gw_renewal_ready(const struct gw_renewal *r)
+{
+	return r->now > 1;
+}
+
+/* The chance that a page of this age is written within so many windows. */
+static double written_within(const double *force, double age, double windows)
+{
+	double sum = 0;
+
+	for (unsigned b = bucket_of((uint32_t)age + 1); windows > 0; b++) {
 		double here = (double)last_age(b) - age;
 
 		if (here > windows)
 			here = windows;
-		stays *= power(1 - hazard[b], here);
+		sum += here * force[b];
 		windows -= here;
 		age = last_age(b);
 	}
-	return stays;
+	return 1 - gw_exponential(-sum);
 }
 
 void gw_renewal_look_ahead(const struct gw_renewal *r, uint64_t ns, struct gw_renewal_outlook *o)
 {
-	double hazard[GW_RENEWAL_CLASSES][BUCKETS];
-
 	memset(o, 0, sizeof(*o));
 	if (!gw_renewal_ready(r))
 		return;
 	o->windows = (double)ns / (double)r->window_ns;
-	hazards_of(r, hazard);
+	o->newcomers = r->newcomers * o->windows;
 	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++)
 		for (unsigned age = 0; age < GW_RENEWAL_AGES; age++)
-			o->written[c][age] = (float)(1 - survival(hazard[c], age, o->windows));
+			o->written[c][age] =
+			        (float)written_within(r->force[c], ages[age], o->windows);
+}
+
+static unsigned nearest_age(uint32_t windows)
+{
+	unsigned age = 0;
+
+	while (age + 1 < GW_RENEWAL_AGES && ages[age + 1] <= windows)
+		age++;
+	return age;
 }
 
 static void describe(const struct gw_renewal *r, const struct entry *e,
                      struct gw_renewal_page *page)
 {
-	uint32_t age = r->now - e->last;
-
 	*page = (struct gw_renewal_page){
 	        .page = e->number - 1,
 	        .class = e->last ? class_of(e->count) : GW_RENEWAL_CLASSES,
-	        .age = age < GW_RENEWAL_AGES ? age : GW_RENEWAL_AGES - 1,
+	        .age = nearest_age(r->now - e->last),
 	        .read_share = r->sampled > 0 ? (float)(e->reads / r->sampled) : 0,
 	};
 }
@@ -349,6 +352,9 @@ double gw_renewal_written(const struct gw_renewal_outlook *o, const struct gw_re
 double gw_renewal_touched(const struct gw_renewal_outlook *o, const struct gw_renewal_page *page)
 {
 	double read = page->read_share < HAZARD_MAX ? page->read_share : HAZARD_MAX;
+	double unread = 1;
 
-	return 1 - (1 - gw_renewal_written(o, page)) * power(1 - read, o->windows);
+	if (read > 0)
+		unread = gw_exponential(gw_logarithm(1 - read) * o->windows);
+	return 1 - (1 - gw_renewal_written(o, page)) * unread;
 }

@@ -49,7 +49,8 @@ bool gw_renewal_ready(const struct gw_renewal *renewal);
 #define GW_RENEWAL_AGES    256
 struct gw_renewal_outlook {
 	float written[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES];
-	double windows; /* that it looks ahead */
+	double windows;   /* that it looks ahead */
+	double newcomers; /* pages written in it for the first time */
 };
 
 void gw_renewal_look_ahead(const struct gw_renewal *renewal, uint64_t ns,

@@ -24,10 +24,11 @@ struct gw_write_set {
 	struct gw_write_set_limits limits;
 	uint32_t windows, slots, buckets;
 	/* By slot. */
-	uint64_t *page;
+	uint32_t *page;    /* 16 TiB have no more */
 	double *followers; /* N_i */
 	double *score;     /* while a score is made, at first 1/N_i of those that are dirty */
 	uint32_t *counted; /* windows with a next one that hold it */
+	bool *dirty;       /* when the scores were made */
 	/* By window. */
 	double *weight;  /* w_t, then what each of its pages gets */
 	uint32_t *start; /* windows + 1 */
@@ -49,9 +50,10 @@ size_t gw_write_set_bytes(const struct gw_write_set_limits *limits)
 {
 	size_t pages = limits->pages, windows = limits->windows;
 
-	return sizeof(struct gw_write_set) + (3 * pages + windows) * sizeof(uint64_t) +
-	       (pages + 2 * windows + 1 + limits->entries + buckets_for(limits->pages)) *
-	               sizeof(uint32_t);
+	return sizeof(struct gw_write_set) + (2 * pages + windows) * sizeof(double) +
+	       (2 * pages + 2 * windows + 1 + limits->entries + buckets_for(limits->pages)) *
+	               sizeof(uint32_t) +
+	       pages;
 }
 
 struct gw_write_set *gw_write_set_init(void *memory, const struct gw_write_set_limits *limits)
@@ -61,15 +63,16 @@ struct gw_write_set *gw_write_set_init(void *memory, const struct gw_write_set_l
 	memset(set, 0, sizeof(*set));
 	set->limits = *limits;
 	set->buckets = buckets_for(limits->pages);
-	set->page = (uint64_t *)(void *)(set + 1);
-	set->followers = (double *)(void *)(set->page + limits->pages);
+	set->followers = (double *)(void *)(set + 1);
 	set->score = set->followers + limits->pages;
 	set->weight = set->score + limits->pages;
-	set->counted = (uint32_t *)(void *)(set->weight + limits->windows);
+	set->page = (uint32_t *)(void *)(set->weight + limits->windows);
+	set->counted = set->page + limits->pages;
 	set->start = set->counted + limits->pages;
 	set->cursor = set->start + limits->windows + 1;
 	set->entry = set->cursor + limits->windows;
 	set->bucket = set->entry + limits->entries;
+	set->dirty = (bool *)(set->bucket + set->buckets);
 	memset(set->bucket, 0, set->buckets * sizeof(*set->bucket));
 	set->start[0] = 0;
 	return set;
@@ -91,7 +94,7 @@ static uint32_t slot_for(struct gw_write_set *set, uint64_t page)
 	uint32_t *bucket = bucket_of(set, page);
 
 	if (!*bucket) {
-		set->page[set->slots] = page;
+		set->page[set->slots] = (uint32_t)page;
 		set->followers[set->slots] = 0;
 		set->score[set->slots] = 0;
 		set->counted[set->slots] = 0;
@@ -263,14 +266,16 @@ uint32_t gw_write_set_windows(const struct gw_write_set *set)
 	return set->windows;
 }
 
+#define AHEAD 16 /* slots, while one is looked up */
+
 /* 1/N_i of those that are dirty, the others' weigh nothing. */
 static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty)
 {
 	for (uint32_t s = 0; s < set->slots; s++) {
-		bool weighs = set->followers[s] > 0 && set->page[s] < dirty->pages &&
-		              gw_set_has(dirty, set->page[s]);
-
-		set->score[s] = weighs ? 1 / set->followers[s] : 0;
+		if (s + AHEAD < set->slots)
+			gw_set_prepare(dirty, set->page[s + AHEAD]);
+		set->dirty[s] = gw_set_has(dirty, set->page[s]);
+		set->score[s] = set->dirty[s] && set->followers[s] > 0 ? 1 / set->followers[s] : 0;
 	}
 }
 
@@ -282,12 +287,16 @@ static void weigh_windows(struct gw_write_set *set)
 	for (uint32_t tile = 0; tile < set->slots; tile += TILE_SLOTS) {
 		for (uint32_t t = 0; t + 1 < set->windows; t++) {
 			uint32_t i = set->cursor[t], end = set->start[t + 1];
-			double sum = 0;
+			double sum = 0, other = 0; /* so that neither waits for the other */
 
+			for (; i + 1 < end && set->entry[i + 1] - tile < TILE_SLOTS; i += 2) {
+				sum += set->score[set->entry[i]];
+				other += set->score[set->entry[i + 1]];
+			}
 			for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
 				sum += set->score[set->entry[i]];
 			set->cursor[t] = i;
-			set->weight[t] += sum;
+			set->weight[t] += sum + other;
 		}
 	}
 }
@@ -334,6 +343,16 @@ void gw_write_set_score(struct gw_write_set *set, const struct gw_set *dirty)
 	for (uint32_t s = 0; s < set->slots; s++)
 		if (set->score[s] * (set->followers[s] + 1) < ROUNDING * set->counted[s])
 			set->score[s] = 0;
+}
+
+size_t gw_write_set_dirty(const struct gw_write_set *set, struct gw_ranked *to)
+{
+	size_t count = 0;
+
+	for (uint32_t s = 0; s < set->slots; s++)
+		if (set->dirty[s] && set->score[s] > 0)
+			to[count++] = (struct gw_ranked){set->page[s], (float)set->score[s]};
+	return count;
 }
 
 bool gw_write_set_known(const struct gw_write_set *set, uint32_t number, uint64_t *page,

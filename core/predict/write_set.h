@@ -18,13 +18,14 @@
  * and the same-window term adds w_t [j in Wt], less j's own 1/N_j: exact, and linear in the
  * windows' sizes: of 8 million pages in all it takes some 30 ms (bench/forecast.c).
  *
- * Memory is the caller's: 36 to 44 bytes a page, 4 an entry. What does not fit makes the oldest
+ * Memory is the caller's: 33 to 41 bytes a page, 4 an entry. What does not fit makes the oldest
  * windows go.
  */
 #ifndef GW_CORE_PREDICT_WRITE_SET_H
 #define GW_CORE_PREDICT_WRITE_SET_H
 
 #include "core/page/set.h"
+#include "core/predict/ranking.h"
 
 struct gw_write_set_limits {
 	uint32_t windows; /* kept, at least 2 */
@@ -48,7 +49,9 @@ uint32_t gw_write_set_windows(const struct gw_write_set *set);
 
 /* Scores every known page for these dirty pages, until a window is observed; then ask for each. */
 void gw_write_set_score(struct gw_write_set *set, const struct gw_set *dirty);
-/* The known pages by number, from 0, in no order; false beyond the last. */
+/* Of the pages that were dirty then those with a score above 0, in no order; returns how many. */
+size_t gw_write_set_dirty(const struct gw_write_set *set, struct gw_ranked *to);
+/* All known pages by number, from 0, in no order; false beyond the last. */
 bool gw_write_set_known(const struct gw_write_set *set, uint32_t number, uint64_t *page,
                         double *score);
 

@@ -32,7 +32,6 @@
 #include "live/host/clock.h"
 #include "live/host/control.h"
 #include "live/host/link.h"
-#include "live/host/observe.h"
 #include "live/host/shadow.h"
 #include "live/memory/attach.h"
 #include "live/memory/digest.h"
@@ -537,7 +536,8 @@ static void scan(struct agent *a, bool final)
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
 	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
-	a->activity = gw_activity_read(&a->meter);
+	if (!final) /* while the VM stands nobody asks, and it would stand for longer */
+		a->activity = gw_activity_read(&a->meter);
 	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
@@ -744,8 +744,7 @@ static void begin_shadow(struct agent *a)
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
-	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls ||
-	    a->journal.paused)
+	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls || a->journal.paused)
 		return;
 	gw_shadow_limits_init(&limits);
 	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
@@ -1386,50 +1385,6 @@ static int open_journal(struct agent *a, struct gw_error *error)
 
 /* --- observing, before it begins ------------------------------------------------------------ */
 
-static bool abort_asked(struct agent *a)
-{
-	struct pollfd item = {.fd = a->options->stop_fd, .events = POLLIN};
-	char command[64];
-	bool aborts = false;
-
-	while (a->control && gw_control_next(a->control, command, sizeof(command))) {
-		aborts |= !strcmp(command, "abort");
-		gw_control_answer(a->control, aborts ? "ok\n" : "observing 0 0\n");
-	}
-	return aborts || poll(&item, 1, 0) > 0;
-}
-
-static bool observing(void *arg, uint64_t done_ns, uint64_t all_ns, uint64_t pages_per_s)
-{
-	struct agent *a = arg;
-
-	if (a->options->observing)
-		a->options->observing(a->options->arg, done_ns, all_ns, pages_per_s);
-	return !abort_asked(a);
-}
-
-static void observing_note(void *arg, const char *sentence)
-{
-	const struct agent *a = arg;
-
-	if (a->options->note)
-		a->options->note(a->options->arg, sentence);
-}
-
-static int watch_first(struct agent *a, struct gw_error *error)
-{
-	const struct gw_observe_options options = {.tracker = a->options->tracker,
-	                                           .for_ns = a->options->observe_ns,
-	                                           .count_zeros = a->options->plan != NULL,
-	                                           .arg = a,
-	                                           .goes_on = observing,
-	                                           .note = observing_note};
-	/* Nobody waits for seconds to hear that there is nobody to move it to. */
-	int err = gw_link_look(a->options->to, &a->way, CONNECT_MS, error);
-
-	return err ? err : gw_observe(a->guest, &a->ram, &options, &a->observed, error);
-}
-
 /* The VM is as it was, or it has ended of itself. */
 static void ends_early(struct agent *a, int err, const struct gw_error *why)
 {
@@ -1447,7 +1402,8 @@ static int observe(struct agent *a, struct gw_error *error)
 
 	a->observed.observation = a->options->observation;
 	if (!a->observed.observation.count && a->options->observe_ns)
-		err = watch_first(a, error);
+		err = gw_outlook_watch(a->options, a->guest, &a->ram, a->control, &a->way,
+		                       &a->observed, error);
 	for (size_t i = 0; i < a->observed.observation.count; i++)
 		a->result->observation_ns += a->observed.observation.windows[i].length_ns;
 	if (err != -ECANCELED && err != -ESRCH)

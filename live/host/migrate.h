@@ -12,13 +12,7 @@
 #include "live/host/guest.h"
 #include "live/host/journal.h"
 #include "live/host/link.h"
-#include "live/host/observe.h"
-
-/* What is known before the first page goes. */
-struct gw_outlook {
-	const struct gw_observed *seen; /* all zeros: the VM was not observed */
-	const struct gw_link_facts *way;
-};
+#include "live/host/outlook.h"
 
 struct gw_migrate_options {
 	const char *dir;

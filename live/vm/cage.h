@@ -13,7 +13,9 @@
  *   rights     no capability but CAP_DAC_READ_SEARCH, none to be won (no_new_privs)
  *   processes  a PID namespace of its own: it sees and signals nobody, and what it starts ends with
  *              it; it is killed when the thread that started it ends, however it ends
- *   share      SCHED_IDLE: it runs when nobody else wants the processor; files (memfds that it was
+ *   share      SCHED_BATCH and nice 10: it preempts nobody, and gets a tenth of what a process
+ *              beside it gets that wants the same processor (under SCHED_IDLE it would not move at
+ *              all on a host that is never idle); files (memfds that it was
  *              given) do not grow beyond a limit; the first one the kernel kills for memory
  */
 #ifndef GW_LIVE_VM_CAGE_H

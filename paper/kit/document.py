@@ -3,7 +3,11 @@
 
 import html
 import os
+import re
 
+from kit.claim import CONFIRMED, IN_PART, NOT, UNMEASURED
+
+VERDICTS = (CONFIRMED, IN_PART, NOT, UNMEASURED)
 VERDICT_COLUMNS = ("where", "what the paper says", "published", "ours", "verdict")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -12,7 +16,7 @@ th, td { border-bottom: 1px solid #ddd; padding: .25rem .7rem; text-align: left;
 td.number { text-align: right; font-variant-numeric: tabular-nums } figure { margin: 1rem 0 } img { max-width: 100% }
 .confirmed { color: #00734f } .part { color: #9a6a00 } .not { color: #b03a00 } small { color: #666 }
 """
-CLASSES = {"confirmed": "confirmed", "confirmed in part": "part", "not confirmed": "not"}
+CLASSES = {CONFIRMED: "confirmed", IN_PART: "part", NOT: "not"}
 
 
 def number(value, digits):
@@ -72,7 +76,7 @@ class Html:
         self.lines.append(f"<h{level}>{html.escape(text)}</h{level}>")
 
     def text(self, text):
-        self.lines.append(f"<p>{html.escape(text)}</p>")
+        self.lines.append("<p>" + re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text)) + "</p>")
 
     def table(self, title, heads, rows, right):
         self.lines.append("<table>")
@@ -118,6 +122,16 @@ def _block(writer, block, folder, level):
         rows = [[number(row.get(c["key"]), c["digits"]) for c in columns] for row in block["rows"]]
         right = {i for i, c in enumerate(columns) if c["digits"] is not None}
         writer.table(block["title"], [c["head"] for c in columns], rows, right)
+
+
+def summary(writer, all_results):
+    """How many of each paper's claims came out."""
+    rows = []
+    for results in all_results:
+        verdicts = [claim["verdict"] for claim in results["claims"]]
+        rows.append([f"{results['paper'].upper()}: {results['title']}", str(len(verdicts)),
+                     *(str(verdicts.count(verdict)) for verdict in VERDICTS)])
+    writer.table("", ["paper", "claims", *VERDICTS], rows, range(1, 2 + len(VERDICTS)))
 
 
 def write(writer, results, folder, level=2):

@@ -9,7 +9,7 @@ import sys
 
 from kit import chart
 from kit.claim import judge
-from kit.document import Html, write
+from kit.document import Html, summary, write
 from kit.run import NotHere, PaperError, Run
 
 # simulate, live: called with a Run; live is None where there is nothing to run. source: who wrote
@@ -86,11 +86,12 @@ def write_index(output, names):
     """DIR/index.html, about all papers that lie there."""
     page = Html()
     page.heading("The papers, measured", 1)
-    for name in names:
-        results = load(os.path.join(output, name, "results.json"))
-        if results:
-            page.pictures = name
-            write(page, results, os.path.join(output, name))
+    there = [results for name in names
+             if (results := load(os.path.join(output, name, "results.json")))]
+    summary(page, there)
+    for results in there:
+        page.pictures = results["paper"]
+        write(page, results, os.path.join(output, results["paper"]))
     path = os.path.join(output, "index.html")
     with open(path, "w", encoding="utf-8") as file:
         file.write(page.page())

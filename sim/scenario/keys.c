@@ -53,6 +53,15 @@ const struct sim_key sim_top_keys[] = {
         OTHER("workload"),
         OTHER("trace"),
         OTHER("costs"),
+        OTHER("sharing"),
+        END,
+};
+
+const struct sim_key sim_sharing_keys[] = {
+        OTHER("policy"),
+        OTHER("settings"),
+        {"interval", SIM_KEY_DURATION, FIELD(struct sim_sharing, interval_ns), 1000000,
+         SIM_DURATION_MAX_NS},
         END,
 };
 
@@ -74,6 +83,8 @@ const struct sim_key sim_vm_keys[] = {
         SIMPLE("zero", SIM_KEY_SHARE, struct sim_vm, zero_share),
         {"state", SIM_KEY_SIZE, FIELD(struct sim_vm, state_bytes), 1, SIM_STATE_MAX_BYTES},
         DURATION("start", struct sim_vm, start_ns),
+        DURATION("by", struct sim_vm, by_ns),
+        WHOLE("priority", struct sim_vm, priority, 0, 1000),
         DURATION("trace_from", struct sim_vm, trace_from_ns),
         SIMPLE("paused", SIM_KEY_FLAG, struct sim_vm, paused),
         OTHER("over"),

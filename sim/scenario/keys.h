@@ -44,7 +44,8 @@ struct sim_key {
 
 /* Ended by a NULL name. */
 extern const struct sim_key sim_top_keys[], sim_link_keys[], sim_vm_keys[], sim_move_keys[],
-        sim_class_keys[], sim_shadow_keys[], sim_workload_keys[], sim_cost_keys[];
+        sim_class_keys[], sim_shadow_keys[], sim_workload_keys[], sim_cost_keys[],
+        sim_sharing_keys[];
 
 static inline void sim_cleanup_json(json_t **json)
 {

@@ -33,9 +33,11 @@ const struct sim_costs sim_costs_default = {
         .shadow_look_ns = 1700000,
 };
 
-const struct sim_shadow sim_shadow_default = {.divergence = 0.12, .speed = 1};
+const struct sim_shadow sim_shadow_default = {.divergence = 0.04, .speed = 1};
 
 static const struct sim_link_config link_default = {.bytes_per_s = 125000000, .latency_ns = 100000};
+
+#define SHARING_NS 1000000000u
 
 static const struct sim_move move_default = {
         .policy = "precopy", .downtime_limit_ns = 300000000, .observe_ns = SIM_AS_POLICY};
@@ -133,8 +135,8 @@ static int bad_setting(struct sim_reader *reader, const struct sim_move *move, u
 	if (unknown)
 		err = sim_refuse(reader, setting->key, NULL,
 		                 "'%s': policy %s has the settings \"%s\", order %s has \"%s\"",
-		                 setting->value, move->policy, policy.kind->settings, order.kind->name,
-		                 order.kind->settings);
+		                 setting->value, move->policy, policy.kind->settings,
+		                 order.kind->name, order.kind->settings);
 	else
 		err = sim_refuse(reader, setting->key, NULL, "'%s' is no value for it",
 		                 setting->value);
@@ -779,6 +781,62 @@ static int read_costs(struct sim_reader *reader, const json_t *object, struct si
 	return err;
 }
 
+static int refuse_sharing(struct sim_reader *reader, const json_t *name)
+{
+	char names[128] = "";
+
+	for (size_t i = 0; gw_bandwidths[i]; i++)
+		add_name(names, sizeof(names), gw_bandwidths[i]->name);
+	return sim_refuse(reader, "policy", name, "is no bandwidth policy; there are%s", names);
+}
+
+static int set_sharing(struct sim_reader *reader, const json_t *settings,
+                       struct gw_bandwidth *policy)
+{
+	const char *key, *text;
+	char number[40];
+	json_t *value;
+
+	if (settings && !json_is_object(settings))
+		return sim_refuse(reader, "settings", settings, "is no object");
+	sim_enter(reader, "settings");
+	json_object_foreach((json_t *)settings, key, value)
+	{
+		text = setting_text(value, number, sizeof(number));
+		if (!text || gw_bandwidth_set(policy, key, text))
+			return sim_refuse(reader, key, value,
+			                  "is no setting of %s, which has \"%s\"",
+			                  policy->kind->name, policy->kind->settings);
+	}
+	sim_leave(reader);
+	return 0;
+}
+
+static int read_sharing(struct sim_reader *reader, const json_t *object,
+                        struct sim_sharing *sharing)
+{
+	const json_t *name = json_object_get(object, "policy");
+	int err;
+
+	sharing->interval_ns = SHARING_NS;
+	if (!object)
+		return 0;
+	sim_enter(reader, "sharing");
+	err = sim_known_keys(reader, object, sim_sharing_keys, NULL);
+	if (!err)
+		err = sim_read_keys(reader, object, sim_sharing_keys, sharing);
+	if (err)
+		return err;
+	if (!json_is_string(name))
+		return sim_refuse(reader, "policy", name,
+		                  "is needed: the name of a bandwidth policy");
+	if (gw_bandwidth_init(&sharing->policy, json_string_value(name)))
+		return refuse_sharing(reader, name);
+	err = set_sharing(reader, json_object_get(object, "settings"), &sharing->policy);
+	sim_leave(reader);
+	return err;
+}
+
 static int build(struct building *b)
 {
 	struct sim_reader *reader = &b->reader;
@@ -790,6 +848,9 @@ static int build(struct building *b)
 		err = read_move(reader, b->top, &b->move);
 	if (!err)
 		err = read_costs(reader, json_object_get(b->top, "costs"), &b->scenario->costs);
+	if (!err)
+		err = read_sharing(reader, json_object_get(b->top, "sharing"),
+		                   &b->scenario->sharing);
 	if (!err)
 		err = read_links(reader, b->top, b->scenario);
 	return err ? err : read_vms(b);

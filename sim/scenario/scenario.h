@@ -11,6 +11,7 @@
 #define GW_SIM_SCENARIO_H
 
 #include "base/error.h"
+#include "core/bandwidth/bandwidth.h"
 #include "core/order/order.h"
 #include "core/policy/policy.h"
 #include "sim/network/network.h"
@@ -99,12 +100,20 @@ struct sim_vm {
 	unsigned path[SIM_PATH_MAX]; /* link numbers, from source to destination */
 	unsigned path_count;
 	struct sim_class class; /* of its migration's bulk flow; urgent goes before all bulk */
-	uint64_t start_ns;      /* when its move begins */
+	uint64_t start_ns;      /* when its move begins; with sharing, not before that */
+	uint64_t by_ns;         /* when it should be over; 0: no matter */
+	unsigned priority;      /* who begins before whom, where the sharing goes by it */
 	/* Seen earlier, borrowed; if there is any, the VM is not observed anew. */
 	struct gw_observation observation;
 	uint64_t trace_from_ns; /* where in its recording playing begins */
 	bool paused;
 	size_t entry; /* in the scenario's "vms": those of one "count" share it */
+};
+
+/* A bandwidth policy that divides each link among the VMs whose path begins with it. */
+struct sim_sharing {
+	struct gw_bandwidth policy; /* no kind: none; links share by themselves */
+	uint64_t interval_ns;       /* from one answer to the next, if nothing happens */
 };
 
 struct sim_scenario {
@@ -117,7 +126,8 @@ struct sim_scenario {
 	struct sim_vm *vms; /* owned */
 	size_t vm_count;
 	unsigned at_once; /* so many moves at a time; 0: as start_ns says */
-	bool versions;    /* contents are versions: lost, stale and doubled pages are found */
+	struct sim_sharing sharing;
+	bool versions; /* contents are versions: lost, stale and doubled pages are found */
 	struct sim_costs costs;
 	struct sim_trace **traces; /* owned; workloads borrow them */
 	size_t trace_count;

@@ -113,15 +113,54 @@ static uint64_t end_of(const struct gw_window *window)
 }
 
 /* The window in which from_ns lies; behind the last comes the first. */
+static size_t first_window(const struct sim_workload_config *config)
+{
+	const struct sim_trace *trace = config->trace;
+	size_t windows = sim_trace_windows(trace), number = 0;
+	uint64_t from_ns = config->from_ns % end_of(sim_trace_window(trace, windows - 1));
+
+	while (end_of(sim_trace_window(trace, number)) <= from_ns)
+		number++;
+	return number;
+}
+
 static void start(struct sim_workload *w, unsigned vcpu)
 {
 	struct player *p = sim_vcpu_own(sim_vcpu(w, vcpu));
-	const struct sim_trace *trace = w->config.trace;
-	size_t windows = sim_trace_windows(trace);
-	uint64_t from_ns = w->config.from_ns % end_of(sim_trace_window(trace, windows - 1));
 
-	while (end_of(sim_trace_window(trace, p->number)) <= from_ns)
-		p->number++;
+	p->number = first_window(&w->config);
+}
+
+/* In the first at_ns of the recording, played over and over: permille times ns. */
+static double busy_until(const struct sim_trace *trace, uint64_t at_ns)
+{
+	size_t windows = sim_trace_windows(trace);
+	const struct gw_window *first = sim_trace_window(trace, 0),
+	                       *last = sim_trace_window(trace, windows - 1);
+	uint64_t all_ns = end_of(last) - first->start_ns;
+	double whole = 0, part = 0;
+
+	for (size_t i = 0; i < windows; i++) {
+		const struct gw_window *window = sim_trace_window(trace, i);
+		uint64_t begun = window->start_ns - first->start_ns, rest = at_ns % all_ns;
+		uint64_t seen = rest > begun ? rest - begun : 0;
+
+		whole += (double)window->cpu_permille * (double)window->length_ns;
+		part += (double)window->cpu_permille *
+		        (double)(seen < window->length_ns ? seen : window->length_ns);
+	}
+	return (double)(at_ns / all_ns) * whole + part;
+}
+
+static uint32_t cpu_permille(const struct sim_workload_config *config, uint64_t from_ns,
+                             uint64_t to_ns)
+{
+	const struct sim_trace *trace = config->trace;
+	uint64_t begun = sim_trace_window(trace, first_window(config))->start_ns -
+	                 sim_trace_window(trace, 0)->start_ns;
+	double busy = busy_until(trace, begun + to_ns) - busy_until(trace, begun + from_ns);
+
+	return (uint32_t)(busy / (double)(to_ns - from_ns) + 0.5);
 }
 
 /* As the recording saw them on average. */
@@ -169,4 +208,5 @@ const struct sim_workload_kind sim_workload_trace = {
         .vcpu_bytes = sizeof(struct player),
         .start = start,
         .next = next,
+        .cpu_permille = cpu_permille,
 };

@@ -104,6 +104,14 @@ const char *sim_workload_check(struct sim_workload_config *config, uint64_t ram_
 	return problem;
 }
 
+uint32_t sim_workload_cpu_permille(const struct sim_workload_config *config, uint64_t from_ns,
+                                   uint64_t to_ns)
+{
+	if (config->kind->cpu_permille && to_ns > from_ns)
+		return config->kind->cpu_permille(config, from_ns, to_ns);
+	return (uint32_t)(config->cpu_share * 1000 + 0.5);
+}
+
 /* Its mean may be 19 hours at most, lest a sum overflows: as good as never. */
 static uint64_t mean_think(double touches_per_s, unsigned vcpus)
 {

@@ -67,6 +67,10 @@ struct sim_workload_kind {
 	size_t vcpu_bytes; /* what it remembers of each vCPU, zeroed at the beginning */
 	void (*start)(struct sim_workload *workload, unsigned vcpu); /* NULL: nothing to do */
 	void (*next)(struct sim_workload *workload, unsigned vcpu, struct sim_touch *touch);
+	/* Its vCPUs' time from one instant of its life to a later one, in thousandths of theirs.
+	 * NULL: the config's cpu_share. */
+	uint32_t (*cpu_permille)(const struct sim_workload_config *config, uint64_t from_ns,
+	                         uint64_t to_ns);
 };
 
 /* The table, ended by NULL. */
@@ -80,6 +84,9 @@ const struct sim_workload_kind *sim_workload_find(const char *name);
  */
 const char *sim_workload_check(struct sim_workload_config *config, uint64_t ram_pages,
                                unsigned vcpus, const char **key);
+
+uint32_t sim_workload_cpu_permille(const struct sim_workload_config *config, uint64_t from_ns,
+                                   uint64_t to_ns);
 
 /* The config has been checked; it is copied. Owns its memory. NULL: no memory. */
 struct sim_workload *sim_workload_new(const struct sim_workload_config *config, uint64_t ram_pages,

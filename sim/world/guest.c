@@ -48,18 +48,70 @@ static void think(struct migration *m, struct thread *t)
 
 /* --- beginning and end --------------------------------------------------------------------- */
 
+static struct sim_class class_of_traffic(const struct migration *m)
+{
+	bool here = sim_runs(&m->source.vm) || m->phase == PHASE_WAITS;
+
+	return (struct sim_class){.priority = 1,
+	                          .guaranteed_bytes_per_s = here ? m->reserved_bytes_per_s : 0};
+}
+
 void sim_guest_sends(struct migration *m, unsigned link)
 {
-	static const struct sim_class class = {.priority = 1};
+	struct sim_class class = class_of_traffic(m);
 
 	if (m->traffic || !m->spec.workload.network_bytes_per_s)
 		return;
 	m->traffic = sim_flow_open(m->world->network, &link, 1, &class, NULL, NULL);
 	sim_flow_want(m->traffic, m->spec.workload.network_bytes_per_s);
+	m->own.since_ns = sim_now(m);
+	m->own.sent_bytes = m->seen_bytes = 0;
+	m->seen_ns = sim_now(m);
+}
+
+void sim_guest_reserve(struct migration *m, uint64_t bytes_per_s)
+{
+	struct sim_class class;
+
+	if (m->reserved_bytes_per_s == bytes_per_s)
+		return;
+	m->reserved_bytes_per_s = bytes_per_s;
+	class = class_of_traffic(m);
+	if (m->traffic)
+		sim_flow_set_class(m->traffic, &class);
+}
+
+/* Takes up what the flow has carried since the last time. */
+static void count_traffic(struct migration *m)
+{
+	uint64_t sent, now = sim_now(m);
+
+	if (!m->traffic)
+		return;
+	sent = sim_flow_sent_bytes(m->traffic);
+	m->own.bytes += sent - m->own.sent_bytes;
+	m->own.wanted_bytes += (uint64_t)((unsigned __int128)(now - m->own.since_ns) *
+	                                  m->spec.workload.network_bytes_per_s / SIM_BILLION);
+	m->own.sent_bytes = sent;
+	m->own.since_ns = now;
+}
+
+void sim_guest_counts_traffic(struct migration *m)
+{
+	count_traffic(m);
+	m->own.bytes = m->own.wanted_bytes = 0;
+}
+
+void sim_guest_traffic(struct migration *m, uint64_t *bytes, uint64_t *wanted_bytes)
+{
+	count_traffic(m);
+	*bytes = m->own.bytes;
+	*wanted_bytes = m->own.wanted_bytes;
 }
 
 static void ends_traffic(struct migration *m)
 {
+	count_traffic(m);
 	if (!m->traffic)
 		return;
 	m->traffic_bytes += sim_flow_sent_bytes(m->traffic);
@@ -86,6 +138,7 @@ void sim_guest_init(struct migration *m)
 		if (i < m->spec.vcpus)
 			think(m, &m->threads[i]);
 	}
+	m->lives_since_ns = sim_now(m);
 	m->guest_stands = true;
 	m->source.vm.state = VM_STOPPED;
 	if (m->spec.paused)
@@ -203,6 +256,7 @@ void sim_guest_stops(struct migration *m)
 	m->guest_stands = true;
 	m->stood_ns = sim_now(m);
 	ends_traffic(m);
+	sim_divide_soon(m);
 }
 
 static void wakes_up(struct migration *m, unsigned link)

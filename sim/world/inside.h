@@ -16,6 +16,7 @@
 #include <errno.h>
 
 #include "base/windows.h"
+#include "core/bandwidth/traffic.h"
 #include "core/migration/seal.h"
 #include "sim/chance.h"
 #include "sim/scenario/scenario.h"
@@ -238,10 +239,19 @@ struct migration {
 	struct gw_run hot[SIM_HOT_MAX]; /* that loading may read, as the source believes */
 	uint32_t hot_count;
 	struct sim_flow *traffic; /* the guest's own */
+	struct own_traffic {
+		uint64_t since_ns, sent_bytes; /* the flow, when it was last looked at */
+		uint64_t bytes, wanted_bytes;  /* while it ran, since the move began */
+	} own;
+	struct share *share;     /* of a link, of which this is one; NULL: nobody coordinates */
+	struct gw_traffic seen;  /* of its own traffic, by the coordinator */
+	uint64_t seen_bytes, seen_ns;
+	uint64_t granted_bytes_per_s, reserved_bytes_per_s;
 	uint64_t traffic_bytes;   /* of its flows that are closed */
 	struct sim_observer *observer; /* NULL: it is not observed before its move */
 	uint64_t observed_ns;
 	struct sim_counts counted;     /* when its round began */
+	uint64_t lives_since_ns;
 	uint64_t first_writes, guest_faults;
 	/* Pages missing at the switch that the guest touched, and those that had come by then. */
 	uint64_t touched_pages, arrived_pages;
@@ -269,6 +279,7 @@ struct sim_world {
 	unsigned at_once;
 	uint64_t limit_ns;
 	size_t limit_rounds; /* 0: none */
+	struct coordinator *coordinator; /* NULL: moves begin as the scenario says */
 	char violation[256];
 	/* Between two uses they hold nothing. */
 	struct gw_run *runs_in, *runs_out;
@@ -332,7 +343,17 @@ void sim_world_begin(struct sim_world *w);
 /* False when there is nothing more. */
 bool sim_world_turn(struct sim_world *w);
 
+/* sim/world/coordinator.c */
+void sim_coordinate(struct sim_world *w, const struct sim_sharing *sharing,
+                    const struct sim_link_config *links, size_t link_count);
+void sim_coordinator_free(struct sim_world *w);
+/* Something changed that the sharing goes by: the link is divided anew. Nothing if nobody does. */
+void sim_divide_soon(struct migration *m);
+/* The move is over, or was never begun. */
+void sim_leaves_link(struct migration *m);
+
 /* sim/run.c */
+void sim_take_beginning(struct migration *m);
 void sim_take_result(struct migration *m);
 void sim_take_round(struct migration *m, const struct gw_round *round);
 
@@ -366,6 +387,10 @@ void sim_hang_up(struct migration *m, int side);
 void sim_lose(struct migration *m, struct happening *h);
 void sim_connect_again(struct migration *m);
 void sim_set_rate(struct migration *m, uint64_t bytes_per_s);
+/* What a link carries for so many bytes, or a rate, of payload. */
+uint64_t sim_with_headers(uint64_t bytes);
+/* The granted rate, as it is on the link. */
+void sim_grant(struct migration *m, uint64_t bytes_per_s);
 struct parcel *sim_parcel_new(struct migration *m, enum gw_channel channel, size_t size);
 /* For one more frame of that size: of this turn, or one of its own. *to: where it is to be put. */
 struct parcel *sim_parcel_for(struct migration *m, enum gw_channel channel, size_t size,
@@ -412,6 +437,12 @@ void sim_guest_runs_there(struct migration *m);
 void sim_guest_ends(struct migration *m);
 /* The guest's own, over the link out of its host; while it stands there is none. */
 void sim_guest_sends(struct migration *m, unsigned link);
+/* While it is at the source: so much of the link is its own. */
+void sim_guest_reserve(struct migration *m, uint64_t bytes_per_s);
+/* Since the move began, while it ran: what it sent, and what it wanted to. */
+void sim_guest_traffic(struct migration *m, uint64_t *bytes, uint64_t *wanted_bytes);
+/* The move begins: what was sent before does not count. */
+void sim_guest_counts_traffic(struct migration *m);
 /* By the thread that loads the device state. */
 void sim_read(struct migration *m, uint64_t page);
 /* Pages have come: who waits for one goes on. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/trace/trace.h"
 #include "sim/world/inside.h"
 
 #define WINDOW_NS  50000000u
@@ -41,9 +42,26 @@ static struct sim_counts count(const struct migration *m)
 	};
 }
 
-static uint32_t cpu_permille(const struct migration *m)
+static uint32_t cpu_permille(const struct migration *m, const struct sim_counts *from,
+                             const struct sim_counts *to)
 {
-	return (uint32_t)(m->spec.workload.cpu_share * 1000 + 0.5);
+	return sim_workload_cpu_permille(&m->spec.workload, from->at_ns - m->lives_since_ns,
+	                                 to->at_ns - m->lives_since_ns);
+}
+
+/* A recording may not say. */
+static bool cpu_known(const struct migration *m)
+{
+	const struct sim_trace *trace = m->spec.workload.trace;
+
+	return !trace || sim_trace_head(trace)->cpu_known;
+}
+
+static bool network_known(const struct migration *m)
+{
+	const struct sim_trace *trace = m->spec.workload.trace;
+
+	return !trace || sim_trace_head(trace)->network_known;
 }
 
 static uint64_t per_s(uint64_t bytes, uint64_t ns)
@@ -63,10 +81,10 @@ struct gw_activity sim_activity(struct migration *m)
 
 	m->counted = now;
 	return (struct gw_activity){
-	        .cpu_known = true,
-	        .network_known = true,
+	        .cpu_known = cpu_known(m),
+	        .network_known = network_known(m),
 	        .link_known = true,
-	        .cpu_permille = cpu_permille(m),
+	        .cpu_permille = cpu_permille(m, &last, &now),
 	        .memory_pages = gw_set_count(&m->source.populated),
 	        .network_bytes_per_s = per_s(now.network_bytes - last.network_bytes, ns),
 	        .link_bytes_per_s = per_s(now.link_bytes - last.link_bytes, ns),
@@ -108,7 +126,7 @@ static void end_window(struct sim_observer *o)
 	        .start_ns = last.at_ns - o->begun_ns,
 	        .length_ns = now.at_ns - last.at_ns,
 	        .read_sampled = o->sampling,
-	        .cpu_permille = cpu_permille(m),
+	        .cpu_permille = cpu_permille(m, &last, &now),
 	        .network_bytes = now.network_bytes - last.network_bytes,
 	};
 
@@ -178,8 +196,8 @@ struct gw_observation sim_observed(struct migration *m)
 		return m->spec.observation;
 	return (struct gw_observation){.windows = gw_windows_all(&o->kept),
 	                               .count = o->kept.count,
-	                               .cpu_known = true,
-	                               .network_known = true};
+	                               .cpu_known = cpu_known(m),
+	                               .network_known = network_known(m)};
 }
 
 void sim_observer_free(struct migration *m)

@@ -333,7 +333,7 @@ static void send_back(struct migration *m, struct parcel *parcel)
 	sim_clock_at(&m->world->clock, &parcel->p.comes, at);
 }
 
-static uint64_t with_headers(uint64_t bytes)
+uint64_t sim_with_headers(uint64_t bytes)
 {
 	return bytes + (bytes + SEGMENT_BYTES - 1) / SEGMENT_BYTES * HEADER_BYTES;
 }
@@ -342,7 +342,7 @@ static void send(struct migration *m, int from, struct parcel *parcel, uint64_t 
 {
 	parcel->to = !from;
 	parcel->epoch = m->agent[from].epoch;
-	parcel->p.bytes = with_headers(bytes);
+	parcel->p.bytes = sim_with_headers(bytes);
 	m->wire.bytes += bytes;
 	m->waiting++;
 	if (from == SIM_DESTINATION) {
@@ -398,20 +398,35 @@ static struct sim_class class_of_bulk(const struct migration *m)
 	struct sim_class class = m->spec.class;
 	uint64_t rate = lower(m->spec.move.limit_bytes_per_s, m->wire.asked_bytes_per_s);
 
-	class.ceiling_bytes_per_s = lower(class.ceiling_bytes_per_s, with_headers(rate));
+	class.ceiling_bytes_per_s = lower(class.ceiling_bytes_per_s, sim_with_headers(rate));
+	if (m->share)
+		class.ceiling_bytes_per_s =
+		        lower(class.ceiling_bytes_per_s,
+		              m->granted_bytes_per_s ? m->granted_bytes_per_s : 1);
 	class.priority++;
 	return class;
 }
 
+static void reclass(struct migration *m)
+{
+	struct sim_class class = class_of_bulk(m);
+
+	if (m->wire.flow[GW_BULK])
+		sim_flow_set_class(m->wire.flow[GW_BULK], &class);
+}
+
 void sim_set_rate(struct migration *m, uint64_t bytes_per_s)
 {
-	struct sim_class class;
-
 	m->wire.asked_bytes_per_s = bytes_per_s;
-	if (!m->wire.flow[GW_BULK])
+	reclass(m);
+}
+
+void sim_grant(struct migration *m, uint64_t bytes_per_s)
+{
+	if (m->granted_bytes_per_s == bytes_per_s)
 		return;
-	class = class_of_bulk(m);
-	sim_flow_set_class(m->wire.flow[GW_BULK], &class);
+	m->granted_bytes_per_s = bytes_per_s;
+	reclass(m);
 }
 
 void sim_detach(struct migration *m)

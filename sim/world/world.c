@@ -170,7 +170,7 @@ static void begin_to_observe(struct migration *m, uint64_t for_ns)
 
 static void begin_more(struct sim_world *w)
 {
-	while (w->next < w->count && (!w->at_once || w->running < w->at_once)) {
+	while (!w->coordinator && w->next < w->count && (!w->at_once || w->running < w->at_once)) {
 		struct migration *m = &w->migrations[w->next++];
 
 		w->running++;
@@ -186,6 +186,7 @@ static void is_over(struct migration *m)
 	w->over++;
 	w->running--;
 	forget(m);
+	sim_leaves_link(m);
 	begin_more(w);
 }
 
@@ -219,6 +220,8 @@ static void begin_to_move(struct migration *m)
 		sim_guest_init(m);
 	}
 	m->phase = PHASE_MOVES;
+	sim_take_beginning(m);
+	sim_guest_counts_traffic(m);
 	sim_start_destination(m, true);
 	sim_start_source(m);
 	m->observed_ns = sim_observed_ns(m);
@@ -449,6 +452,7 @@ struct sim_world *sim_world_new(const struct sim_world_config *config)
 void sim_world_free(struct sim_world *w)
 {
 	forget_all(w);
+	sim_coordinator_free(w);
 	sim_network_free(w->network);
 	sim_clock_free(&w->clock);
 	sim_pool_free(w);

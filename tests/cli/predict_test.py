@@ -43,7 +43,7 @@ class Case(unittest.TestCase):
         self.assertIn(sentence, done.stderr)
 
 
-class Pages(Case):
+class Page(Case):
     def test_markov(self):
         result = self.result("predict", "markov", "--bits", "1101001000", "--steps", "2")
         self.assertEqual((result["p11"], result["p01"]), (0.25, 0.4))
@@ -85,7 +85,7 @@ class WriteSet(Case):
 
     def test_likeliest_first(self):
         rows = self.result("predict", "write-set", "--windows", self.windows, "--dirty",
-                           "1,2,123456789012")["pages"]
+                           "1,2,4000000000")["pages"]
         scores = [row["score"] for row in rows]
         self.assertEqual(scores, sorted(scores, reverse=True))
         self.assertEqual(rows[0]["page"], 2)
@@ -135,6 +135,60 @@ class Grey(Case):
             with self.subTest(text=text):
                 self.refused(sentence, "predict", "grey", "--input", self.file(text))
         self.refused("--form", "predict", "grey", "--input", self.file("x1,x2\n"), "--form", "z")
+
+
+class Baselines(Case):
+    def test_of_a_page(self):
+        for name, wanted in {"rate": 0.4, "last": 0, "ewma": 0.07421875, "dirty-only": 0.25}.items():
+            self.assertEqual(self.result("predict", name, "--bits", "1101001000")["forecast"], wanted)
+
+    def test_of_a_series(self):
+        path = self.file("x1,x2\n4,9\n1,9\n7,9\n,9\n")
+        for name, wanted in {"last": 7, "mean": 4, "weighted-mean": 4.5, "ewma": 4.75}.items():
+            result = self.result("predict", name, "--input", path)
+            self.assertEqual(result["forecast"], wanted)
+            self.assertEqual(len(result["fitted"]), 3)
+        self.assertEqual(self.result("predict", "mean", "--input", self.file("x1\n4\n2\n"))["forecast"], 3)
+
+    def test_bad_input(self):
+        self.refused("--bits or --input", "predict", "last")
+        self.refused("needs --input", "predict", "mean", "--bits", "01")
+        self.refused("needs --bits", "predict", "rate", "--input", "x")
+        self.refused("no row", "predict", "mean", "--input", self.file("x1\n"))
+        self.refused("x1 is 'many'", "predict", "mean", "--input", self.file("x1\nmany\n"))
+
+
+class Pages(Case):
+    """Page 1 is written in each round, page 2 in every other one, page 3 once."""
+
+    def test_the_four_cases(self):
+        path = self.file("1 2 3\n1\n1 2\n1\n1 2\n")
+        result = self.result("predict", "pages", path, "--learn", "4", "--table")
+        self.assertEqual((result["rounds"], result["pages"], result["forecasts"]), (5, 3, 3))
+        by_name = {row["name"]: row for row in result["predictors"]}
+        self.assertEqual({row["page"]: row["history"] for row in result["table"]},
+                         {1: "1111", 2: "1010", 3: "1000"})
+        self.assertEqual([row["written"] for row in sorted(result["table"], key=lambda r: r["page"])],
+                         [True, True, False])
+        # Of those that are dirty, page 1 alone, all leave it out, and rightly.
+        for name in ("markov", "dirty-only", "gilbert-elliott", "rate", "last", "ewma"):
+            row = by_name[name]
+            self.assertEqual((row["deferred"], row["saved"], row["wrong"], row["in_vain"]),
+                             (1, 1, 0, 0), name)
+        self.assertAlmostEqual(by_name["rate"]["brier"], (0 + 0.25 + 0.0625) / 3)
+        self.assertAlmostEqual(by_name["markov"]["brier"], 0)
+        self.assertNotIn("brier", by_name["write-set"])
+
+    def test_bad_input(self):
+        self.refused("needs a file", "predict", "pages")
+        self.refused("takes no file", "predict", "markov", "x")
+        self.refused("/no/such", "predict", "pages", "/no/such")
+        self.refused("has 2 rounds", "predict", "pages", self.file("1\n2\n"))
+        self.refused("has 0 rounds", "predict", "pages", self.file(""))
+        self.refused("holds no page", "predict", "pages", self.file("\n\n\n"))
+        self.refused("line 2: 'x'", "predict", "pages", self.file("1\nx\n3\n"))
+        self.refused("--pt '2'", "predict", "pages", self.file("1\n2\n3\n"), "--pt", "2")
+        self.refused("--learn 0", "predict", "pages", self.file("1\n2\n3\n"), "--learn", "0")
 
 
 class Model(Case):

@@ -76,6 +76,20 @@ class Surface(unittest.TestCase):
                 self.assertIn("--help", result.stdout)
                 self.assert_usage(run(verb, "--no-such-option"), "--no-such-option", verb)
 
+    def test_policies_and_orders(self):
+        """What the tables have, as a wrong name lists it."""
+        for option in "policy", "order":
+            said = run("migrate", "vm", "--to", "127.0.0.1", "--" + option, "none")
+            self.assert_usage(said, "there are")
+            names = [name for name in said.stderr.partition("there are")[2].split()
+                     if name != "auto"]
+            self.assertGreater(len(names), 3)
+            for verb in "migrate", "sim":
+                told = run(verb, "--help").stdout
+                for name in names:
+                    self.assertRegex(told, rf"(?m)^  {name} +\S")
+                self.assertIn("alpha=0.5", told)
+
     def test_value_of_an_option(self):
         self.assert_usage(run("list", "--json"), "--json needs a value")
         self.assert_usage(run("list", "x"), "'x' is too much for list")

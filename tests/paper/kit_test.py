@@ -11,9 +11,9 @@ import unittest
 import support
 from kit import chart, numbers
 from kit.claim import CONFIRMED, IN_PART, NOT, UNMEASURED, Claim, judge, verdict_of
-from kit.document import Html, Markdown, write
+from kit.document import Html, Markdown, summary, write
 from kit.paper import Paper, load, regenerate, rejudge
-from kit.run import Column, PaperError, Run
+from kit.run import Column, NotHere, PaperError, Run
 
 
 def claim(judge_by):
@@ -148,6 +148,21 @@ class Pages(Folder):
         self.assertEqual([row["verdict"] for row in results["claims"]], [CONFIRMED, CONFIRMED])
         self.assertEqual(load(self.path("s0", "results.json")), results)
         self.assertEqual(set(results["parts"]), {"sim", "live"})
+
+    def test_what_cannot_be_done_here_is_left_out(self):
+        def never(_run):
+            raise NotHere("no such thing here")
+        paper = PAPER._replace(live=never)
+        results = regenerate(paper, self.folder, ("sim", "live"), "godwit", quiet=True)
+        self.assertEqual(set(results["parts"]), {"sim"})
+        with self.assertRaises(NotHere):
+            regenerate(paper, self.folder, ("live",), "godwit", quiet=True)
+
+    def test_the_summary_counts_verdicts(self):
+        results = regenerate(PAPER, self.folder, ("sim",), "godwit", quiet=True)
+        page = Markdown("")
+        summary(page, [results])
+        self.assertIn("| S0: On nothing | 2 | 1 | 0 | 0 | 1 |", page.page())
 
     def test_verdicts_follow_the_figures(self):
         results = regenerate(PAPER, self.folder, ("sim",), "godwit", quiet=True)

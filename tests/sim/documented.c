@@ -40,6 +40,8 @@ static const struct section {
          "{" WORK ", \"vm\": {\"ram\": \"64M\", \"shadow\": {%s}}}", true},
         {"### Keys of a workload\n", sim_workload_keys,
          "{\"vm\": {\"ram\": \"64M\"}, " WORKLOAD "%s}}", false},
+        {"### Keys of a sharing\n", sim_sharing_keys,
+         "{\"vm\": {\"ram\": \"64M\"}, " WORK ", \"sharing\": {\"policy\": \"fair\"%s}}", false},
         {"### Keys of the costs\n", sim_cost_keys,
          "{\"vm\": {\"ram\": \"64M\"}, " WORK ", \"costs\": {%s}}", true},
 };

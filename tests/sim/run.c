@@ -109,6 +109,103 @@ static enum gw_outcome cut(struct world *w, const char *policy, uint64_t at_ns, 
 	return outcome->vms[0].outcome;
 }
 
+/* A guest that jumps about in 64 MiB, over a link that its first touches fill. */
+static struct sim_vm_outcome runs_ahead(struct world *w, const char *order)
+{
+	struct sim_outcome outcome;
+	struct sim_vm_outcome vm;
+
+	(void)snprintf(w->vms[0].move.order, sizeof(w->vms[0].move.order), "%s", order);
+	run(w, &outcome, NULL);
+	vm = outcome.vms[0];
+	sim_outcome_clear(&outcome);
+	return vm;
+}
+
+static void set_up_ahead(struct world *w, double divergence)
+{
+	set_up(w, "run-ahead");
+	w->vms[0].workload = sim_workload_find("chase")->defaults;
+	w->vms[0].workload.set_pages = 16384;
+	w->vms[0].shadow = sim_shadow_default;
+	w->vms[0].shadow.divergence = divergence;
+	w->link.latency_ns = MS;
+}
+
+/* It shows the guest's way, as well as it does the same. */
+static void a_shadow_shows_the_way(void **state)
+{
+	struct sim_vm_outcome linear, queue, astray;
+	struct world w;
+
+	(void)state;
+	set_up_ahead(&w, 0);
+	linear = runs_ahead(&w, "linear");
+	assert_false(linear.metrics.shadow_ran);
+	queue = runs_ahead(&w, "queue");
+	assert_true(queue.metrics.shadow_ran);
+	assert_true(queue.metrics.shadow_pages >= 16384 && queue.metrics.shadow_pages < 16500);
+	assert_true(queue.metrics.pages_resent < 20);
+	assert_true(queue.guest_stall_ns < linear.guest_stall_ns * 2 / 3);
+	assert_true(queue.early_stall_ns <= queue.guest_stall_ns);
+	assert_true(queue.metrics.faults_foretold > queue.metrics.faults_watched * 9 / 10);
+	assert_in_range(queue.metrics.downtime_ns, linear.metrics.downtime_ns - MS,
+	                linear.metrics.downtime_ns + MS);
+	set_up_ahead(&w, 1);
+	astray = runs_ahead(&w, "queue");
+	assert_true(astray.metrics.faults_foretold < astray.metrics.faults_watched / 2);
+	assert_true(astray.guest_stall_ns < linear.guest_stall_ns * 3 / 2);
+}
+
+/* Every page of the 64 MiB is touched in the end; of them, those that came before they were. */
+static void pages_that_came_in_time_are_counted(void **state)
+{
+	struct sim_vm_outcome demand, queue;
+	struct world w;
+
+	(void)state;
+	set_up_ahead(&w, 0);
+	demand = runs_ahead(&w, "demand");
+	assert_in_range(demand.touched_pages, 16380, 16384);
+	assert_true(demand.arrived_pages < 10);
+	queue = runs_ahead(&w, "queue");
+	assert_true(queue.touched_pages <= 16384);
+	assert_true(queue.arrived_pages <= queue.touched_pages);
+	assert_true(queue.touched_pages - queue.arrived_pages <= queue.guest_faults);
+	assert_true(queue.arrived_pages > queue.touched_pages / 2);
+}
+
+/* Whatever becomes of the shadow, the move is as without one, or better. */
+static void a_shadow_may_fail(void **state)
+{
+	struct sim_vm_outcome none, now;
+	struct world w;
+
+	(void)state;
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.fails = true;
+	none = runs_ahead(&w, "queue");
+	assert_false(none.metrics.shadow_ran);
+	assert_int_equal(none.metrics.shadow_pages, 0);
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.life_ns = 20 * MS;
+	now = runs_ahead(&w, "queue");
+	assert_true(now.metrics.shadow_ran);
+	assert_true(now.metrics.shadow_pages < 1000);
+	assert_true(now.guest_stall_ns < none.guest_stall_ns * 11 / 10);
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.memory_pages = 100; /* of ten touches one is a write */
+	now = runs_ahead(&w, "queue");
+	assert_in_range(now.metrics.shadow_pages, 800, 2500);
+	set_up_ahead(&w, 0);
+	w.vms[0].shadow.speed = 0.01; /* it never is ahead */
+	now = runs_ahead(&w, "queue");
+	assert_true(now.metrics.shadow_pages < 2000);
+	set_up_ahead(&w, 0);
+	w.vms[0].paused = true; /* nothing runs, here or there */
+	assert_false(runs_ahead(&w, "queue").metrics.shadow_ran);
+}
+
 /* Before the switch the VM stays; in Pull its vCPUs wait, and the move goes on where it stopped. */
 static void a_lost_link_is_survived(void **state)
 {
@@ -383,9 +480,9 @@ static struct sim_trace *record(char *path)
 	for (uint64_t i = 0; i < 10; i++) {
 		struct gw_run written = {4000 + 10 * i, 200};
 		struct gw_window window = {.start_ns = i * 50 * MS,
-		                                  .length_ns = 50 * MS,
-		                                  .written = &written,
-		                                  .written_count = 1};
+		                           .length_ns = 50 * MS,
+		                           .written = &written,
+		                           .written_count = 1};
 
 		assert_int_equal(sim_trace_add(writer, &window, &error), 0);
 	}
@@ -482,9 +579,122 @@ static void a_user_can_stop_it(void **state)
 	sim_outcome_clear(&outcome);
 }
 
+/* --- a bandwidth policy divides the link ------------------------------------------------------ */
+
+static void share_by(struct world *w, const char *policy)
+{
+	assert_int_equal(gw_bandwidth_init(&w->scenario.sharing.policy, policy), 0);
+	w->scenario.sharing.interval_ns = 100 * MS;
+	w->scenario.vm_count = 3;
+}
+
+static bool overlap(const struct sim_vm_outcome *a, const struct sim_vm_outcome *b)
+{
+	return a->start_ns < b->end_ns && b->start_ns < a->end_ns;
+}
+
+static void fair_sharing_is_what_the_link_does_by_itself(void **state)
+{
+	struct sim_outcome alone, shared;
+	struct world w;
+
+	(void)state;
+	set_up(&w, "precopy");
+	w.scenario.vm_count = 3;
+	run(&w, &alone, NULL);
+	share_by(&w, "fair");
+	run(&w, &shared, NULL);
+	assert_true(overlap(&shared.vms[0], &shared.vms[2]));
+	assert_true(shared.end_ns < alone.end_ns + alone.end_ns / 50);
+	assert_true(alone.end_ns < shared.end_ns + shared.end_ns / 50);
+	sim_outcome_clear(&alone);
+	sim_outcome_clear(&shared);
+}
+
+/* They dirty 16 MB/s each while they share 125 MB/s: one after the other less is sent again. */
+static void the_deadline_policy_lets_one_follow_the_other(void **state)
+{
+	struct sim_outcome all, ordered;
+	uint64_t sent_all = 0, sent_ordered = 0;
+	struct world w;
+
+	(void)state;
+	set_up(&w, "precopy");
+	for (int i = 0; i < 3; i++)
+		w.vms[i].workload.write_pages_per_s = 4000, w.vms[i].workload.set_pages = 32768;
+	share_by(&w, "fair");
+	run(&w, &all, NULL);
+	share_by(&w, "deadline");
+	w.vms[2].priority = 0;
+	w.vms[0].priority = w.vms[1].priority = 1;
+	run(&w, &ordered, NULL);
+	for (int i = 0; i < 3; i++) {
+		sent_all += all.vms[i].metrics.pages_sent;
+		sent_ordered += ordered.vms[i].metrics.pages_sent;
+	}
+	assert_true(sent_ordered < sent_all);
+	assert_true(ordered.end_ns < all.end_ns);
+	assert_true(ordered.vms[2].end_ns < ordered.vms[0].end_ns);
+	assert_true(ordered.vms[2].start_ns < ordered.vms[0].start_ns);
+	assert_false(overlap(&ordered.vms[2], &ordered.vms[1]) &&
+	             overlap(&ordered.vms[2], &ordered.vms[0]));
+	sim_outcome_clear(&all);
+	sim_outcome_clear(&ordered);
+}
+
+/* Of a link of 100 Mbit/s the third wants 40 for itself; three migrations want all. */
+static double own_share(const char *policy)
+{
+	struct sim_outcome outcome;
+	struct world w;
+	double share;
+
+	set_up(&w, "precopy");
+	w.link.bytes_per_s = 12500000;
+	for (int i = 0; i < 3; i++)
+		w.vms[i].workload.write_pages_per_s = 50;
+	w.vms[2].workload.network_bytes_per_s = 5000000;
+	share_by(&w, policy);
+	run(&w, &outcome, NULL);
+	assert_int_equal(outcome.vms[0].traffic_wanted_bytes, 0);
+	share = (double)outcome.vms[2].traffic_bytes / (double)outcome.vms[2].traffic_wanted_bytes;
+	sim_outcome_clear(&outcome);
+	return share;
+}
+
+static void a_reservation_holds(void **state)
+{
+	(void)state;
+	assert_true(own_share("fair") < 0.8);
+	assert_true(own_share("nrac-wc") > 0.99);
+	assert_true(own_share("deadline") > 0.99);
+}
+
+static void at_once_bounds_a_policy_too(void **state)
+{
+	struct sim_outcome outcome;
+	struct world w;
+
+	(void)state;
+	set_up(&w, "precopy");
+	share_by(&w, "fair");
+	w.scenario.at_once = 1;
+	w.vms[0].start_ns = 2 * SECOND;
+	run(&w, &outcome, NULL);
+	assert_false(overlap(&outcome.vms[0], &outcome.vms[1]));
+	assert_false(overlap(&outcome.vms[1], &outcome.vms[2]));
+	assert_false(overlap(&outcome.vms[0], &outcome.vms[2]));
+	assert_true(outcome.vms[0].start_ns >= 2 * SECOND);
+	sim_outcome_clear(&outcome);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(fair_sharing_is_what_the_link_does_by_itself),
+	        cmocka_unit_test(the_deadline_policy_lets_one_follow_the_other),
+	        cmocka_unit_test(a_reservation_holds),
+	        cmocka_unit_test(at_once_bounds_a_policy_too),
 	        cmocka_unit_test(a_seed_gives_the_same_bytes),
 	        cmocka_unit_test(a_lost_link_is_survived),
 	        cmocka_unit_test(a_trace_of_many_says_which),
@@ -499,6 +709,9 @@ int main(void)
 	        cmocka_unit_test(a_vm_that_is_zero_sends_no_contents),
 	        cmocka_unit_test(shares_of_memory_are_kept),
 	        cmocka_unit_test(a_recorded_guest_is_played),
+	        cmocka_unit_test(a_shadow_shows_the_way),
+	        cmocka_unit_test(pages_that_came_in_time_are_counted),
+	        cmocka_unit_test(a_shadow_may_fail),
 	        cmocka_unit_test(verification_compares_every_page),
 	        cmocka_unit_test(an_endless_move_is_told),
 	        cmocka_unit_test(a_user_can_stop_it),

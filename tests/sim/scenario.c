@@ -178,6 +178,10 @@ static void unknown_keys(void **state)
 {
 	(void)state;
 	refused(HEAD "\"sede\": 1}", "t:4: sede: 1 ", "not known");
+	refused("{\"vm\": {\"ram\": 4096, \"shadow\": {\n\"speed\": 0}, " IDLE "}}",
+	        "t:2: vm.shadow.speed: 0 is not between", "");
+	refused("{\"vm\": {\"ram\": 4096, \"shadow\": {\"divergence\": 2}, " IDLE "}}",
+	        "t:1: vm.shadow.divergence: 2 is no share", "");
 	refused("{\"vm\": {\n\"rum\": 1}}", "t:2: vm.rum: 1 ", "not known");
 	refused("{\"vms\": [{\"ram\": 4096, " IDLE "},\n{\"ram\": 4096,\n\"x\": [1, 2]}]}",
 	        "t:3: vms[1].x: [1,2] ", "not known");

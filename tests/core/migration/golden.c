@@ -22,6 +22,7 @@ enum special {
 	HOT,
 	FAST_LINK,
 	SLOW_LINK,
+	OBSERVED,
 	OF_DESTINATION,
 	BUSY,   /* the guest goes on after the switch */
 	ASTRAY, /* likewise, and its shadow does something else */
@@ -47,6 +48,10 @@ static const struct golden goldens[] = {
          .special = SLOW_LINK},
         {.name = "sdf-hybrid", .policy = "sdf-hybrid", .key = "alpha", .value = "0.3",
          .special = FAST_LINK},
+        {.name = "split", .policy = "split", .special = OBSERVED},
+        {.name = "split-unobserved", .policy = "split"},
+        {.name = "wws-hybrid", .policy = "wws-hybrid", .special = OBSERVED},
+        {.name = "wws-hybrid-unobserved", .policy = "wws-hybrid"},
         {.name = "postcopy-hot", .policy = "postcopy", .special = HOT},
         {.name = "hybrid-fast-link", .policy = "hybrid", .special = FAST_LINK},
         {.name = "hybrid-verified", .policy = "hybrid", .special = VERIFY},
@@ -133,6 +138,7 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	        .divergence = g->special == ASTRAY ? 1 : 0,
 	        .no_faults = g->special == NO_FAULTS,
 	        .verify = g->special == VERIFY,
+	        .observe_ns = g->special == OBSERVED ? 400 * MS : 0,
 	        .frames = true,
 	        .planned = {{.fault = g->fault,
 	                     .words = g->at,

@@ -199,7 +199,7 @@ static void rank_any(struct gw_ranked *ranked, uint64_t pages, uint64_t *seed)
 	uint64_t step = 1 + roll(seed) % 6, count = 0;
 
 	for (uint64_t page = roll(seed) % pages; page < pages; page += step)
-		ranked[count++] = (struct gw_ranked){page, 1};
+		ranked[count++] = (struct gw_ranked){(uint32_t)page, 1};
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t other = roll(seed) % count;
 		struct gw_ranked kept = ranked[i];

@@ -92,7 +92,7 @@ static void leaves_out(const char *pages)
 static void shares(void **state)
 {
 	static const char *const bad[] = {"",       ".",   ".5",  "0.",   "1.001", "2", "-1",
-	                                  "0.1234", "0.x", "1e0", "0.5 ", "auto",  NULL};
+	                                  "0.1234", "0.x", "1e0", "0.5 ", "Auto",  NULL};
 	size_t i;
 
 	(void)state;
@@ -302,7 +302,7 @@ static void gilbert_elliott(void **state)
 	leaves_out("1");
 }
 
-/* Rounds 11101: P11 = 2/3. To leave out such a page may cost a third of a page of downtime. */
+/* Rounds 11101: P11 = 2/3; 20 was written in all five, 9 in none. lambda is 5 pages a second. */
 static void thresholds(void **state)
 {
 	(void)state;
@@ -311,19 +311,61 @@ static void thresholds(void **state)
 	begin();
 	for (int i = 0; i < 5; i++)
 		round_of(i == 3 ? "20" : "1 2 3 4 20", "1 2 3 4 9 20");
-	view.bandwidth_bytes_per_s = GW_PAGE_BYTES;
-	view.downtime_limit_ns = 999999999;
-	leaves_out("20"); /* 20 costs nothing */
-	view.downtime_limit_ns = 1000000000;
-	leaves_out("20"); /* the four may cost 4/3 */
-	view.downtime_limit_ns = 2000000000;
+	view.round_ns = 1000000000;
+	view.bandwidth_bytes_per_s = 20 * GW_PAGE_BYTES;
+	leaves_out("20"); /* PT = 3/4 */
+	view.bandwidth_bytes_per_s = 10 * GW_PAGE_BYTES;
+	leaves_out("1 2 3 4 20"); /* PT = 1/2 */
+	view.bandwidth_bytes_per_s = 5 * GW_PAGE_BYTES;
 	leaves_out("1 2 3 4 20");
+	fill(&dirty, "1 2 3 4 20");
+	view.dirty_pages = 5;
+	leaves_out("20"); /* nothing is worth its time, but a round that sends nothing is none */
+}
+
+/* The limit can be kept; the link carries four times what the guest writes: all of it once more. */
+static void settles_by_rates(void **state)
+{
+	(void)state;
+	with("deferred");
+	let("threshold", "auto");
+	begin();
 	view.downtime_limit_ns = 1000000000;
-	fill(&dirty, "1 2 9 20");
-	view.dirty_pages = 4;
-	leaves_out("1 2 20"); /* two of them may cost 2/3 */
-	let("rt", "0.8");
-	leaves_out("20");
+	view.round_ns = 1000000000;
+	view.bandwidth_bytes_per_s = 20 * GW_PAGE_BYTES;
+	round_of("1 2 3 4 20", "1 2 3 4 9 20");
+	assert_int_equal(verdict.decision, GW_CONTINUE);
+	leaves_out("");
+	view.bandwidth_bytes_per_s = 10 * GW_PAGE_BYTES;
+	round_of("1 2 3 4 20", "1 2 3 4 9 20");
+	assert_int_equal(verdict.decision, GW_STOP_AND_COPY);
+}
+
+/* What even a page that is written in every round does not exceed. */
+static void thresholds_that_no_page_meets(void **state)
+{
+	static const char *const none[][3] = {{"markov", "pt", "1"},
+	                                      {"markov", "rt", "1"},
+	                                      {"gilbert-elliott", "pt", "0.9"},
+	                                      {"ewma", "pt", "1"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		with("deferred");
+		let("predictor", none[i][0]);
+		let(none[i][1], none[i][2]);
+		begin();
+		assert_int_equal(ask(), GW_CONTINUE);
+		assert_non_null(strstr(verdict.reason, "none will be left out"));
+		for (int round = 0; round < 8; round++)
+			round_of("1", "1 2 3");
+		leaves_out("");
+	}
+	with("deferred");
+	let("pt", "0.999");
+	begin();
+	(void)ask();
+	assert_null(strstr(verdict.reason, "none will be left out"));
 }
 
 /* What was left out is dirty, and counts in the stop. */
@@ -349,6 +391,39 @@ static void stops(void **state)
 	assert_int_equal(verdict.decision, GW_CONTINUE);
 }
 
+/*
+ * 40.96 MB/s: t = 0.1 ms. f = 2 x 0.04 + 0.1 + 0.22 = 0.4 ms, for two vCPUs 0.2 ms. 500 pages in
+ * 100 ms: q = 500 x 0.1 / 200 = 0.25. alpha = 0.1 / (0.1 + 0.25 x 0.2) = 0.667.
+ */
+static void alpha_auto(void **state)
+{
+	(void)state;
+	with("sdf-hybrid");
+	let("alpha", "auto");
+	begin();
+	view.bandwidth_bytes_per_s = 40960000;
+	view.latency_ns = 40000;
+	view.vcpus = 2;
+	view.round_ns = 100000000;
+	gw_set_init(&written, words[1], PAGES);
+	gw_set_add_run(&written, (struct gw_run){0, 50});
+	view.round_ns = 10000000; /* 50 in 10 ms are as many */
+	assert_int_equal(after(1000, 332, 1000), GW_CONTINUE);
+	assert_non_null(strstr(verdict.reason, "alpha 0.667"));
+	assert_int_equal(after(1000, 333, 1000), GW_POST_COPY);
+	gw_set_clear(&written); /* nothing is touched: no fault, no round pays */
+	assert_int_equal(after(1000, 100, 1000), GW_POST_COPY);
+	assert_non_null(strstr(verdict.reason, "alpha 1.000"));
+	gw_set_fill(&written); /* q is at most 1: alpha at least 1/3 */
+	view.round_ns = 1;
+	assert_int_equal(after(1000, 666, 1000), GW_CONTINUE);
+	assert_non_null(strstr(verdict.reason, "alpha 0.333"));
+	view.bandwidth_bytes_per_s = 0;
+	assert_int_equal(after(1000, 60, 1000), GW_POST_COPY);
+	let("alpha", "0.5");
+	assert_int_equal(after(1000, 60, 1000), GW_CONTINUE);
+}
+
 /* A policy that leaves out nothing; what the others cost for a VM of 1 TiB. */
 static void the_others(void **state)
 {
@@ -364,6 +439,10 @@ static void the_others(void **state)
 	with("sdf-hybrid");
 	assert_true(gw_policy_bytes(&policy, (uint64_t)1 << 28) < 256 << 20);
 	assert_string_equal(gw_policy_order(&policy), "forecast");
+	with("split");
+	assert_true(gw_policy_bytes(&policy, (uint64_t)1 << 28) < 256 << 20);
+	with("wws-hybrid");
+	assert_true(gw_policy_bytes(&policy, (uint64_t)1 << 28) < 128 << 20);
 }
 
 static int end(void **state)
@@ -376,12 +455,21 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(shares),       cmocka_unit_test(sdf),
-	        cmocka_unit_test(markov),       cmocka_unit_test(least_likely_half),
-	        cmocka_unit_test(thresholds),   cmocka_unit_test(gilbert_elliott),
-	        cmocka_unit_test(stops),        cmocka_unit_test(whole_windows),
-	        cmocka_unit_test(the_others),   cmocka_unit_test(observed_before),
-	        cmocka_unit_test(eight_seconds)};
+	        cmocka_unit_test(shares),
+	        cmocka_unit_test(sdf),
+	        cmocka_unit_test(markov),
+	        cmocka_unit_test(least_likely_half),
+	        cmocka_unit_test(thresholds),
+	        cmocka_unit_test(settles_by_rates),
+	        cmocka_unit_test(thresholds_that_no_page_meets),
+	        cmocka_unit_test(gilbert_elliott),
+	        cmocka_unit_test(stops),
+	        cmocka_unit_test(whole_windows),
+	        cmocka_unit_test(alpha_auto),
+	        cmocka_unit_test(the_others),
+	        cmocka_unit_test(observed_before),
+	        cmocka_unit_test(eight_seconds),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, end);
 }

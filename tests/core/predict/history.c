@@ -97,7 +97,7 @@ static void rankings(void **state)
 		float score = (float)(next(&random) % 100) / 7;
 
 		/* From tiny to huge: every digit counts. */
-		pages[i] = (struct gw_ranked){i, i % 3 ? score : score * (i % 2 ? 1e30f : 1e-30f)};
+		pages[i] = (struct gw_ranked){(uint32_t)i, i % 3 ? score : score * (i % 2 ? 1e30f : 1e-30f)};
 	}
 	gw_rank(pages, spare, PAGES);
 	for (size_t i = 1; i < PAGES; i++) {

@@ -143,7 +143,7 @@ class Observes(unittest.TestCase):
     def test_nobody_there(self):
         self.guest()
         self.there.stop_agent()
-        said = self.here.migrate("web", ("127.0.0.1", 1), policy="sdf-hybrid").fails()
+        said = self.here.migrate("web", ("127.0.0.1", 1), observe="1h").fails()
         self.assertIn("127.0.0.1", said)
         self.there.serve()
         self.untouched()
@@ -152,7 +152,7 @@ class Observes(unittest.TestCase):
 
     def test_interrupted(self):
         self.guest()
-        move = self.move(observe="60s")
+        move = self.move(observe="1h")
         self.observing(move)
         move.process.send_signal(signal.SIGINT)
         self.assertEqual(move.wait()["outcome"], STAYED)
@@ -161,7 +161,7 @@ class Observes(unittest.TestCase):
 
     def test_aborted(self):
         self.guest()
-        move = self.move(observe="60s")
+        move = self.move(observe="1h")
         self.observing(move)
         said = self.here.run("abort", "web")
         self.assertEqual(said.returncode, 0, said.stderr)
@@ -170,7 +170,7 @@ class Observes(unittest.TestCase):
 
     def test_the_guest_ends(self):
         self.guest()
-        move = self.move(observe="60s")
+        move = self.move(observe="1h")
         self.observing(move)
         kill(self.vm.pid)
         self.assertEqual(move.wait()["outcome"], ENDED)
@@ -180,7 +180,7 @@ class Observes(unittest.TestCase):
     def test_killed(self):
         """The agent's death is no more than that: `recover` says so."""
         self.guest()
-        move = self.move(observe="60s")
+        move = self.move(observe="1h")
         self.observing(move)
         kill(move.pid)
         move.process.communicate()

@@ -3,14 +3,15 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
 import unittest
 
-from rig import (ENDED, GODWIT, Rig, alive, eventually, kill, main, state_of, tracer, userfaultfds,
-                 why_not)
+from rig import (ENDED, GODWIT, STAYED, Rig, alive, eventually, kill, main, state_of, tracer,
+                 userfaultfds, why_not)
 from lab import guest
 from lab.client import wait_for_guest
 from lab.lab import LabError, free_port, qmp
@@ -306,6 +307,38 @@ class Others(Case):
             process.wait()
         self.untracked(pid)
         self.arrives(*self.move(policy="precopy"))
+
+    def test_it_is_observed(self):
+        """What it writes is seen; where that is cut short it stays, and is well."""
+        self.prepare()
+        self.boot(rate=4000)
+        pid, = self.here.guests()
+        move = self.here.migrate("vm", self.there, policy="sdf-hybrid", observe="1h")
+        self.assertTrue(eventually(lambda: "observing" in self.here.run("status").stdout))
+        move.process.send_signal(signal.SIGINT)
+        self.assertEqual(move.outcome(), STAYED)
+        self.untracked(pid)
+        move = self.here.migrate("vm", self.there, policy="sdf-hybrid", observe="1h")
+        self.assertTrue(eventually(lambda: "observing" in self.here.run("status").stdout))
+        time.sleep(0.3)
+        kill(move.pid)
+        move.process.wait()
+        self.untracked(pid)
+        said = self.here.run("recover", "vm")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.is_well()
+        result = self.arrives(*self.move(policy="sdf-hybrid", observe="4s"))
+        self.assertGreaterEqual(result["observation_ns"], 4 * 10**9)
+        seen = re.search(r"observed for 4\d\d\d ms in (\d+) windows: (\d+) different",
+                         self.rig.story())
+        self.assertLessEqual(int(seen.group(1)), 81)
+        self.assertGreater(int(seen.group(2)), 1800)  # of 2048, at random
+        for row in result["rounds"]:
+            self.assertGreater(row["cpu_permille"], 0)
+            self.assertGreater(row["link_bytes_per_s"], 0)
+            self.assertTrue(4096 < row["memory_pages"] <= PAGES)
+        self.connect()
+        self.is_well()
 
     def untracked(self, pid):
         self.assertEqual(userfaultfds(pid), 0)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +74,19 @@ static bool ask(struct vm *vm, const char *request, const char *answer)
 	return write(vm->qmp, request, length) == (ssize_t)length && wait_for(vm->qmp, answer);
 }
 
+/* The firmware has begun. */
+static bool has_written(const struct vm *vm)
+{
+	struct stat file;
+
+	for (unsigned tries = 0; tries < READY_S * 100; tries++) {
+		if (!stat(vm->path, &file) && file.st_blocks)
+			return true;
+		sleep_ms(10);
+	}
+	return false;
+}
+
 static int start(void **state)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -93,7 +107,7 @@ static int start(void **state)
 	setsockopt(vm->qmp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	*state = vm;
 	ret = wait_for(vm->qmp, "QMP") && ask(vm, "{'execute':'qmp_capabilities'}\n", "return");
-	ret = ret ? gw_ram_open(&vm->ram, vm->path, vm->pid, &error) : -1;
+	ret = ret && has_written(vm) ? gw_ram_open(&vm->ram, vm->path, vm->pid, &error) : -1;
 	unlink(vm->path); /* both have it open: nothing stays behind */
 	if (ret < 0)
 		(void)fprintf(stderr, "QEMU did not start\n");

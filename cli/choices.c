@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/choices.h"
+
+#include <string.h>
+
+#include "core/order/order.h"
+#include "core/policy/policy.h"
+#include "core/predict/predictor.h"
+
+#define INDENT  24
+#define COLUMNS 100
+
+/* Words behind an indent, as many a line as fit. */
+static void print_words(FILE *out, const char *words)
+{
+	size_t column = 0;
+
+	while (*words) {
+		size_t length = strcspn(words, " ");
+
+		if (column + 1 + length > COLUMNS)
+			column = 0;
+		if (!column)
+			(void)fprintf(out, "\n%*s", INDENT, "");
+		(void)fprintf(out, "%s%.*s", column ? " " : "", (int)length, words);
+		column = (column ? column + 1 : INDENT) + length;
+		words += length + strspn(words + length, " ");
+	}
+}
+
+static void print_row(FILE *out, const char *name, const char *summary, const char *settings)
+{
+	(void)fprintf(out, "  %-*s%s", INDENT - 2, name, summary);
+	print_words(out, settings);
+	(void)fprintf(out, "\n");
+}
+
+void gw_choices_print(FILE *out)
+{
+	(void)fprintf(out, "\npolicies, and their settings as they are if nothing is said:\n");
+	for (size_t i = 0; gw_policies[i]; i++)
+		print_row(out, gw_policies[i]->name, gw_policies[i]->summary,
+		          gw_policies[i]->settings);
+	(void)fprintf(out, "\norders of pages pushed after the switch, likewise:\n");
+	for (size_t i = 0; gw_orders[i]; i++)
+		print_row(out, gw_orders[i]->name, gw_orders[i]->summary, gw_orders[i]->settings);
+	(void)fprintf(out,
+	              "\nforecasts of a round, forecast=NAME with each policy that has rounds "
+	              "(default %s):\n",
+	              gw_count_predictors[0]->name);
+	for (size_t i = 0; gw_count_predictors[i]; i++)
+		print_row(out, gw_count_predictors[i]->name, gw_count_predictors[i]->summary, "");
+}
