@@ -28,7 +28,7 @@
 struct asked {
 	const char *to, *tracker, *policy, *order, *json, *trace, *qmp, *observed;
 	struct gw_cli_list set;
-	uint64_t bandwidth, downtime, deadline, reconnect, pid;
+	uint64_t bandwidth, granted, downtime, deadline, reconnect, pid;
 	uint64_t link;    /* what it carries; 0: as its device says */
 	uint64_t observe; /* AS_POLICY: for as long as the policy wants */
 	bool verify, quiet;
@@ -280,6 +280,7 @@ static void options_of(const struct asked *asked, struct gw_migrate_options *o)
 	o->to = asked->to;
 	o->tracker = asked->tracker;
 	o->bandwidth_bytes_per_s = asked->bandwidth;
+	o->granted_bytes_per_s = asked->granted;
 	o->downtime_ns = asked->downtime;
 	o->deadline_ns = asked->deadline;
 	o->reconnect_ns = asked->reconnect;
@@ -506,6 +507,9 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	          "pagemap or digest (default: the best that works)"}},
 	        {MIGRATES | RECOVERS,
 	         {"bandwidth", 'b', GW_CLI_RATE, &a->bandwidth, "RATE", "send no faster"}},
+	        {MIGRATES | RECOVERS,
+	         {"granted", 0, GW_CLI_RATE, &a->granted, "RATE",
+	          "so fast to begin with, where evacuate divides a link"}},
 	        {MIGRATES,
 	         {"downtime", 'd', GW_CLI_DURATION, &a->downtime, "TIME",
 	          "that the VM may stand (default 300ms)"}},

@@ -91,6 +91,7 @@ struct agent {
 	uint64_t unread_ns; /* of bulk, at the last look */
 	bool pacing, shaping_tried;
 	uint64_t policy_rate, paced_rate, shaped_rate;
+	uint64_t granted_rate; /* by whoever divides the link among several moves; 0: all */
 
 	int state_fd; /* our end of the device state stream */
 	bool state_ended;
@@ -104,7 +105,6 @@ struct agent {
 
 	struct gw_shadow *shadow; /* NULL: none, or none any more */
 	bool shadow_ready;
-	char no_shadow[256];   /* why there is none */
 	uint64_t survey_at_ns; /* waits for the shadow until then; UINT64_MAX: does not wait */
 
 	bool digesting;
@@ -344,6 +344,12 @@ static uint64_t lower_rate(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* The user's limit, or what the move was granted: the lower. */
+static uint64_t limit_of(const struct agent *a)
+{
+	return lower_rate(a->options->bandwidth_bytes_per_s, a->granted_rate);
+}
+
 static void set_pace(struct agent *a, uint64_t rate)
 {
 	if (!a->link.up || rate == a->paced_rate)
@@ -368,7 +374,7 @@ static bool shape(struct agent *a, uint64_t rate, struct gw_error *error)
 static void use_all(struct agent *a)
 {
 	gw_pacer_shaped(&a->pacer);
-	gw_pacer_limit(&a->pacer, a->options->bandwidth_bytes_per_s);
+	gw_pacer_limit(&a->pacer, limit_of(a));
 }
 
 static void shape_once(struct agent *a, uint64_t rate)
@@ -397,7 +403,7 @@ static void adapt_class(struct agent *a)
 		return;
 	if (a->pacer.rate_bytes_per_s > rate)
 		rate = a->pacer.rate_bytes_per_s;
-	rate = lower_rate(a->options->bandwidth_bytes_per_s, rate);
+	rate = lower_rate(limit_of(a), rate);
 	if (!a->shaping_tried) {
 		shape_once(a, rate);
 	} else if (a->shaped && rate != a->shaped_rate) {
@@ -410,7 +416,7 @@ static void adapt_class(struct agent *a)
 static void begin_pacing(struct agent *a)
 {
 	a->pacing = true;
-	gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE,
+	gw_pacer_init(&a->pacer, limit_of(a) / 100 * GW_PACER_SHARE,
 	              gw_net_rtt_ns(gw_mailbox_fd(a->link.urgent)));
 	if (a->shaped)
 		use_all(a);
@@ -449,7 +455,7 @@ static void update_pace(struct agent *a)
 	if (gw_source_state(a->machine) == GW_STATE_PULL)
 		pace_pull(a);
 	else
-		set_pace(a, lower_rate(a->options->bandwidth_bytes_per_s, a->policy_rate));
+		set_pace(a, lower_rate(limit_of(a), a->policy_rate));
 }
 
 /* --- tracking ------------------------------------------------------------------------------ */
@@ -738,23 +744,17 @@ static void look(struct agent *a)
 
 /* --- the shadow ----------------------------------------------------------------------------- */
 
-/* Before the machine asks for it: it starts while the destination starts its hypervisor. */
-static void begin_shadow(struct agent *a)
+/* It starts while the destination starts its hypervisor. */
+static void prepare_shadow(struct agent *a)
 {
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
-	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls || a->journal.paused)
-		return;
 	gw_shadow_limits_init(&limits);
-	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
-		(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%.250s", error.text);
-}
-
-static void prepare_shadow(struct agent *a)
-{
-	if (!a->shadow)
-		queue(a, GW_EV_SHADOW_GONE, a->no_shadow);
+	if (!a->guest)
+		queue(a, GW_EV_SHADOW_GONE, "the hypervisor is gone");
+	else if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
+		queue(a, GW_EV_SHADOW_GONE, error.text);
 }
 
 static void end_shadow(struct agent *a)
@@ -786,10 +786,8 @@ static void feed_shadow(struct agent *a, size_t count)
 		gw_shadow_kill(a->shadow);
 }
 
-/* It may be gone before the machine has asked for it: then prepare_shadow() says so again. */
 static void lose_shadow(struct agent *a, const char *why)
 {
-	(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%s", why);
 	queue(a, GW_EV_SHADOW_GONE, why);
 	end_shadow(a);
 }
@@ -1160,6 +1158,50 @@ static void stop_asked(struct agent *a)
 	queue(a, GW_EV_ABORT, "stopped by the user");
 }
 
+static void answer_abort(struct agent *a)
+{
+	enum gw_state state = gw_source_state(a->machine);
+	bool late = state >= GW_STATE_COMMITMENT && state != GW_STATE_CANCELLED;
+
+	queue(a, GW_EV_ABORT, "stopped by the user");
+	gw_control_answer(a->control, late ? "refused: the VM has been handed over\n" : "ok\n");
+}
+
+/* "rate 12500000": the move's share of a link that several moves divide; 0: all of it. */
+static void answer_rate(struct agent *a, const char *text)
+{
+	unsigned long long rate;
+	char end;
+
+	if (sscanf(text, "%llu%c", &rate, &end) != 1) {
+		gw_control_answer(a->control, "refused: no rate\n");
+		return;
+	}
+	a->granted_rate = rate;
+	if (a->pacing)
+		gw_pacer_limit(&a->pacer,
+		               a->shaped ? limit_of(a) : limit_of(a) / 100 * GW_PACER_SHARE);
+	update_pace(a);
+	gw_control_answer(a->control, "ok\n");
+}
+
+/* live/host/move.h has what the words mean. */
+static void answer_state(struct agent *a)
+{
+	const struct gw_migrate_result *r = a->result;
+	const struct gw_round *last = r->round_count ? &r->rounds[r->round_count - 1] : NULL;
+	uint64_t done, all;
+
+	gw_source_progress(a->machine, &done, &all);
+	gw_control_answer(a->control, "%u %llu %llu %llu %u %llu %llu %llu\n",
+	                  gw_source_state(a->machine), (unsigned long long)done,
+	                  (unsigned long long)all, (unsigned long long)gw_link_bytes(&a->link),
+	                  last ? last->round : 0,
+	                  (unsigned long long)(last ? last->dirty_pages : 0),
+	                  (unsigned long long)(last ? last->duration_ns : 0),
+	                  (unsigned long long)r->bandwidth_bytes_per_s);
+}
+
 static void answer_control(struct agent *a)
 {
 	char command[64];
@@ -1168,12 +1210,15 @@ static void answer_control(struct agent *a)
 	if (!gw_control_next(a->control, command, sizeof(command)))
 		return;
 	if (!strcmp(command, "abort")) {
-		enum gw_state state = gw_source_state(a->machine);
-		bool late = state >= GW_STATE_COMMITMENT && state != GW_STATE_CANCELLED;
-
-		queue(a, GW_EV_ABORT, "stopped by the user");
-		gw_control_answer(a->control,
-		                  late ? "refused: the VM has been handed over\n" : "ok\n");
+		answer_abort(a);
+		return;
+	}
+	if (!strncmp(command, "rate ", 5)) {
+		answer_rate(a, command + 5);
+		return;
+	}
+	if (!strcmp(command, "state")) {
+		answer_state(a);
 		return;
 	}
 	gw_source_progress(a->machine, &done, &all);
@@ -1359,6 +1404,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(a, 0, sizeof(*a));
 	memset(result, 0, sizeof(*result));
 	a->options = options;
+	a->granted_rate = options->granted_bytes_per_s;
 	a->policy = options->policy;
 	a->order = options->order;
 	a->result = result;
@@ -1443,7 +1489,6 @@ static int observe_and_move(struct agent *a, struct gw_error *error)
 		return err;
 	if (a->policy.kind->pulls)
 		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
-	begin_shadow(a);
 	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
 	                      error);
 	if (err)
