@@ -103,7 +103,7 @@ static int plan(void *arg, const struct gw_outlook *outlook, struct gw_policy *p
                 struct gw_order *order, struct gw_error *error)
 {
 	struct telling *t = arg;
-	int err = gw_cli_plan_make(&t->plan, outlook, policy, order, error);
+	int err = gw_plan_make(&t->plan, outlook, policy, order, error);
 
 	gw_progress_end(&t->bar);
 	if (!err)

@@ -70,8 +70,8 @@ static struct gw_plan_link link_of(const struct gw_plan *plan, const struct gw_o
 	return link;
 }
 
-int gw_cli_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook,
-                     struct gw_policy *policy, struct gw_order *order, struct gw_error *error)
+int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct gw_policy *policy,
+                 struct gw_order *order, struct gw_error *error)
 {
 	const struct gw_plan_link link = link_of(plan, outlook);
 	struct sim_trace *own = NULL;

@@ -39,8 +39,8 @@ struct gw_plan {
  * which is put into policy and order. -ERANGE: no policy keeps the limits; -ENODATA: auto, and
  * nothing was observed.
  */
-int gw_cli_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook,
-                     struct gw_policy *policy, struct gw_order *order, struct gw_error *error);
+int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct gw_policy *policy,
+                 struct gw_order *order, struct gw_error *error);
 /* One sentence: the choice, and what is announced. */
 void gw_plan_sentence(const struct sim_plan *plan, char *text, size_t bytes);
 /* What was announced beside what came, for a person. */
