@@ -26,6 +26,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import stat
 import statistics
 import subprocess
@@ -177,7 +178,7 @@ class Hosts:
         process = subprocess.Popen(
             self.words(host, GODWIT, "serve", "--insecure", "--listen",
                        f"10.79.0.{host + 1}:4909", "--images", self.dir, "--images",
-                       os.path.join(BUILD, "guest-linux")),
+                       guest.build()),
             env=self.environment(host), stdout=subprocess.PIPE,
             stderr=open(os.path.join(self.dir, "log"), "a", encoding="utf-8"), text=True)
         self.processes.append(process)
@@ -338,6 +339,7 @@ def main():
             rows = [json.loads(line) for line in file]
         table(rows, orders)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so through close()
     cores = [int(core) for core in options.cores.split(",")]
     with open(options.output, "a", encoding="utf-8") as out:
         for link in options.links.split(","):
