@@ -52,6 +52,7 @@ static const struct unit duration_units[] = {
         {"ms", 1000000, 1, false},
         {"s", 1000000000, 1, false},
         {"min", UINT64_C(60000000000), 1, false},
+        {"m", UINT64_C(60000000000), 1, false},
         {"h", UINT64_C(3600000000000), 1, false},
         {NULL, 0, 0, false},
 };

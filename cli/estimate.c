@@ -176,7 +176,7 @@ static int observe_guest(struct subject *s, const struct gw_guest *guest, struct
 	const struct asked *asked = watch->asked;
 	const struct gw_observe_options options = {.tracker = asked->tracker,
 	                                           .for_ns = asked->length ? asked->length
-	                                                                   : SIM_ESTIMATE_NS,
+	                                                                   : GW_AUTO_OBSERVES_NS,
 	                                           .count_zeros = true,
 	                                           .arg = watch,
 	                                           .goes_on = observing,
@@ -261,15 +261,17 @@ static uint64_t length_of(const struct sim_trace *trace)
 static int estimate(struct subject *s, struct watch *watch, struct gw_error *error)
 {
 	const struct asked *asked = watch->asked;
+	const struct sim_move *move = &s->scenario.vms[s->vm].move;
 	const struct sim_estimate_options options = {.seed = asked->seed,
 	                                             .samples = (unsigned)asked->samples,
 	                                             .jobs = (unsigned)asked->jobs,
 	                                             .progress = progress,
 	                                             .arg = watch};
-	const struct gw_estimate_about about = {.scenario = &s->scenario,
-	                                        .vm = s->vm,
-	                                        .observation_ns = length_of(s->observed),
-	                                        .limits = {asked->downtime, asked->deadline}};
+	const struct gw_estimate_about about = {
+	        .scenario = &s->scenario,
+	        .vm = s->vm,
+	        .observation_ns = length_of(s->observed),
+	        .limits = {move->downtime_limit_ns, move->deadline_ns}};
 	struct sim_estimate result;
 	struct gw_choice choice;
 	int err;
@@ -365,7 +367,8 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"latency", 'l', GW_CLI_DURATION, &a.latency, "TIME",
 	         "of the link, one way (default 100us, or as the scenario says)"},
 	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE", "send no faster"},
-	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME", "that the VM may stand"},
+	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME",
+	         "that the VM may stand (default 300ms, or as the scenario says)"},
 	        {"deadline", 0, GW_CLI_DURATION, &a.deadline, "TIME", "that the move may take"},
 	        {"from", 0, GW_CLI_DURATION, &a.from, "TIME",
 	         "into the recording, where the observation begins"},

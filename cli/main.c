@@ -13,6 +13,7 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_run,
         &gw_verb_serve,
         &gw_verb_migrate,
+        &gw_verb_evacuate,
         &gw_verb_status,
         &gw_verb_abort,
         &gw_verb_recover,

@@ -28,7 +28,7 @@
 struct asked {
 	const char *to, *tracker, *policy, *order, *json, *trace, *qmp, *observed;
 	struct gw_cli_list set;
-	uint64_t bandwidth, downtime, deadline, reconnect, pid;
+	uint64_t bandwidth, granted, downtime, deadline, reconnect, pid;
 	uint64_t link;    /* what it carries; 0: as its device says */
 	uint64_t observe; /* AS_POLICY: for as long as the policy wants */
 	bool verify, quiet;
@@ -38,11 +38,6 @@ struct asked {
 #define AS_POLICY UINT64_MAX
 
 enum { MIGRATES = 1, RECOVERS = 2 };
-
-static bool is_auto(const struct asked *asked)
-{
-	return asked->policy && !strcmp(asked->policy, "auto");
-}
 
 /* --- while it goes on ----------------------------------------------------------------------- */
 
@@ -91,12 +86,11 @@ static bool estimating(void *arg, size_t done, size_t all)
 /* The choice and what was announced, before anything is begun. */
 static void announce(struct telling *t)
 {
-	const struct gw_plan *plan = &t->plan;
 	char text[700];
 
-	if (!plan->known)
+	if (!t->plan.known)
 		return;
-	gw_plan_sentence(plan, text, sizeof(text));
+	gw_plan_sentence(&t->plan.taken, text, sizeof(text));
 	if (t->trace)
 		(void)fprintf(t->trace, "%s\n", text);
 	if (t->asked->quiet)
@@ -153,18 +147,6 @@ static int apply(const struct asked *asked, struct gw_migrate_options *o, const 
 	return 0;
 }
 
-/* What it will be is not known before the VM has been observed. */
-static int choose_later(const struct asked *asked, struct gw_migrate_options *o,
-                        struct gw_error *error)
-{
-	if (asked->order || asked->set.count)
-		return gw_fail(error, EINVAL,
-		               "--policy auto chooses order and settings too: leave out --order "
-		               "and --set");
-	(void)gw_policy_init(&o->policy, "precopy");
-	return gw_order_init(&o->order, gw_policy_order(&o->policy));
-}
-
 static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *settings,
                   struct gw_error *error)
 {
@@ -174,19 +156,20 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 
 	if (!asked->policy)
 		asked->policy = "precopy";
-	if (is_auto(asked))
-		return choose_later(asked, o, error);
 	if (gw_policy_init(&o->policy, asked->policy)) {
 		for (i = 0; gw_policies[i]; i++)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
 			                         gw_policies[i]->name);
-		return gw_fail(error, EINVAL, "--policy %s: there are%s auto", asked->policy,
-		               names);
+		return gw_fail(error, EINVAL, "--policy %s: there are%s", asked->policy, names);
 	}
 	/* --set order=ORDER is how the papers' settings are written; both ways are one. */
 	for (i = 0; i < asked->set.count; i++)
 		if (!strncmp(asked->set.items[i], "order=", 6))
 			asked->order = asked->set.items[i] + 6;
+	if (asked->order && o->policy.kind->chooses)
+		return gw_fail(error, EINVAL,
+		               "--policy %s chooses the order too: leave out --order",
+		               asked->policy);
 	if (!asked->order)
 		asked->order = gw_policy_order(&o->policy);
 	if (gw_order_init(&o->order, asked->order)) {
@@ -238,8 +221,10 @@ static json_t *json_of(const struct gw_result *told, json_t *settings, const str
 {
 	json_t *json = gw_result_json(told, settings);
 
-	if (json)
-		gw_plan_tell(plan, json);
+	if (json && plan->known)
+		gw_plan_tell(&plan->taken, json);
+	if (json && plan->known)
+		(void)json_object_set_new(json, "policy", json_string(plan->asked.policy));
 	return json;
 }
 
@@ -259,8 +244,9 @@ static int tell(const struct gw_migrate_result *result, const struct asked *aske
 		return err;
 	if (!asked->json || strcmp(asked->json, "-"))
 		gw_result_print(&told, stdout);
-	if ((!asked->json || strcmp(asked->json, "-")) && result->outcome == GW_COMPLETED)
-		gw_plan_print(plan, &result->metrics, stdout);
+	if ((!asked->json || strcmp(asked->json, "-")) && plan->known &&
+	    result->outcome == GW_COMPLETED)
+		gw_plan_print(&plan->taken, &result->metrics, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
 	if (result->metrics.pages_different)
@@ -294,14 +280,14 @@ static void options_of(const struct asked *asked, struct gw_migrate_options *o)
 	o->to = asked->to;
 	o->tracker = asked->tracker;
 	o->bandwidth_bytes_per_s = asked->bandwidth;
+	o->granted_bytes_per_s = asked->granted;
 	o->downtime_ns = asked->downtime;
 	o->deadline_ns = asked->deadline;
 	o->reconnect_ns = asked->reconnect;
 	o->verify = asked->verify;
 	o->observe_ns = asked->observe;
 	if (asked->observe == AS_POLICY)
-		o->observe_ns =
-		        is_auto(asked) ? SIM_ESTIMATE_NS : gw_policy_observes_ns(&o->policy);
+		o->observe_ns = gw_policy_observes_ns(&o->policy);
 }
 
 /* What is wrong as it is written, whatever is there. */
@@ -373,7 +359,10 @@ static int take_earlier(const struct asked *asked, const struct gw_guest *guest,
 static void move_of(const struct asked *asked, const struct gw_migrate_options *o,
                     struct sim_move *move)
 {
-	*move = (struct sim_move){.setting_count = 0};
+	*move = (struct sim_move){.limit_bytes_per_s = asked->bandwidth,
+	                          .downtime_limit_ns = asked->downtime,
+	                          .deadline_ns = asked->deadline,
+	                          .observe_ns = SIM_AS_POLICY};
 	(void)snprintf(move->policy, sizeof(move->policy), "%s", o->policy.kind->name);
 	(void)snprintf(move->order, sizeof(move->order), "%s", o->order.kind->name);
 	for (size_t i = 0; i < asked->set.count && move->setting_count < SIM_SETTINGS_MAX; i++) {
@@ -395,11 +384,7 @@ static void prepare_plan(const struct asked *asked, const struct gw_migrate_opti
                          struct telling *t)
 {
 	t->plan = (struct gw_plan){
-	        .chooses = is_auto(asked),
-	        .link = {.bytes_per_s = asked->link, .limit_bytes_per_s = asked->bandwidth},
-	        .limits = {asked->downtime, asked->deadline},
-	        .progress = estimating,
-	        .arg = t};
+	        .link = {.bytes_per_s = asked->link}, .progress = estimating, .arg = t};
 	move_of(asked, o, &t->plan.asked);
 }
 
@@ -425,7 +410,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	prepare_plan(asked, o, t);
 	t->plan.name = guest.vm->name;
 	t->plan.trace = trace;
-	o->plan = o->observe_ns || trace || is_auto(asked) ? plan : NULL;
+	o->plan = o->observe_ns || trace || o->policy.kind->chooses ? plan : NULL;
 	if (!err)
 		err = gw_migrate(&guest, o, result, error);
 	sim_trace_free(trace);
@@ -522,6 +507,9 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	          "pagemap or digest (default: the best that works)"}},
 	        {MIGRATES | RECOVERS,
 	         {"bandwidth", 'b', GW_CLI_RATE, &a->bandwidth, "RATE", "send no faster"}},
+	        {MIGRATES | RECOVERS,
+	         {"granted", 0, GW_CLI_RATE, &a->granted, "RATE",
+	          "so fast to begin with, where evacuate divides a link"}},
 	        {MIGRATES,
 	         {"downtime", 'd', GW_CLI_DURATION, &a->downtime, "TIME",
 	          "that the VM may stand (default 300ms)"}},

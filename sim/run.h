@@ -14,6 +14,8 @@
 #include "sim/scenario/scenario.h"
 
 /* The metrics are those of the source's agent, as live has them. */
+struct sim_plan; /* sim/estimate.h */
+
 struct sim_vm_outcome {
 	const struct sim_vm *vm; /* borrowed from the scenario */
 	uint64_t start_ns, end_ns;
@@ -25,6 +27,7 @@ struct sim_vm_outcome {
 	uint64_t latency_ns;            /* of its path, one way */
 	uint64_t zero_pages, state_bytes;
 	uint64_t observation_ns; /* of the guest, before its move */
+	struct sim_plan *plan; /* owned: what its policy chose; NULL: it did not choose */
 	size_t round_count, round_room;
 	struct gw_round *rounds; /* owned */
 	/* As the guest saw it. */
@@ -57,6 +60,7 @@ struct sim_progress {
 struct sim_run_options {
 	FILE *trace;       /* NULL: none */
 	uint64_t limit_ns; /* virtual time after which a move counts as endless; 0: two days */
+	size_t limit_rounds; /* likewise of one that has had so many; 0: no such limit */
 	/* Now and then; false ends the run with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, const struct sim_progress *progress);
 	void *arg;

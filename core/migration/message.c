@@ -74,7 +74,7 @@ static bool host_is_named(const struct gw_id *host)
 
 static bool channel_is_known(uint64_t channel)
 {
-	return channel >= GW_CONTROL && channel <= GW_URGENT;
+	return channel >= GW_CONTROL && channel <= GW_ROOM;
 }
 
 static bool standing_is_known(uint64_t standing)

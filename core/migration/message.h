@@ -43,7 +43,8 @@
 #define GW_MAP_RUNS_MAX		16384	   /* runs in one MAP message */
 #define GW_DIGESTS_MAX		65536	   /* digests in one DIGESTS message */
 
-enum gw_channel { GW_CONTROL = 1, GW_BULK = 2, GW_URGENT = 3 };
+/* ROOM carries no migration: after HELLO the host says in a line what it has free, and hangs up. */
+enum gw_channel { GW_CONTROL = 1, GW_BULK = 2, GW_URGENT = 3, GW_ROOM = 4 };
 
 struct gw_id {
 	uint8_t bytes[GW_ID_BYTES];

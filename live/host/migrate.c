@@ -91,6 +91,7 @@ struct agent {
 	uint64_t unread_ns; /* of bulk, at the last look */
 	bool pacing, shaping_tried;
 	uint64_t policy_rate, paced_rate, shaped_rate;
+	uint64_t granted_rate; /* by whoever divides the link among several moves; 0: all */
 
 	int state_fd; /* our end of the device state stream */
 	bool state_ended;
@@ -343,6 +344,12 @@ static uint64_t lower_rate(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* The user's limit, or what the move was granted: the lower. */
+static uint64_t limit_of(const struct agent *a)
+{
+	return lower_rate(a->options->bandwidth_bytes_per_s, a->granted_rate);
+}
+
 static void set_pace(struct agent *a, uint64_t rate)
 {
 	if (!a->link.up || rate == a->paced_rate)
@@ -367,7 +374,7 @@ static bool shape(struct agent *a, uint64_t rate, struct gw_error *error)
 static void use_all(struct agent *a)
 {
 	gw_pacer_shaped(&a->pacer);
-	gw_pacer_limit(&a->pacer, a->options->bandwidth_bytes_per_s);
+	gw_pacer_limit(&a->pacer, limit_of(a));
 }
 
 static void shape_once(struct agent *a, uint64_t rate)
@@ -396,7 +403,7 @@ static void adapt_class(struct agent *a)
 		return;
 	if (a->pacer.rate_bytes_per_s > rate)
 		rate = a->pacer.rate_bytes_per_s;
-	rate = lower_rate(a->options->bandwidth_bytes_per_s, rate);
+	rate = lower_rate(limit_of(a), rate);
 	if (!a->shaping_tried) {
 		shape_once(a, rate);
 	} else if (a->shaped && rate != a->shaped_rate) {
@@ -409,7 +416,7 @@ static void adapt_class(struct agent *a)
 static void begin_pacing(struct agent *a)
 {
 	a->pacing = true;
-	gw_pacer_init(&a->pacer, a->options->bandwidth_bytes_per_s / 100 * GW_PACER_SHARE,
+	gw_pacer_init(&a->pacer, limit_of(a) / 100 * GW_PACER_SHARE,
 	              gw_net_rtt_ns(gw_mailbox_fd(a->link.urgent)));
 	if (a->shaped)
 		use_all(a);
@@ -448,7 +455,7 @@ static void update_pace(struct agent *a)
 	if (gw_source_state(a->machine) == GW_STATE_PULL)
 		pace_pull(a);
 	else
-		set_pace(a, lower_rate(a->options->bandwidth_bytes_per_s, a->policy_rate));
+		set_pace(a, lower_rate(limit_of(a), a->policy_rate));
 }
 
 /* --- tracking ------------------------------------------------------------------------------ */
@@ -535,7 +542,8 @@ static void scan(struct agent *a, bool final)
 	a->surveyed = false;
 	gw_set_clear(&a->pages);
 	err = gw_tracker_scan(&a->tracker, &a->pages, final, &error);
-	a->activity = gw_activity_read(&a->meter);
+	if (!final) /* while the VM stands nobody asks, and it would stand for longer */
+		a->activity = gw_activity_read(&a->meter);
 	gw_answers_put_result(&a->answers, GW_EV_SCANNED, err, &error);
 }
 
@@ -1150,6 +1158,50 @@ static void stop_asked(struct agent *a)
 	queue(a, GW_EV_ABORT, "stopped by the user");
 }
 
+static void answer_abort(struct agent *a)
+{
+	enum gw_state state = gw_source_state(a->machine);
+	bool late = state >= GW_STATE_COMMITMENT && state != GW_STATE_CANCELLED;
+
+	queue(a, GW_EV_ABORT, "stopped by the user");
+	gw_control_answer(a->control, late ? "refused: the VM has been handed over\n" : "ok\n");
+}
+
+/* "rate 12500000": the move's share of a link that several moves divide; 0: all of it. */
+static void answer_rate(struct agent *a, const char *text)
+{
+	unsigned long long rate;
+	char end;
+
+	if (sscanf(text, "%llu%c", &rate, &end) != 1) {
+		gw_control_answer(a->control, "refused: no rate\n");
+		return;
+	}
+	a->granted_rate = rate;
+	if (a->pacing)
+		gw_pacer_limit(&a->pacer,
+		               a->shaped ? limit_of(a) : limit_of(a) / 100 * GW_PACER_SHARE);
+	update_pace(a);
+	gw_control_answer(a->control, "ok\n");
+}
+
+/* live/host/move.h has what the words mean. */
+static void answer_state(struct agent *a)
+{
+	const struct gw_migrate_result *r = a->result;
+	const struct gw_round *last = r->round_count ? &r->rounds[r->round_count - 1] : NULL;
+	uint64_t done, all;
+
+	gw_source_progress(a->machine, &done, &all);
+	gw_control_answer(a->control, "%u %llu %llu %llu %u %llu %llu %llu\n",
+	                  gw_source_state(a->machine), (unsigned long long)done,
+	                  (unsigned long long)all, (unsigned long long)gw_link_bytes(&a->link),
+	                  last ? last->round : 0,
+	                  (unsigned long long)(last ? last->dirty_pages : 0),
+	                  (unsigned long long)(last ? last->duration_ns : 0),
+	                  (unsigned long long)r->bandwidth_bytes_per_s);
+}
+
 static void answer_control(struct agent *a)
 {
 	char command[64];
@@ -1158,12 +1210,15 @@ static void answer_control(struct agent *a)
 	if (!gw_control_next(a->control, command, sizeof(command)))
 		return;
 	if (!strcmp(command, "abort")) {
-		enum gw_state state = gw_source_state(a->machine);
-		bool late = state >= GW_STATE_COMMITMENT && state != GW_STATE_CANCELLED;
-
-		queue(a, GW_EV_ABORT, "stopped by the user");
-		gw_control_answer(a->control,
-		                  late ? "refused: the VM has been handed over\n" : "ok\n");
+		answer_abort(a);
+		return;
+	}
+	if (!strncmp(command, "rate ", 5)) {
+		answer_rate(a, command + 5);
+		return;
+	}
+	if (!strcmp(command, "state")) {
+		answer_state(a);
 		return;
 	}
 	gw_source_progress(a->machine, &done, &all);
@@ -1349,6 +1404,7 @@ static void begin(struct agent *a, const struct gw_migrate_options *options,
 	memset(a, 0, sizeof(*a));
 	memset(result, 0, sizeof(*result));
 	a->options = options;
+	a->granted_rate = options->granted_bytes_per_s;
 	a->policy = options->policy;
 	a->order = options->order;
 	a->result = result;

@@ -21,6 +21,9 @@ struct gw_migrate_options {
 	struct gw_policy policy;
 	struct gw_order order;
 	uint64_t bandwidth_bytes_per_s; /* 0: no limit */
+	/* Of a link that several moves divide, to begin with: "rate" on the control socket changes
+	 * it. 0: all. */
+	uint64_t granted_bytes_per_s;
 	uint64_t downtime_ns;
 	uint64_t deadline_ns;  /* 0: none */
 	uint64_t reconnect_ns; /* 0: the default */

@@ -28,6 +28,7 @@
 #include "base/cleanup.h"
 #include "live/host/clock.h"
 #include "live/host/journal.h"
+#include "live/host/room.h"
 #include "live/host/session.h"
 #include "live/net/channel.h"
 
@@ -327,6 +328,11 @@ static void greet(struct server *server, struct peer *peer)
 	}
 	peer->greeted = true;
 	peer->since_ns = gw_now_ns();
+	if (peer->channel == GW_ROOM) {
+		gw_room_tell(peer->fd);
+		drop(peer);
+		return;
+	}
 	if (peer->channel == GW_CONTROL)
 		complete(server, peer);
 }

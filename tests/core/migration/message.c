@@ -378,7 +378,7 @@ static void numbers_out_of_range_are_refused(void **state)
 	        {GW_MSG_HELLO, 0, 'G', 1},
 	        {GW_MSG_HELLO, 6, '\n', 1}, /* went through a text mode */
 	        {GW_MSG_HELLO, 12, 0, 4},
-	        {GW_MSG_HELLO, 12, GW_URGENT + 1, 4},
+	        {GW_MSG_HELLO, 12, GW_ROOM + 1, 4},
 	        {GW_MSG_HELLO, 12, 0x10000 | GW_BULK, 4},
 	        {GW_MSG_OFFER, 0, 8, 4},
 	        {GW_MSG_OFFER, 0, UINT32_MAX, 4},
@@ -592,7 +592,7 @@ static void the_caller_is_told_of_defects(void **state)
 	ASSERT_DEFECT(GW_MSG_PING, m.kind = (enum gw_message_kind)0);
 	ASSERT_DEFECT(GW_MSG_PING, m.kind = GW_MSG_KINDS);
 	ASSERT_DEFECT(GW_MSG_HELLO, m.hello.channel = (enum gw_channel)0);
-	ASSERT_DEFECT(GW_MSG_HELLO, m.hello.channel = (enum gw_channel)4);
+	ASSERT_DEFECT(GW_MSG_HELLO, m.hello.channel = (enum gw_channel)5);
 	ASSERT_DEFECT(GW_MSG_OFFER, m.offer.flags = 8);
 	ASSERT_DEFECT(GW_MSG_OFFER, m.offer.vcpus = 0);
 	ASSERT_DEFECT(GW_MSG_OFFER, m.offer.ram_bytes = 0);

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+#include "live/host/move.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "live/host/control.h"
+#include "live/host/journal.h"
+
+#define ARGUMENTS_MAX 24
+#define TEXTS_MAX     8
+
+/* --- beginning ------------------------------------------------------------------------------- */
+
+struct words {
+	const char *argv[ARGUMENTS_MAX];
+	size_t count;
+	char texts[TEXTS_MAX][96];
+	size_t used;
+};
+
+static void add(struct words *w, const char *word)
+{
+	w->argv[w->count++] = word;
+}
+
+static void add_number(struct words *w, const char *option, uint64_t value, const char *unit)
+{
+	char *text = w->texts[w->used++];
+
+	(void)snprintf(text, sizeof(w->texts[0]), "%llu%s", (unsigned long long)value, unit);
+	add(w, option);
+	add(w, text);
+}
+
+static void compose(struct words *w, const struct gw_move *move, const struct gw_move_order *o)
+{
+	char *json = w->texts[w->used++];
+
+	(void)snprintf(json, sizeof(w->texts[0]), "%s/result", move->folder);
+	add(w, o->program);
+	add(w, o->policy ? "migrate" : "recover");
+	add(w, o->name);
+	add(w, "--quiet");
+	add(w, "--json");
+	add(w, json);
+	if (o->limit_bytes_per_s)
+		add_number(w, "--bandwidth", o->limit_bytes_per_s, "B/s");
+	if (o->granted_bytes_per_s)
+		add_number(w, "--granted", o->granted_bytes_per_s, "B/s");
+	if (!o->policy)
+		return;
+	add(w, "--to");
+	add(w, o->to);
+	add(w, "--policy");
+	add(w, o->policy);
+	if (o->downtime_ns)
+		add_number(w, "--downtime", o->downtime_ns, "ns");
+	if (o->deadline_ns)
+		add_number(w, "--deadline", o->deadline_ns, "ns");
+	if (o->verify)
+		add(w, "--verify");
+}
+
+static _Noreturn void become(const struct gw_move *move, struct words *w, pid_t parent)
+{
+	char said[96];
+	int out;
+
+	/* Where the one that divides the link is killed, the moves that have not switched stay. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
+	(void)snprintf(said, sizeof(said), "%s/said", move->folder);
+	out = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	(void)dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
+	(void)dup2(STDIN_FILENO, STDOUT_FILENO);
+	(void)dup2(out, STDERR_FILENO);
+	(void)execv(w->argv[0], (char *const *)w->argv);
+	_exit(127);
+}
+
+int gw_move_begin(struct gw_move *move, const struct gw_move_order *order, struct gw_error *error)
+{
+	struct words words = {.count = 0};
+	pid_t parent = getpid();
+
+	gw_move_clear(move);
+	(void)snprintf(move->folder, sizeof(move->folder), "/tmp/godwit-move-XXXXXX");
+	if (!mkdtemp(move->folder)) {
+		move->folder[0] = '\0';
+		return gw_fail(error, errno, "no folder for the result of %s: %s", order->name,
+		               strerror(errno));
+	}
+	compose(&words, move, order);
+	move->rate = order->granted_bytes_per_s;
+	move->pid = fork();
+	if (move->pid == 0)
+		become(move, &words, parent);
+	if (move->pid > 0)
+		return 0;
+	move->pid = 0;
+	return gw_fail(error, errno, "the move of %s cannot be begun: %s", order->name,
+	               strerror(errno));
+}
+
+/* --- while it runs --------------------------------------------------------------------------- */
+
+struct search {
+	const char *name;
+	char *path;
+	size_t room;
+};
+
+static int is_it(const struct gw_journal *journal, void *arg)
+{
+	const struct search *s = arg;
+
+	if (journal->side != GW_SIDE_SOURCE || strcmp(journal->name, s->name) != 0)
+		return 0;
+	(void)snprintf(s->path, s->room, "%s", journal->path);
+	return 1;
+}
+
+bool gw_move_ask(struct gw_move *move, const char *dir, const char *name,
+                 struct gw_move_state *state)
+{
+	struct search search = {name, move->journal, sizeof(move->journal)};
+	unsigned long long n[6];
+	unsigned which, rounds;
+	char answer[200];
+
+	if (!move->pid)
+		return false;
+	if (!move->journal[0] && gw_journal_each(dir, is_it, &search) != 1)
+		return false;
+	if (gw_control_ask(move->journal, "state", answer, sizeof(answer), NULL) ||
+	    sscanf(answer, "%u %llu %llu %llu %u %llu %llu %llu", &which, &n[0], &n[1], &n[2],
+	           &rounds, &n[3], &n[4], &n[5]) != 8)
+		return false;
+	*state = (struct gw_move_state){.state = (enum gw_state)which,
+	                                .done_pages = n[0],
+	                                .all_pages = n[1],
+	                                .sent_bytes = n[2],
+	                                .rounds = rounds,
+	                                .dirty_pages = n[3],
+	                                .round_ns = n[4],
+	                                .bandwidth_bytes_per_s = n[5]};
+	return true;
+}
+
+void gw_move_grant(struct gw_move *move, uint64_t bytes_per_s)
+{
+	char command[40], answer[40];
+
+	if (!move->pid || !move->journal[0] || move->rate == bytes_per_s)
+		return;
+	(void)snprintf(command, sizeof(command), "rate %llu", (unsigned long long)bytes_per_s);
+	if (!gw_control_ask(move->journal, command, answer, sizeof(answer), NULL))
+		move->rate = bytes_per_s;
+}
+
+void gw_move_stop(const struct gw_move *move)
+{
+	if (move->pid)
+		(void)kill(move->pid, SIGTERM);
+}
+
+/* --- its end --------------------------------------------------------------------------------- */
+
+/* The last line that is the program's sentence. */
+static void read_said(struct gw_move *move)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[96], line[400];
+
+	(void)snprintf(path, sizeof(path), "%s/said", move->folder);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		(void)snprintf(move->said, sizeof(move->said), "%s",
+		               strncmp(line, "godwit: ", 8) ? line : line + 8);
+	}
+}
+
+bool gw_move_ended(struct gw_move *move, bool *completed)
+{
+	char path[96];
+	int status;
+
+	if (!move->pid || waitpid(move->pid, &status, WNOHANG) != move->pid)
+		return false;
+	move->pid = 0;
+	(void)snprintf(path, sizeof(path), "%s/result", move->folder);
+	move->result = json_load_file(path, 0, NULL);
+	*completed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (*completed)
+		return true;
+	read_said(move);
+	if (!move->said[0])
+		(void)snprintf(move->said, sizeof(move->said),
+		               WIFSIGNALED(status) ? "its agent was killed by signal %d"
+		                                   : "its agent ended with status %d",
+		               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return true;
+}
+
+void gw_move_clear(struct gw_move *move)
+{
+	static const char *const files[] = {"result", "said"};
+	char path[96];
+
+	for (size_t i = 0; move->folder[0] && i < 2; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", move->folder, files[i]);
+		(void)unlink(path);
+	}
+	if (move->folder[0])
+		(void)rmdir(move->folder);
+	json_decref(move->result);
+	*move = (struct gw_move){0};
+}

@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Several native guests leave host a together, and what may go wrong with some of them.
+
+Each test plans or carries out an evacuation through the program; each VM must in the end run in
+exactly one place, whole.
+"""
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from rig import BUILD, GODWIT, Host, Rig, eventually, kill, why_not
+
+LINK = "200mbit"
+
+
+def setUpModule():
+    missing = why_not()
+    if missing:
+        raise unittest.SkipTest(missing)
+
+
+def address(host):
+    return f"{host.address[0]}:{host.address[1]}"
+
+
+class Evacuation(unittest.TestCase):
+    def setUp(self):
+        self.rig = Rig(self)
+        self.rig.b.serve()
+
+    def guests(self, count, pages=4096, **config):
+        """vm0, vm1, ... at a; they have written all of their memory."""
+        for number in range(count):
+            self.rig.a.native(f"vm{number}", pages=pages, populate=pages,
+                              **{"writes": 100, "set": 256, **config})
+        for number in range(count):
+            vm = self.rig.a.vm(f"vm{number}")
+            self.assertTrue(eventually(lambda vm=vm: vm.state() == "running"))
+
+    def third_host(self):
+        host = Host(self.rig, "c")
+        return host.serve()
+
+    def command(self, *words, to=None, observe="300ms"):
+        words = ["evacuate", *words, "--observe", observe, "--json",
+                 os.path.join(self.rig.dir, "evacuation.json")]
+        for host in to or [self.rig.b]:
+            words += ["--to", host if isinstance(host, str) else address(host)]
+        return words
+
+    def evacuate(self, *words, status=0, **options):
+        done = self.rig.a.run(*self.command(*words, "--bandwidth", LINK, **options), timeout=120)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr + self.rig.story())
+        lines = [line for line in done.stderr.splitlines() if line.startswith("godwit:")]
+        self.assertEqual(len(lines), 1 if status else 0, done.stderr)
+        return self.result(), done
+
+    def result(self):
+        with contextlib.suppress(OSError):
+            with open(os.path.join(self.rig.dir, "evacuation.json"), encoding="utf-8") as file:
+                return json.load(file)
+        return None
+
+    def of(self, result, name):
+        return next(vm for vm in result["vms"] if vm["name"] == name)
+
+    def outcomes(self, result):
+        return [vm["outcome"] for vm in result["vms"]]
+
+    def is_at(self, host, *names):
+        hosts = [self.rig.a, self.rig.b] + ([self.c] if hasattr(self, "c") else [])
+        for name in names:
+            running = [h for h in hosts if h.vm(name).state() == "running"]
+            self.assertEqual(running, [host], f"{name}: {self.rig.story()}")
+            self.assertEqual(host.vm(name).verify()[1], 0)
+
+    # -- what goes well --
+
+    def test_all_of_them(self):
+        self.guests(4)
+        result, done = self.evacuate("--deadline", "10m", "--verify")
+        self.assertEqual(self.outcomes(result), ["moved"] * 4)
+        self.assertIn("host ", done.stdout)
+        self.assertIn("announced", done.stdout)
+        for vm in result["vms"]:
+            self.assertEqual(vm["result"]["verified"]["pages_different"], 0)
+            self.assertEqual(vm["host"], address(self.rig.b))
+            self.assertLess(vm["begin_ns"], vm["end_ns"])
+            self.assertLessEqual(vm["planned"]["soonest_ns"], vm["planned"]["end_ns"])
+        self.is_at(self.rig.b, "vm0", "vm1", "vm2", "vm3")
+        self.assertTrue(self.rig.a.is_clean(), self.rig.a.left())
+
+    def test_a_plan_moves_nothing(self):
+        self.guests(2)
+        result, done = self.evacuate("--plan")
+        self.assertEqual(self.outcomes(result), ["waits"] * 2)
+        self.assertNotIn("total_time_ns", result)
+        self.assertGreater(result["plan"]["end_ns"], 0)
+        self.assertIn("vm1", done.stdout)
+        self.is_at(self.rig.a, "vm0", "vm1")
+
+    def test_named_ones_by_priority(self):
+        self.guests(3)
+        result, _ = self.evacuate("vm0", "vm2", "--priority", "vm0=5", "--at-once", "1")
+        first, last = self.of(result, "vm2"), self.of(result, "vm0")
+        self.assertLessEqual(first["end_ns"], last["begin_ns"])
+        self.is_at(self.rig.b, "vm0", "vm2")
+        self.is_at(self.rig.a, "vm1")
+
+    def test_one_at_a_time(self):
+        self.guests(3)
+        result, _ = self.evacuate("--at-once", "1", "--sharing", "fair")
+        spans = sorted((vm["begin_ns"], vm["end_ns"]) for vm in result["vms"])
+        for before, after in zip(spans, spans[1:]):
+            self.assertLessEqual(before[1], after[0])
+
+    def test_a_vms_own_limit(self):
+        self.guests(2, pages=2048)
+        result, _ = self.evacuate("--limit", "vm0=20mbit", "--sharing", "fair")
+        slow = self.of(result, "vm0")["result"]
+        for each in slow["rounds"]:
+            if each["sent_pages"] >= 1024:
+                self.assertLess(each["bandwidth_bytes_per_s"], 3000000)
+
+    def test_every_sharing(self):
+        for sharing in ("fair", "nrac-wc", "deadline"):
+            with self.subTest(sharing):
+                self.guests(2, pages=1024)
+                self.evacuate("--sharing", sharing)
+                self.is_at(self.rig.b, "vm0", "vm1")
+                for name in ("vm0", "vm1"):
+                    kill(self.rig.b.vm(name).pid)
+                    eventually(lambda name=name: self.rig.b.vm(name).state() is None)
+                    subprocess.run(["rm", "-rf", os.path.join(self.rig.b.dir, name)], check=True)
+
+    def test_groups_are_kept_apart(self):
+        self.guests(3, pages=1024)
+        self.c = self.third_host()
+        result, _ = self.evacuate("--apart", "vm0,vm1,vm2", to=[self.rig.b, self.c], status=1)
+        moved = [vm for vm in result["vms"] if vm["outcome"] == "moved"]
+        self.assertEqual(sorted(vm["host"] for vm in moved),
+                         sorted([address(self.rig.b), address(self.c)]))
+        left = next(vm for vm in result["vms"] if vm["outcome"] != "moved")
+        self.assertEqual(left["outcome"], "stays")
+        self.assertIn("group", left["reason"])
+        self.is_at(self.rig.a, left["name"])
+
+    # -- what does not --
+
+    def test_a_failing_one_among_them(self):
+        """Its name is taken at the other host, which nobody can know beforehand."""
+        self.guests(3, pages=1024)
+        self.rig.b.native("vm1", paused=True, pages=16)
+        result, done = self.evacuate(status=1)
+        self.assertEqual(self.outcomes(result), ["moved", "failed", "moved"])
+        self.assertIn("1 of 3 VMs are still here", done.stderr)
+        self.assertIn("note: vm1: ", done.stderr)
+        self.is_at(self.rig.b, "vm0", "vm2")
+        self.is_at(self.rig.a, "vm1")
+
+    def test_one_that_cannot_be_moved(self):
+        self.guests(3, pages=1024)
+        with open(os.path.join(self.rig.a.dir, "vm1", "lock"), "w", encoding="ascii") as lock:
+            import fcntl
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            result, done = self.evacuate(status=1)
+        self.assertEqual(self.outcomes(result), ["moved", "stays", "moved"])
+        self.assertIn("vm1 stays: ", done.stdout)
+        self.is_at(self.rig.a, "vm1")
+
+    def test_a_deadline_that_has_passed(self):
+        self.guests(1, pages=1024)
+        done = self.rig.a.run(*self.command("--deadline", "0s"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("has passed", done.stderr)
+        self.is_at(self.rig.a, "vm0")
+
+    def test_a_deadline_that_cannot_be_kept(self):
+        self.guests(3)
+        result, done = self.evacuate("--deadline", "400ms", "--plan")
+        self.assertGreater(result["plan"]["late"], 0)
+        self.assertIn("not by the deadline", done.stdout)
+        self.assertIn("late: a deadline of ", done.stdout)
+        result, done = self.evacuate("--deadline", "400ms", status=1)
+        self.assertEqual(self.outcomes(result), ["moved"] * 3)
+        self.assertIn("after the deadline", done.stderr)
+
+    def test_a_host_that_does_not_answer(self):
+        self.guests(2, pages=1024)
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            dead = "127.0.0.1:%d" % nobody.getsockname()[1]
+            _, done = self.evacuate(to=[dead], status=1)
+            self.assertIn("nobody listens", done.stderr)
+            self.is_at(self.rig.a, "vm0", "vm1")
+            _, done = self.evacuate(to=[dead, self.rig.b])
+            self.assertIn(f"host {dead} does not answer", done.stdout)
+        self.is_at(self.rig.b, "vm0", "vm1")
+
+    def test_a_destination_that_fills_up(self):
+        """Its memory is a small tmpfs, which somebody else fills once the first VM is there."""
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", self.rig.b.ram_dir]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            self.skipTest("a file system cannot be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.rig.b.ram_dir], check=False)
+        self.guests(3, pages=4096)
+        self.c = self.third_host()
+        process = self.rig.a.popen(
+            [GODWIT, *self.command("--at-once", "1", "--bandwidth", "50mbit", "--apart",
+                                   "vm0", to=[self.rig.b])],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(eventually(lambda: len(os.listdir(self.rig.b.ram_dir)) > 0))
+        with open(os.path.join(self.rig.b.ram_dir, "somebody"), "wb") as file:
+            with contextlib.suppress(OSError):
+                for _ in range(40):
+                    file.write(bytes(1 << 20))
+                    file.flush()
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 1, out + err)
+        result = self.result()
+        self.assertEqual(self.of(result, "vm0")["outcome"], "moved", out + err)
+        left = [vm["name"] for vm in result["vms"] if vm["outcome"] != "moved"]
+        self.assertTrue(left, out + err)
+        self.is_at(self.rig.a, *left)
+        self.evacuate(to=[self.rig.b, self.c])  # the same again, with another host
+        self.is_at(self.c, *left)
+
+    # -- stopped, and resumed --
+
+    def test_stopped_and_resumed(self):
+        self.guests(3, pages=8192)
+        process = self.rig.a.popen(
+            [GODWIT, *self.command("--at-once", "1", "--bandwidth", "100mbit")],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(eventually(
+            lambda: self.rig.b.vm("vm0").state() == "running" and self.rig.a.journals()))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, out + err)
+        self.assertIn("the same command goes on", err)
+        self.assertTrue(self.rig.a.no_open_question())
+        result, _ = self.evacuate()
+        self.assertNotIn("vm0", [vm["name"] for vm in result["vms"]])
+        self.is_at(self.rig.b, "vm0", "vm1", "vm2")
+
+    def test_killed_and_resumed(self):
+        """kill -9: the moves that it had begun are called off by themselves."""
+        self.guests(2, pages=8192)
+        process = self.rig.a.popen([GODWIT, *self.command("--bandwidth", "50mbit")],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.assertTrue(eventually(lambda: self.rig.a.journals()))
+        time.sleep(0.3)
+        kill(process.pid)
+        self.assertTrue(self.rig.a.no_open_question())
+        self.evacuate()
+        self.is_at(self.rig.b, "vm0", "vm1")
+
+    def test_an_interrupted_migration_is_gone_on_with(self):
+        self.guests(2, pages=1024)
+        move = self.rig.a.migrate("vm0", self.rig.b, fault="after-committed")
+        self.assertTrue(move.held(), self.rig.story())
+        kill(move.pid)
+        move.wait()
+        self.assertTrue(self.rig.a.journals())
+        result, _ = self.evacuate()
+        self.assertEqual(self.outcomes(result), ["moved"] * 2)
+        self.is_at(self.rig.b, "vm0", "vm1")
+
+    def test_bad_words(self):
+        self.guests(1, pages=1024)
+        for words, part in ((("--to", "b:port"), "b:port"), (("--sharing", "none"), "fair"),
+                            (("--set", "x=1"), "settings"), (("--policy", "none"), "none"),
+                            (("--limit", "vm0"), "NAME=VALUE"), (("--limit", "x=1mbit"), "x=1mbit"),
+                            (("--apart", "vm0,x"), "no VM x"), (("--by", "vm0=soon"), "soon")):
+            done = self.rig.a.run(*self.command(*words))
+            self.assertEqual(done.returncode, 2, done)
+            self.assertIn(part, done.stderr)
+        done = self.rig.a.run("evacuate")
+        self.assertEqual(done.returncode, 2)
+        done = self.rig.a.run(*self.command("nobody"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no VM is named nobody", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
