@@ -131,7 +131,7 @@ static bool prepare(const struct gw_evacuation *e, struct planning *p)
 	p->fleet.deadline_ns = e->options.deadline_ns;
 	p->fleet.begin_ns = BEGIN_NS;
 	p->fleet.switch_ns = SWITCH_NS;
-	p->memory = malloc(gw_plan_bytes(&p->fleet));
+	p->memory = malloc(gw_fleet_plan_bytes(&p->fleet));
 	return p->memory != NULL;
 }
 
@@ -164,7 +164,7 @@ static void take_plan(struct gw_evacuation *e, const struct planning *p)
 	uint64_t from = since_beginning(e) + busy_ns(e);
 
 	for (size_t i = 0; i < p->fleet.vm_count; i++) {
-		struct gw_plan_move *move = &e->plan.moves[i];
+		struct gw_fleet_plan_move *move = &e->plan.moves[i];
 		struct gw_member *m;
 
 		move->vm = p->which[move->vm];
@@ -189,7 +189,8 @@ static void take_plan(struct gw_evacuation *e, const struct planning *p)
 int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 {
 	struct planning p;
-	struct gw_plan_move *moves = reallocarray(e->plan.moves, e->count + 1, sizeof(*moves));
+	struct gw_fleet_plan_move *moves =
+	        reallocarray(e->plan.moves, e->count + 1, sizeof(*moves));
 	int err = 0;
 
 	if (moves)
@@ -201,7 +202,7 @@ int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 			p.fleet.deadline_ns = p.fleet.deadline_ns > since_beginning(e)
 			                              ? p.fleet.deadline_ns - since_beginning(e)
 			                              : 1;
-		gw_plan_make(&p.fleet, p.memory, &e->plan);
+		gw_fleet_plan_make(&p.fleet, p.memory, &e->plan);
 		take_plan(e, &p);
 	}
 	if (moves)
@@ -213,7 +214,7 @@ int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 
 static void begin(struct gw_evacuation *e, struct gw_member *m, uint64_t rate)
 {
-	const struct gw_plan_move *p = &m->planned;
+	const struct gw_fleet_plan_move *p = &m->planned;
 	uint64_t takes = p->latest_ns > p->begin_ns ? p->latest_ns - p->begin_ns : 0;
 	struct gw_move_order order = {
 	        .program = e->options.program,
@@ -518,7 +519,7 @@ static void name_what_is_left(struct gw_evacuation *e)
 		m->state = GW_MEMBER_STAYS;
 		if (!m->why[0])
 			(void)snprintf(m->why, sizeof(m->why), "%s",
-			               gw_plan_problem_name(m->planned.problem));
+			               gw_fleet_plan_problem_name(m->planned.problem));
 	}
 }
 
