@@ -138,14 +138,21 @@ def live(run):
 # --- what the text claims ---
 
 def headline(workload, alpha, fewer, longer):
-    """Simulated exactly, live by the far end of the paired interval."""
+    """Simulated, exactly: means of the same seeds."""
     def judge(found):
-        sim, pair = found[f"simulated.{workload}.{alpha}"], found[f"paired.{workload}.{alpha}"]
-        said = (f"simulated {sim['fewer']:.1f} % fewer faults, {sim['longer']:+.2f} % time; live "
-                f"{-pair['faults']:.1f} % fewer ({-pair['faults_high']:.1f} to {-pair['faults_low']:.1f}), "
-                f"{pair['time']:+.2f} % time ({pair['time_low']:+.2f} to {pair['time_high']:+.2f})")
-        return said, [sim["fewer"] >= fewer, sim["longer"] <= longer,
-                      -pair["faults_high"] >= fewer, pair["time_high"] <= longer]
+        sim = found[f"simulated.{workload}.{alpha}"]
+        return (f"{sim['fewer']:.1f} % fewer faults, {sim['longer']:+.2f} % time",
+                [sim["fewer"] >= fewer, sim["longer"] <= longer])
+    return judge
+
+
+def headline_live(workload, alpha, fewer, longer):
+    """By the far end of the paired interval."""
+    def judge(found):
+        pair = found[f"paired.{workload}.{alpha}"]
+        return (f"{-pair['faults']:.1f} % fewer faults ({-pair['faults_high']:.1f} to {-pair['faults_low']:.1f}), "
+                f"{pair['time']:+.2f} % time ({pair['time_low']:+.2f} to {pair['time_high']:+.2f})",
+                [-pair["faults_high"] >= fewer, pair["time_high"] <= longer])
     return judge
 
 
@@ -198,13 +205,16 @@ CLAIMS = (
     Claim("4.2", "The original hybrid sends 297,564 pages of a VM of 262,144, 35,420 of them in vain",
           "297,564 pages; 22.5 s by 0.09 s = 0.4 %", "pages within 1 %, total time within 10 %",
           pages_of_hybrid),
-    Claim("4.4, 5b", "Read-intensive, alpha = 0.3: three quarters of the faults are gone for 9.5 % more time",
-          "-75 % faults, +9.5 % time", "at least as many fewer, at most as much more; live by the whole interval",
+    Claim("4.4, 5b", "Read-intensive, alpha = 0.3: three quarters of the faults are gone for 9.5 % more time; simulated",
+          "-75 % faults, +9.5 % time", "at least as many fewer, at most as much more",
           headline("read", "alpha 0.3", 75, 9.5)),
-    Claim("4.4, 5a", "Write-intensive, alpha = 0.7: a tenth of the faults is gone for 0.4 % more time",
-          "-1,515 faults, about -10 %, +0.09 s, 0.4 %",
-          "at least as many fewer, at most as much more; live by the whole interval",
+    Claim("4.4, 5b", "The same, live", "-75 % faults, +9.5 % time", "likewise, by the whole paired interval",
+          headline_live("read", "alpha 0.3", 75, 9.5)),
+    Claim("4.4, 5a", "Write-intensive, alpha = 0.7: a tenth of the faults is gone for 0.4 % more time; simulated",
+          "-1,515 faults, about -10 %, +0.09 s, 0.4 %", "at least as many fewer, at most as much more",
           headline("write", "alpha 0.7", 10, 0.4)),
+    Claim("4.4, 5a", "The same, live", "about -10 % faults, +0.4 % time", "likewise, by the whole paired interval",
+          headline_live("write", "alpha 0.7", 10, 0.4)),
     Claim("4.1, 3", "Total time falls as alpha grows", "", "0.3, 0.5, 0.7, 1.0, each at most the one before",
           falls_with_alpha),
     Claim("4.2, 4", "At alpha = 1 always fewer pages are sent than by hybrid, at 0.7 about as many", "",
