@@ -112,7 +112,7 @@ static void tell_hosts(const struct gw_evacuation *e, FILE *out)
 
 static void tell_whole(const struct gw_evacuation *e, FILE *out)
 {
-	const struct gw_plan *p = &e->plan;
+	const struct gw_schedule *p = &e->plan;
 	char rate[32];
 
 	for (size_t i = 0; i < e->count; i++)

@@ -75,7 +75,7 @@ static struct gw_expected expect_as(const struct gw_fleet_vm *vm, bool pulls, ui
 
 struct making {
 	const struct gw_fleet *fleet;
-	struct gw_plan *plan;
+	struct gw_schedule *plan;
 	bool small_first;
 	uint32_t *order;          /* of VMs */
 	uint64_t (*link)[VIEWS];  /* when each source link is free */
@@ -254,7 +254,7 @@ static void judge(const struct gw_fleet *f, struct gw_plan_move *move, bool endl
 static void lay_out(const struct making *m, struct gw_plan_move *move)
 {
 	const struct gw_fleet_vm *vm = &m->fleet->vms[move->vm];
-	struct gw_plan *plan = m->plan;
+	struct gw_schedule *plan = m->plan;
 	struct gw_expected e;
 	size_t lane = 0;
 
@@ -293,7 +293,7 @@ static void lay_all_out(struct making *m)
 	const struct gw_fleet *f = m->fleet;
 	struct gw_plan_move *moves = m->plan->moves;
 
-	*m->plan = (struct gw_plan){.moves = moves};
+	*m->plan = (struct gw_schedule){.moves = moves};
 	memset(m->link, 0, f->link_count * sizeof(*m->link));
 	memset(m->lanes, 0, f->host_count * LANES_MAX * sizeof(*m->lanes));
 	memset(m->apart, 0, ((f->groups + 1) * f->host_count / 64 + 1) * sizeof(*m->apart));
@@ -307,7 +307,7 @@ static void lay_all_out(struct making *m)
 	}
 }
 
-size_t gw_plan_bytes(const struct gw_fleet *fleet)
+size_t gw_schedule_bytes(const struct gw_fleet *fleet)
 {
 	size_t hosts = fleet->host_count;
 
@@ -316,7 +316,7 @@ size_t gw_plan_bytes(const struct gw_fleet *fleet)
 	       (hosts + (fleet->groups + 1) * hosts / 64 + 1) * sizeof(uint64_t);
 }
 
-void gw_plan_make(const struct gw_fleet *fleet, void *memory, struct gw_plan *plan)
+void gw_schedule_make(const struct gw_fleet *fleet, void *memory, struct gw_schedule *plan)
 {
 	struct making m = {.fleet = fleet, .plan = plan, .link = memory};
 

@@ -80,21 +80,21 @@ struct gw_plan_move {
 	enum gw_plan_problem problem;
 };
 
-struct gw_plan {
+struct gw_schedule {
 	struct gw_plan_move *moves; /* the caller's: one a VM, in the order in which they begin */
 	uint64_t end_ns, soonest_ns, latest_ns;
 	uint64_t sent_bytes;
 	size_t moved, late, left; /* moved: also those that are late; left: moved nowhere */
 };
 
-/* Of caller's memory, aligned as words, that gw_plan_make() needs for the time of the call. */
-size_t gw_plan_bytes(const struct gw_fleet *fleet);
+/* Of caller's memory, aligned as words, that gw_schedule_make() needs for the time of the call. */
+size_t gw_schedule_bytes(const struct gw_fleet *fleet);
 /*
  * Order: priority, then the earlier deadline, then the larger VM, so that the last ones fill up
  * what is left; where somebody is late that way, the smaller VM, so that fewer are late.
  * Destination: where it can begin first; of several the one with the most memory free.
  */
-void gw_plan_make(const struct gw_fleet *fleet, void *memory, struct gw_plan *plan);
+void gw_schedule_make(const struct gw_fleet *fleet, void *memory, struct gw_schedule *plan);
 
 /* What one move is expected to take at this rate: rounds, switch, and pulling. */
 struct gw_expected {

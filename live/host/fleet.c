@@ -131,7 +131,7 @@ static bool prepare(const struct gw_evacuation *e, struct planning *p)
 	p->fleet.deadline_ns = e->options.deadline_ns;
 	p->fleet.begin_ns = BEGIN_NS;
 	p->fleet.switch_ns = SWITCH_NS;
-	p->memory = malloc(gw_plan_bytes(&p->fleet));
+	p->memory = malloc(gw_schedule_bytes(&p->fleet));
 	return p->memory != NULL;
 }
 
@@ -201,7 +201,7 @@ int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 			p.fleet.deadline_ns = p.fleet.deadline_ns > since_beginning(e)
 			                              ? p.fleet.deadline_ns - since_beginning(e)
 			                              : 1;
-		gw_plan_make(&p.fleet, p.memory, &e->plan);
+		gw_schedule_make(&p.fleet, p.memory, &e->plan);
 		take_plan(e, &p);
 	}
 	if (moves)

@@ -97,7 +97,7 @@ struct gw_evacuation {
 	size_t host_count;
 	int ifindex;               /* of the device that the moves leave by; 0: not known */
 	uint64_t link_bytes_per_s; /* that the moves were seen to get; 0: not yet */
-	struct gw_plan plan;       /* owned moves */
+	struct gw_schedule plan;   /* owned moves */
 	uint64_t announced_ns; /* when the first plan said that it would be over; 0: no plan yet */
 	uint64_t began_ns, now_ns, ended_ns; /* CLOCK_MONOTONIC; 0: not yet */
 	uint64_t sent_bytes;                 /* by moves that have ended */

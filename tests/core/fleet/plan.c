@@ -20,7 +20,7 @@ static struct gw_fleet_host hosts[4];
 static uint64_t links[4];
 static struct gw_plan_move moves[MOST];
 static struct gw_fleet fleet;
-static struct gw_plan plan;
+static struct gw_schedule plan;
 
 /* `count` VMs of 100 MB, a link and a host of 10 MB/s: ten seconds each. */
 static void set_up(size_t count)
@@ -43,10 +43,10 @@ static void set_up(size_t count)
 
 static void make(void)
 {
-	void *memory = malloc(gw_plan_bytes(&fleet));
+	void *memory = malloc(gw_schedule_bytes(&fleet));
 
-	plan = (struct gw_plan){.moves = moves};
-	gw_plan_make(&fleet, memory, &plan);
+	plan = (struct gw_schedule){.moves = moves};
+	gw_schedule_make(&fleet, memory, &plan);
 	free(memory);
 }
 
