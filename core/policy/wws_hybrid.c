@@ -181,16 +181,17 @@ static void take_census(const struct wws *w, const struct gw_set *dirty, uint64_
 	}
 }
 
-static void weigh(const struct wws *w, const struct census *census, double ns, struct round *round)
+/* What comes of a round of so long, of which this is the outlook. */
+static void weigh(const struct census *census, const struct gw_renewal_outlook *outlook, double ns,
+                  struct round *round)
 {
-	struct gw_renewal_outlook outlook;
-
-	gw_renewal_look_ahead(w->pages, (uint64_t)(ns * w->pace), &outlook);
-	*round = (struct round){
-	        .most = round->most, .share = round->share, .ns = ns, .in_vain = outlook.newcomers};
+	*round = (struct round){.most = round->most,
+	                        .share = round->share,
+	                        .ns = ns,
+	                        .in_vain = outlook->newcomers};
 	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
 		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
-			double written = (double)outlook.written[c][a];
+			double written = (double)outlook->written[c][a];
 
 			round->in_vain += census->clean[c][a] * written;
 			if (written > round->most) {
@@ -204,22 +205,49 @@ static void weigh(const struct wws *w, const struct census *census, double ns, s
 	}
 }
 
-/*
- * A round is as long as what it sends takes, and the longer it is the more is written meanwhile:
- * between none and all there is one length at which both agree.
- */
-static void fit(const struct wws *w, const struct census *census, struct round *round)
+/* Outlooks of the lengths that a round may have, each two thirds of the one before. */
+#define LENGTHS 24
+struct lengths {
+	double ns[LENGTHS];
+	struct gw_renewal_outlook outlook[LENGTHS];
+};
+
+static void look_ahead(const struct wws *w, double ns, struct gw_renewal_outlook *outlook)
 {
-	double least = ROUND_NS, most = ROUND_NS + (double)census->count * w->page_ns;
+	gw_renewal_look_ahead(w->pages, (uint64_t)(ns * w->pace), outlook);
+}
 
-	for (int i = 0; i < 12; i++) {
-		double ns = (least + most) / 2;
+static void measure(const struct wws *w, uint64_t pages, struct lengths *lengths)
+{
+	double ns = (double)pages * w->page_ns;
 
-		weigh(w, census, ns, round);
-		if (((double)census->count - round->leaves_out) * w->page_ns + ROUND_NS > ns)
-			least = ns;
-		else
-			most = ns;
+	for (int i = 0; i < LENGTHS; i++, ns *= 2.0 / 3) {
+		lengths->ns[i] = ns + ROUND_NS;
+		look_ahead(w, lengths->ns[i], &lengths->outlook[i]);
+	}
+}
+
+/* The shortest that is long enough for so many pages. */
+static int length_for(const struct wws *w, const struct lengths *lengths, double pages)
+{
+	int i = LENGTHS - 1;
+
+	while (i && lengths->ns[i] < pages * w->page_ns + ROUND_NS)
+		i--;
+	return i;
+}
+
+/*
+ * A round is as long as what it sends takes, and the longer it is the more is left out because it
+ * is written meanwhile: the shortest for which both agree. Returns which.
+ */
+static int fit(const struct wws *w, const struct census *census, const struct lengths *lengths,
+               struct round *round)
+{
+	for (int i = LENGTHS - 1;; i--) {
+		weigh(census, &lengths->outlook[i], lengths->ns[i], round);
+		if (!i || length_for(w, lengths, (double)census->count - round->leaves_out) >= i)
+			return i;
 	}
 }
 
@@ -229,23 +257,20 @@ static double gain_of(const struct wws *w, const struct round *round)
 }
 
 /* Pages that the round after this one would send in vain if it sent all that this one leaves. */
-static double in_vain_of_rest(const struct wws *w, const struct census *census,
-                              const struct round *round)
+static double in_vain_of_rest(const struct census *census, const struct round *round,
+                              const struct gw_renewal_outlook *now,
+                              const struct gw_renewal_outlook *then)
 {
-	double pages = round->leaves_out + round->in_vain, sum = 0;
-	struct gw_renewal_outlook now, then;
+	double sum = 0;
 
-	gw_renewal_look_ahead(w->pages, (uint64_t)(round->ns * w->pace), &now);
-	gw_renewal_look_ahead(w->pages, (uint64_t)((pages * w->page_ns + ROUND_NS) * w->pace),
-	                      &then);
 	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
 		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
-			double written = (double)now.written[c][a];
+			double written = (double)now->written[c][a];
 			double dirty = written > round->most
 			                       ? 1
 			                       : 1 - round->share + round->share * written;
 
-			sum += census->dirty[c][a] * dirty * (double)then.written[c][a];
+			sum += census->dirty[c][a] * dirty * (double)then->written[c][a];
 		}
 	}
 	return sum;
@@ -265,16 +290,20 @@ static const double shares[] = {1, 0.5, 0.25};
 static bool plan(const struct wws *w, const struct census *census, double spare, bool first,
                  struct round *best)
 {
+	struct lengths lengths;
 	double least = -1;
 
+	measure(w, census->count, &lengths);
 	for (size_t i = 0; i < CHANCES * SHARES; i++) {
 		struct round round = {.most = chances[i / SHARES], .share = shares[i % SHARES]};
+		int now = fit(w, census, &lengths, &round);
+		int then = length_for(w, &lengths, round.leaves_out + round.in_vain);
 		double sum;
 
-		fit(w, census, &round);
 		if (!first && (round.in_vain > spare || gain_of(w, &round) <= 0))
 			continue;
-		sum = round.in_vain + in_vain_of_rest(w, census, &round);
+		sum = round.in_vain + in_vain_of_rest(census, &round, &lengths.outlook[now],
+		                                      &lengths.outlook[then]);
 		if (least >= 0 && sum >= least)
 			continue;
 		least = sum;
@@ -294,11 +323,13 @@ static void learn_hybrid(struct wws *w, const struct gw_view *view)
 {
 	double longer = ((double)view->populated_pages - (double)view->sent_pages) * w->page_ns;
 	struct round rest = {.share = 1};
+	struct gw_renewal_outlook outlook;
 	struct census census;
 	double written;
 
 	take_census(w, view->written, view->dirty_pages, &census); /* the others are clean */
-	weigh(w, &census, longer > 0 ? longer : 0, &rest);
+	look_ahead(w, longer > 0 ? longer : 0, &outlook);
+	weigh(&census, &outlook, longer, &rest);
 	written = (double)gw_set_count(view->written) + rest.in_vain;
 	w->hybrid_sends = view->populated_pages + (uint64_t)(written * (1000 - MARGIN) / 1000);
 }
