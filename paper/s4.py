@@ -114,7 +114,7 @@ def every_order(run):
     run.text("""After one pass of pre-copy only what was written meanwhile is missing, and the windows of eight seconds
         before the move forecast which of it is needed first (S3).""")
     after = [order for order in ORDERS if order != "demand"]
-    tell_orders(run, "one-pass", "After one pass", measure_orders(run, after, seeds, "sdf-hybrid", "--set", "alpha=1"))
+    tell_orders(run, "one-pass", "After one pass", measure_orders(run, after, seeds, "sdf-hybrid", "--set", "alpha=1", "--set", "first=whole"))
 
 
 # --- links ---

@@ -278,8 +278,8 @@ struct sim_world {
 	size_t count, next, running, over;
 	unsigned at_once;
 	uint64_t limit_ns;
-	struct coordinator *coordinator; /* NULL: moves begin as the scenario says */
 	size_t limit_rounds; /* 0: none */
+	struct coordinator *coordinator; /* NULL: moves begin as the scenario says */
 	char violation[256];
 	/* Between two uses they hold nothing. */
 	struct gw_run *runs_in, *runs_out;

@@ -65,6 +65,8 @@ static int plan(struct migration *m, const struct gw_observation *seen, struct s
 	vm.workload = sim_workload_find("trace")->defaults;
 	vm.workload.trace = trace;
 	(void)sim_workload_check(&vm.workload, vm.ram_pages, vm.vcpus, &key);
+	scenario.at_once = 0;
+	scenario.sharing = (struct sim_sharing){0};
 	scenario.vms = &vm;
 	scenario.vm_count = 1;
 	err = sim_plan_make(plan, &scenario, 0, &options, why);

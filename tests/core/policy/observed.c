@@ -258,7 +258,7 @@ static void wws_rounds(void **state)
 	assert_int_equal(ask(), GW_CONTINUE);
 	says("off the switch");
 	choose();
-	count_is(&defer, (struct gw_run){400, 300}, 0);
+	assert_in_range(gw_set_count_run(&defer, (struct gw_run){400, 300}), 0, 225);
 	view.sent_total_pages = PAGES + 300;
 	assert_int_equal(ask(), GW_POST_COPY);
 	view.sent_total_pages = PAGES - 40;
