@@ -19,7 +19,7 @@ from lab.client import wait_for_guest
 CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
 ETH_P_ALL = 3
 MEMORY = "160M"
-LINK = "300mbit"
+LINK = "100mbit"  # so slow that the shadow comes to run on a busy machine, too
 libc = ctypes.CDLL(None, use_errno=True)
 
 
