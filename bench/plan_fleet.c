@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 	struct gw_fleet_vm *vms = calloc(count + 1, sizeof(*vms));
 	struct gw_fleet_host *to = calloc(hosts + 1, sizeof(*to));
 	uint64_t *rates = calloc(links + 1, sizeof(*rates));
-	struct gw_fleet_plan plan = {.moves = calloc(count + 1, sizeof(*plan.moves))};
+	struct gw_schedule plan = {.moves = calloc(count + 1, sizeof(*plan.moves))};
 	struct gw_fleet fleet = {.vms = vms,
 	                         .vm_count = count,
 	                         .links = rates,
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
 	                         .deadline_ns = 1800 * SECOND,
 	                         .begin_ns = SECOND / 5,
 	                         .switch_ns = SECOND / 5};
-	void *memory = malloc(gw_fleet_plan_bytes(&fleet));
+	void *memory = malloc(gw_schedule_bytes(&fleet));
 	double begun;
 
 	if (!vms || !to || !rates || !plan.moves || !memory || !links || !hosts)
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < links; i++)
 		rates[i] = i % 2 ? 3125000000 : 1250000000;
 	begun = cpu_s();
-	gw_fleet_plan_make(&fleet, memory, &plan);
+	gw_schedule_make(&fleet, memory, &plan);
 	printf("%zu VMs from %zu hosts to %zu: %.3f s of one core; %zu moved, %zu late, %zu left; "
 	       "empty after %" PRIu64 " s (%" PRIu64 " to %" PRIu64 ")\n",
 	       count, links, hosts, cpu_s() - begun, plan.moved, plan.late, plan.left,

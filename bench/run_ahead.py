@@ -26,6 +26,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import stat
 import statistics
 import subprocess
@@ -51,7 +52,9 @@ ORDERS = {  # name -> policy and settings
     "queue": ["--policy", "run-ahead"],
 }
 WORKLOADS = ("sequential", "strided", "random", "chase", "phases", "compile")
-MEMORY = "128M"
+CORES = (1, 2, 3)
+MEMORY = {"compile": "256M"}  # the compiler is unpacked from the initramfs beside itself
+USUAL_MEMORY = "128M"
 TOUCHED_MIB = 40
 WORK = 20000  # steps between touches; under TCG about a tenth of a millisecond
 MOVE_SECONDS = 90.0
@@ -115,7 +118,7 @@ def initrd(folder, workload, place):
                            "/bin/busybox mount -t devtmpfs dev /dev\n"
                            "exec </dev/console >/dev/console 2>&1\n" + start + "\n").encode()))
     folders = sorted({"/".join(path.split("/")[:depth]) for path, _ in files
-                      for depth in range(1, path.count("/") + 1)} - {"bin", "lib"})
+                      for depth in range(1, path.count("/") + 1)})
     entries = [(path, stat.S_IFDIR | 0o755, b"") for path in folders]
     entries += [(path, stat.S_IFREG | 0o755, content) for path, content in files]
     target = os.path.join(place, "initrd.img")
@@ -177,7 +180,7 @@ class Hosts:
         process = subprocess.Popen(
             self.words(host, GODWIT, "serve", "--insecure", "--listen",
                        f"10.79.0.{host + 1}:4909", "--images", self.dir, "--images",
-                       os.path.join(BUILD, "guest-linux")),
+                       guest.build()),
             env=self.environment(host), stdout=subprocess.PIPE,
             stderr=open(os.path.join(self.dir, "log"), "a", encoding="utf-8"), text=True)
         self.processes.append(process)
@@ -188,7 +191,8 @@ class Hosts:
     def boot(self, workload):
         folder = guest.build()
         serial = os.path.join(self.dir, "console")
-        arguments = guest.arguments(folder, memory=MEMORY, serial=serial)
+        arguments = guest.arguments(folder, memory=MEMORY.get(workload, USUAL_MEMORY),
+                                    serial=serial)
         arguments[arguments.index("-initrd") + 1] = initrd(folder, workload, self.dir)
         subprocess.run(self.words(0, GODWIT, "run", "vm", "--", *arguments), check=True,
                        env=self.environment(0))
@@ -299,26 +303,53 @@ def table(rows, orders):
                                       lambda r: r["downtime_ns"])))
 
 
-def measure(workload, link_name, orders, pairs, cores, out):
+def load(path):
+    """The moves of an earlier run."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.endswith("\n")]
+    return []
+
+
+def measure(workload, link_name, orders, rounds, cores, keep):
+    """Makes those rounds' moves; each goes to keep() as soon as it is done."""
     rate, latency = link_name.split(":")
-    link = (rate, float(latency.removesuffix("ms")) / 1000)
-    hosts, rows, side = Hosts(link, cores), [], 0
+    hosts, side = Hosts((rate, float(latency.removesuffix("ms")) / 1000), cores), 0
     try:
         hosts.boot(workload)
-        for number in range(pairs):
+        for number in rounds:
             # Another order begins each round: what a round drifts by falls on each in turn.
             turn = orders[number % len(orders):] + orders[:number % len(orders)]
             for order in turn:
-                row = {**hosts.move(side, order), "workload": workload, "bench_order": order,
-                       "link_name": link_name, "round": number}
+                keep({**hosts.move(side, order), "workload": workload, "bench_order": order,
+                      "link_name": link_name, "round": number})
                 side = 1 - side
-                rows.append(row)
-                out.write(json.dumps(row) + "\n")
-                out.flush()
-                time.sleep(1.0)
+                time.sleep(0.5)
     finally:
         hosts.close()
-    return rows
+
+
+def collect(path, workloads, links, orders, pairs, cores=CORES):
+    """All rounds, those that `path` has not yet made now and kept there: a run may be interrupted."""
+    rows = {}
+
+    def key(row):
+        return row["workload"], row["link_name"], row["bench_order"], row["round"]
+
+    def keep(row):
+        rows[key(row)] = row
+        with open(path, "a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+
+    for row in load(path):
+        rows[key(row)] = row
+    for link in links:
+        for workload in workloads:
+            # A round that was not finished is made anew: what is compared was measured together.
+            missing = [number for number in range(pairs)
+                       if any((workload, link, order, number) not in rows for order in orders)]
+            if missing:
+                measure(workload, link, orders, missing, cores, keep)
+    return list(rows.values())
 
 
 def main():
@@ -327,23 +358,14 @@ def main():
     parser.add_argument("--orders", default=",".join(ORDERS))
     parser.add_argument("--links", default="200mbit:2ms")
     parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--cores", default="1,2,3", help="of host a, host b and the link")
-    parser.add_argument("--output", default="/dev/null")
-    parser.add_argument("--show", metavar="FILE.jsonl", help="the table of an earlier run")
+    parser.add_argument("--cores", default=",".join(map(str, CORES)),
+                        help="of host a, host b and the link")
+    parser.add_argument("--output", default="/dev/null", help="kept there, and not made again")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so through close()
     orders = options.orders.split(",")
-    rows = []
-    if options.show:
-        with open(options.show, encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-        table(rows, orders)
-        return
-    cores = [int(core) for core in options.cores.split(",")]
-    with open(options.output, "a", encoding="utf-8") as out:
-        for link in options.links.split(","):
-            for workload in options.workloads.split(","):
-                rows += measure(workload, link, orders, options.pairs, cores, out)
-    table(rows, orders)
+    table(collect(options.output, options.workloads.split(","), options.links.split(","), orders,
+                  options.pairs, [int(core) for core in options.cores.split(",")]), orders)
 
 
 if __name__ == "__main__":

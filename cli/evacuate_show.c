@@ -39,8 +39,8 @@ static const char *seconds(char *text, size_t room, uint64_t ns)
 }
 
 /* What can be done about it. */
-static const char *advice(const struct gw_evacuation *e, const struct gw_fleet_plan_move *p,
-                          char *text, size_t room)
+static const char *advice(const struct gw_evacuation *e, const struct gw_plan_move *p, char *text,
+                          size_t room)
 {
 	text[0] = '\0';
 	switch (p->problem) {
@@ -49,21 +49,19 @@ static const char *advice(const struct gw_evacuation *e, const struct gw_fleet_p
 		(void)snprintf(text, room,
 		               "%s: a deadline of %.0f s, a faster link or a lower "
 		               "--priority number help",
-		               gw_fleet_plan_problem_name(p->problem),
-		               (double)p->latest_ns / 1e9 + 1);
+		               gw_plan_problem_name(p->problem), (double)p->latest_ns / 1e9 + 1);
 		break;
 	case GW_PLAN_ENDLESS:
 		(void)snprintf(text, room, "%s: leave out --policy, so that it is pulled",
-		               gw_fleet_plan_problem_name(p->problem));
+		               gw_plan_problem_name(p->problem));
 		break;
 	case GW_PLAN_NO_ROOM:
 		(void)snprintf(text, room, "%s: it needs %" PRIu64 " MiB; name another --to",
-		               gw_fleet_plan_problem_name(p->problem),
-		               e->members[p->vm].ram_bytes >> 20);
+		               gw_plan_problem_name(p->problem), e->members[p->vm].ram_bytes >> 20);
 		break;
 	case GW_PLAN_APART:
 		(void)snprintf(text, room, "%s: name another --to",
-		               gw_fleet_plan_problem_name(p->problem));
+		               gw_plan_problem_name(p->problem));
 		break;
 	default: break;
 	}
@@ -72,7 +70,7 @@ static const char *advice(const struct gw_evacuation *e, const struct gw_fleet_p
 
 /* --- the plan -------------------------------------------------------------------------------- */
 
-static int add_row(const struct gw_evacuation *e, const struct gw_fleet_plan_move *p,
+static int add_row(const struct gw_evacuation *e, const struct gw_plan_move *p,
                    struct gw_table *table)
 {
 	const struct gw_member *m = &e->members[p->vm];
@@ -114,7 +112,7 @@ static void tell_hosts(const struct gw_evacuation *e, FILE *out)
 
 static void tell_whole(const struct gw_evacuation *e, FILE *out)
 {
-	const struct gw_fleet_plan *p = &e->plan;
+	const struct gw_schedule *p = &e->plan;
 	char rate[32];
 
 	for (size_t i = 0; i < e->count; i++)
@@ -305,14 +303,14 @@ static json_t *member_json(const struct gw_evacuation *e, const struct gw_member
 	if (m->why[0])
 		(void)json_object_set_new(json, "reason", json_string(m->why));
 	if (planned)
-		(void)json_object_set_new(
-		        json, "planned",
-		        json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "policy", m->planned.policy,
-		                  "begin_ns", (json_int_t)m->planned.begin_ns, "end_ns",
-		                  (json_int_t)m->planned.end_ns, "soonest_ns",
-		                  (json_int_t)m->planned.soonest_ns, "latest_ns",
-		                  (json_int_t)m->planned.latest_ns, "problem",
-		                  gw_fleet_plan_problem_name(m->planned.problem)));
+		(void)json_object_set_new(json, "planned",
+		                          json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "policy",
+		                                    m->planned.policy, "begin_ns",
+		                                    (json_int_t)m->planned.begin_ns, "end_ns",
+		                                    (json_int_t)m->planned.end_ns, "soonest_ns",
+		                                    (json_int_t)m->planned.soonest_ns, "latest_ns",
+		                                    (json_int_t)m->planned.latest_ns, "problem",
+		                                    gw_plan_problem_name(m->planned.problem)));
 	if (m->end_ns)
 		(void)json_object_update_new(json, json_pack("{s:I, s:I}", "begin_ns",
 		                                             (json_int_t)m->begin_ns, "end_ns",

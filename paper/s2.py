@@ -189,10 +189,10 @@ FEATURES = (  # X2 to X6 as a round reports them; X5 is the round before
 
 
 def grades_of(run, rounds):
-    """The grey relational grade of each feature, seen in the round before, with the dirty pages; None: too few."""
-    series = [[after["dirty_pages"], *(before[key] for key, _ in FEATURES)]
-              for before, after in zip(rounds, rounds[1:])]
-    return fit(run, series)["grades"] if len(series) >= 4 else None
+    """{feature, seen in the round before: its grey relational grade with the dirty pages}; {}: too few rounds."""
+    known = [key for key, _ in FEATURES if all(key in row for row in rounds)]
+    series = [[after["dirty_pages"], *(before[key] for key in known)] for before, after in zip(rounds, rounds[1:])]
+    return dict(zip(known, fit(run, series)["grades"])) if len(series) >= 4 else {}
 
 
 def grades(run, scenarios):
@@ -201,8 +201,7 @@ def grades(run, scenarios):
         (result,) = run.sim({**scenario, **UNSEEN}, *PREDICTORS["last value"], "--set", ROUNDS, "--seed", "1")
         found = grades_of(run, result["rounds"])
         if found:
-            rows.append({"name": name, "rounds": len(result["rounds"]),
-                         **{key: grade for (key, _), grade in zip(FEATURES, found)}})
+            rows.append({"name": name, "rounds": len(result["rounds"]), **found})
     run.table("grades", "Grey relational grades of the features with the dirty pages (moves of five rounds or more)",
               [Column("name", "VM"), Column("rounds", "rounds", 0),
                *(Column(key, head, 2) for key, head in FEATURES)], rows)

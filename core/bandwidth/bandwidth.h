@@ -54,6 +54,7 @@ struct gw_uplink {
 	/* Nu, without the migration streams and without what the movers themselves send:
 	 * else a reservation would be subtracted twice. */
 	uint64_t used_bytes_per_s;
+	uint64_t next_ns; /* from now to the next question, if nothing happens; 0: not known */
 };
 
 struct gw_grant {

@@ -202,6 +202,36 @@ static void admit(const struct order *o, struct gw_grant *grants, size_t count)
 
 /* --- who gets what ---------------------------------------------------------------------------- */
 
+/* Of use until the next question: who has little left to send leaves the rest to another. */
+static uint64_t usable(const struct gw_uplink *link, const struct gw_mover *m)
+{
+	double rate = link->next_ns ? (double)m->left_bytes * 1e9 / (double)link->next_ns : 1e18;
+
+	return rate < 1e18 ? (uint64_t)rate : UINT64_MAX;
+}
+
+/* To one after the other; returns what is left. */
+static uint64_t give(const struct order *o, struct gw_grant *grants, size_t count, uint64_t free,
+                     bool all)
+{
+	for (size_t i = 0; free && i < count; i++) {
+		uint32_t n = grants[i].turn;
+		const struct gw_mover *m = &o->movers[n];
+		uint64_t most, more, *rate = &grants[n].rate_bytes_per_s;
+
+		if (m->state == GW_MOVER_SWITCHES || grants[n].waits)
+			continue;
+		most = gw_limited(m, all ? UINT64_MAX : usable(o->link, m));
+		more = most > *rate ? most - *rate : 0;
+		more = more < free ? more : free;
+		*rate += more;
+		free -= more;
+		if (more)
+			grants[n].reason = "it has the least time";
+	}
+	return free;
+}
+
 static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *link,
                    const struct gw_mover *movers, struct gw_grant *grants, size_t count)
 {
@@ -221,22 +251,15 @@ static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *li
 	o.begins = false;
 	sort(&o, grants, count);
 	free = gw_serve_switching(movers, grants, count, o.free);
-	for (size_t i = 0; i < count; i++)
-		if (movers[i].state != GW_MOVER_SWITCHES && !grants[i].waits)
-			grants[i].want_bytes_per_s = loses(&movers[i]);
-	free = gw_fill(movers, grants, count, free);
 	for (size_t i = 0; i < count; i++) {
-		uint32_t n = grants[i].turn;
-		uint64_t more;
-
-		if (movers[n].state == GW_MOVER_SWITCHES || grants[n].waits)
+		if (movers[i].state == GW_MOVER_SWITCHES || grants[i].waits)
 			continue;
-		more = gw_limited(&movers[n], UINT64_MAX) - grants[n].rate_bytes_per_s;
-		more = more < free ? more : free;
-		grants[n].rate_bytes_per_s += more;
-		grants[n].reason = more ? "it has the least time" : "as much as it dirties";
-		free -= more;
+		grants[i].want_bytes_per_s = loses(&movers[i]);
+		grants[i].reason = "as much as it dirties";
 	}
+	free = gw_fill(movers, grants, count, free);
+	free = give(&o, grants, count, free, false);
+	(void)give(&o, grants, count, free, true);
 }
 
 const struct gw_bandwidth_kind gw_bandwidth_deadline = {

@@ -7,7 +7,7 @@
 #define LANES_MAX  16
 #define SECOND     1e9
 
-const char *gw_fleet_plan_problem_name(enum gw_fleet_plan_problem problem)
+const char *gw_plan_problem_name(enum gw_plan_problem problem)
 {
 	switch (problem) {
 	case GW_PLAN_FINE: return "";
@@ -75,7 +75,7 @@ static struct gw_expected expect_as(const struct gw_fleet_vm *vm, bool pulls, ui
 
 struct making {
 	const struct gw_fleet *fleet;
-	struct gw_fleet_plan *plan;
+	struct gw_schedule *plan;
 	bool small_first;
 	uint32_t *order;          /* of VMs */
 	uint64_t (*link)[VIEWS];  /* when each source link is free */
@@ -186,7 +186,7 @@ static size_t first_lane(const struct making *m, size_t host, uint64_t source_ra
 
 /* Its host and lane; *problem where there is none. */
 static size_t find_host(const struct making *m, const struct gw_fleet_vm *vm, size_t *lane,
-                        enum gw_fleet_plan_problem *problem)
+                        enum gw_plan_problem *problem)
 {
 	uint64_t rate = m->fleet->links[vm->source], best = UINT64_MAX;
 	size_t host = GW_PLAN_NOWHERE;
@@ -226,7 +226,7 @@ static bool should_pull(const struct gw_fleet_vm *vm, uint64_t rate)
 }
 
 /* Takes link and lane up in one of the views; returns when the move is over. */
-static uint64_t take_up(const struct making *m, const struct gw_fleet_plan_move *move, size_t lane,
+static uint64_t take_up(const struct making *m, const struct gw_plan_move *move, size_t lane,
                         enum view view, struct gw_expected *e)
 {
 	const struct gw_fleet *f = m->fleet;
@@ -239,7 +239,7 @@ static uint64_t take_up(const struct making *m, const struct gw_fleet_plan_move 
 	return *link + cost * f->switch_ns;
 }
 
-static void judge(const struct gw_fleet *f, struct gw_fleet_plan_move *move, bool endless)
+static void judge(const struct gw_fleet *f, struct gw_plan_move *move, bool endless)
 {
 	uint64_t deadline = deadline_of(f, &f->vms[move->vm]);
 
@@ -251,10 +251,10 @@ static void judge(const struct gw_fleet *f, struct gw_fleet_plan_move *move, boo
 		move->problem = GW_PLAN_RISKY;
 }
 
-static void lay_out(const struct making *m, struct gw_fleet_plan_move *move)
+static void lay_out(const struct making *m, struct gw_plan_move *move)
 {
 	const struct gw_fleet_vm *vm = &m->fleet->vms[move->vm];
-	struct gw_fleet_plan *plan = m->plan;
+	struct gw_schedule *plan = m->plan;
 	struct gw_expected e;
 	size_t lane = 0;
 
@@ -291,9 +291,9 @@ static void lay_out(const struct making *m, struct gw_fleet_plan_move *move)
 static void lay_all_out(struct making *m)
 {
 	const struct gw_fleet *f = m->fleet;
-	struct gw_fleet_plan_move *moves = m->plan->moves;
+	struct gw_plan_move *moves = m->plan->moves;
 
-	*m->plan = (struct gw_fleet_plan){.moves = moves};
+	*m->plan = (struct gw_schedule){.moves = moves};
 	memset(m->link, 0, f->link_count * sizeof(*m->link));
 	memset(m->lanes, 0, f->host_count * LANES_MAX * sizeof(*m->lanes));
 	memset(m->apart, 0, ((f->groups + 1) * f->host_count / 64 + 1) * sizeof(*m->apart));
@@ -301,13 +301,13 @@ static void lay_all_out(struct making *m)
 		m->room[i] = f->hosts[i].free_bytes;
 	sort(m);
 	for (size_t i = 0; i < f->vm_count; i++) {
-		moves[i] = (struct gw_fleet_plan_move){
+		moves[i] = (struct gw_plan_move){
 		        .vm = m->order[i], .host = GW_PLAN_NOWHERE, .policy = "precopy"};
 		lay_out(m, &moves[i]);
 	}
 }
 
-size_t gw_fleet_plan_bytes(const struct gw_fleet *fleet)
+size_t gw_schedule_bytes(const struct gw_fleet *fleet)
 {
 	size_t hosts = fleet->host_count;
 
@@ -316,7 +316,7 @@ size_t gw_fleet_plan_bytes(const struct gw_fleet *fleet)
 	       (hosts + (fleet->groups + 1) * hosts / 64 + 1) * sizeof(uint64_t);
 }
 
-void gw_fleet_plan_make(const struct gw_fleet *fleet, void *memory, struct gw_fleet_plan *plan)
+void gw_schedule_make(const struct gw_fleet *fleet, void *memory, struct gw_schedule *plan)
 {
 	struct making m = {.fleet = fleet, .plan = plan, .link = memory};
 

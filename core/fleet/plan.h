@@ -55,7 +55,7 @@ struct gw_fleet {
 	uint64_t begin_ns, switch_ns; /* what a move takes besides: before it copies, after it */
 };
 
-enum gw_fleet_plan_problem {
+enum gw_plan_problem {
 	GW_PLAN_FINE,
 	GW_PLAN_RISKY,   /* it may be late */
 	GW_PLAN_LATE,    /* it is expected to be late */
@@ -65,11 +65,11 @@ enum gw_fleet_plan_problem {
 	GW_PLAN_STAYS,
 };
 
-const char *gw_fleet_plan_problem_name(enum gw_fleet_plan_problem problem);
+const char *gw_plan_problem_name(enum gw_plan_problem problem);
 
 #define GW_PLAN_NOWHERE SIZE_MAX
 
-struct gw_fleet_plan_move {
+struct gw_plan_move {
 	size_t vm;
 	size_t host;        /* GW_PLAN_NOWHERE: it is not moved */
 	const char *policy; /* "precopy" or "hybrid"; constant */
@@ -77,26 +77,24 @@ struct gw_fleet_plan_move {
 	uint64_t begin_ns, end_ns;      /* expected, from now */
 	uint64_t soonest_ns, latest_ns; /* its end */
 	uint64_t sent_bytes;            /* expected */
-	enum gw_fleet_plan_problem problem;
+	enum gw_plan_problem problem;
 };
 
-struct gw_fleet_plan {
-	struct gw_fleet_plan_move
-	        *moves; /* the caller's: one a VM, in the order in which they begin */
+struct gw_schedule {
+	struct gw_plan_move *moves; /* the caller's: one a VM, in the order in which they begin */
 	uint64_t end_ns, soonest_ns, latest_ns;
 	uint64_t sent_bytes;
 	size_t moved, late, left; /* moved: also those that are late; left: moved nowhere */
 };
 
-/* Of caller's memory, aligned as words, that gw_fleet_plan_make() needs for the time of the call.
- */
-size_t gw_fleet_plan_bytes(const struct gw_fleet *fleet);
+/* Of caller's memory, aligned as words, that gw_schedule_make() needs for the time of the call. */
+size_t gw_schedule_bytes(const struct gw_fleet *fleet);
 /*
  * Order: priority, then the earlier deadline, then the larger VM, so that the last ones fill up
  * what is left; where somebody is late that way, the smaller VM, so that fewer are late.
  * Destination: where it can begin first; of several the one with the most memory free.
  */
-void gw_fleet_plan_make(const struct gw_fleet *fleet, void *memory, struct gw_fleet_plan *plan);
+void gw_schedule_make(const struct gw_fleet *fleet, void *memory, struct gw_schedule *plan);
 
 /* What one move is expected to take at this rate: rounds, switch, and pulling. */
 struct gw_expected {

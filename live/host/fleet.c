@@ -12,12 +12,18 @@
 #include "live/host/clock.h"
 #include "live/net/device.h"
 
-#define INTERVAL_MS 250
+#define INTERVAL_MS 50                   /* a link that stands idle between two moves is lost */
+#define USAGE_NS    UINT64_C(250000000)  /* of the VMs and the link is measured over */
 #define SEEN_NS     UINT64_C(1000000000) /* the link's use is measured over */
 #define BEGIN_NS    UINT64_C(300000000)  /* a hypervisor starts at the other host, and a survey */
 #define SWITCH_NS   UINT64_C(200000000)  /* device state, the last messages, the release */
-#define LEAST_RATE  16000u               /* a move that was granted nothing stays alive by it */
-#define PATIENCE    3                    /* times its latest expected duration, if nobody says */
+/*
+ * A move that was granted nothing stays alive by a trickle of the link. Not less: the kernel's
+ * pacing holds back what it has taken at the old rate, 64 KiB or so, when the rate is raised.
+ */
+#define TRICKLE     16
+#define LEAST_RATE  64000u
+#define PATIENCE    3 /* times its latest expected duration, if nobody says */
 #define PATIENCE_NS UINT64_C(60000000000)
 
 static uint64_t since_beginning(const struct gw_evacuation *e)
@@ -131,7 +137,7 @@ static bool prepare(const struct gw_evacuation *e, struct planning *p)
 	p->fleet.deadline_ns = e->options.deadline_ns;
 	p->fleet.begin_ns = BEGIN_NS;
 	p->fleet.switch_ns = SWITCH_NS;
-	p->memory = malloc(gw_fleet_plan_bytes(&p->fleet));
+	p->memory = malloc(gw_schedule_bytes(&p->fleet));
 	return p->memory != NULL;
 }
 
@@ -164,7 +170,7 @@ static void take_plan(struct gw_evacuation *e, const struct planning *p)
 	uint64_t from = since_beginning(e) + busy_ns(e);
 
 	for (size_t i = 0; i < p->fleet.vm_count; i++) {
-		struct gw_fleet_plan_move *move = &e->plan.moves[i];
+		struct gw_plan_move *move = &e->plan.moves[i];
 		struct gw_member *m;
 
 		move->vm = p->which[move->vm];
@@ -186,11 +192,10 @@ static void take_plan(struct gw_evacuation *e, const struct planning *p)
 	e->plan.latest_ns += from;
 }
 
-int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
+int gw_plan(struct gw_evacuation *e, struct gw_error *error)
 {
 	struct planning p;
-	struct gw_fleet_plan_move *moves =
-	        reallocarray(e->plan.moves, e->count + 1, sizeof(*moves));
+	struct gw_plan_move *moves = reallocarray(e->plan.moves, e->count + 1, sizeof(*moves));
 	int err = 0;
 
 	if (moves)
@@ -202,7 +207,7 @@ int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 			p.fleet.deadline_ns = p.fleet.deadline_ns > since_beginning(e)
 			                              ? p.fleet.deadline_ns - since_beginning(e)
 			                              : 1;
-		gw_fleet_plan_make(&p.fleet, p.memory, &e->plan);
+		gw_schedule_make(&p.fleet, p.memory, &e->plan);
 		take_plan(e, &p);
 	}
 	if (moves)
@@ -214,7 +219,7 @@ int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 
 static void begin(struct gw_evacuation *e, struct gw_member *m, uint64_t rate)
 {
-	const struct gw_fleet_plan_move *p = &m->planned;
+	const struct gw_plan_move *p = &m->planned;
 	uint64_t takes = p->latest_ns > p->begin_ns ? p->latest_ns - p->begin_ns : 0;
 	struct gw_move_order order = {
 	        .program = e->options.program,
@@ -298,24 +303,31 @@ static bool reap(struct gw_evacuation *e)
 
 /* --- sensing --------------------------------------------------------------------------------- */
 
-static void sense(struct gw_evacuation *e, struct gw_member *m, uint64_t passed_ns)
+static uint64_t per_second(uint64_t bytes, uint64_t ns)
+{
+	return ns ? (uint64_t)((double)bytes * 1e9 / (double)ns) : 0;
+}
+
+static void sense_usage(struct gw_member *m, uint64_t passed_ns)
 {
 	struct gw_usage_counts now = gw_usage_read(&m->usage);
-	double seconds = (double)passed_ns / 1e9;
 
 	if (m->usage.network_known && now.network_bytes >= m->used.network_bytes)
-		gw_traffic_add(
-		        &m->traffic,
-		        (uint64_t)((double)(now.network_bytes - m->used.network_bytes) / seconds));
+		gw_traffic_add(&m->traffic,
+		               per_second(now.network_bytes - m->used.network_bytes, passed_ns));
 	if (m->usage.cpu_known && m->usage.vcpus && now.cpu_ns >= m->used.cpu_ns)
 		m->cpu_permille = (uint32_t)((now.cpu_ns - m->used.cpu_ns) * 1000 /
 		                             (passed_ns * m->usage.vcpus));
 	m->used = now;
+}
+
+static void sense_move(const struct gw_evacuation *e, struct gw_member *m)
+{
 	if (m->state != GW_MEMBER_MOVES || !gw_move_ask(&m->move, e->options.dir, m->name, &m->at))
 		return;
 	if (m->at.round_ns && m->at.state < GW_STATE_STOP_AND_COPY)
-		m->dirty_bytes_per_s = (uint64_t)((double)m->at.dirty_pages * GW_PAGE_BYTES * 1e9 /
-		                                  (double)m->at.round_ns);
+		m->dirty_bytes_per_s =
+		        per_second(m->at.dirty_pages * GW_PAGE_BYTES, m->at.round_ns);
 }
 
 /* What everybody sent by the device, and the moves and the VMs of it, in the last interval. */
@@ -324,6 +336,7 @@ struct use {
 	uint64_t most_bytes_per_s;                 /* that moves were seen to send */
 	uint64_t others_bytes_per_s;               /* Nu */
 	uint64_t window_ns, window_bytes;          /* where a measurement began */
+	uint64_t shown_ns;
 };
 
 static uint64_t sent_by_moves(const struct gw_evacuation *e)
@@ -345,11 +358,6 @@ static uint64_t own_traffic(const struct gw_evacuation *e)
 		    e->members[i].state == GW_MEMBER_MOVES)
 			sum += gw_traffic_mean(&e->members[i].traffic);
 	return sum;
-}
-
-static uint64_t per_second(uint64_t bytes, uint64_t ns)
-{
-	return ns ? (uint64_t)((double)bytes * 1e9 / (double)ns) : 0;
 }
 
 /* A link that nobody named is what the moves were seen to get over it. */
@@ -376,7 +384,7 @@ static void look_at_link(struct gw_evacuation *e, struct use *use)
 
 	passed = now - use->at_ns;
 	own = own_traffic(e);
-	if (e->ifindex && gw_device_sent(e->ifindex, &device) && use->at_ns &&
+	if (e->ifindex && gw_device_sent(e->ifindex, &device) && use->device_bytes &&
 	    device > use->device_bytes) {
 		uint64_t all = per_second(device - use->device_bytes, passed);
 		/* The moves' headers, about a twentieth, are theirs. */
@@ -457,16 +465,21 @@ static uint64_t told_rate(const struct gw_evacuation *e, const struct gw_grant *
 {
 	uint64_t rate = grant->rate_bytes_per_s;
 
-	if (!e->options.link_bytes_per_s)
-		return e->link_bytes_per_s ? rate + rate / 4 + LEAST_RATE : 0;
-	return rate < LEAST_RATE ? LEAST_RATE : rate;
+	if (!rate)
+		rate = planned_link(e) / TRICKLE;
+	if (rate < LEAST_RATE)
+		rate = LEAST_RATE;
+	if (e->options.link_bytes_per_s)
+		return rate;
+	return e->link_bytes_per_s ? rate + rate / 4 : 0;
 }
 
 static void divide(struct gw_evacuation *e, const struct use *use, struct dividing *d)
 {
 	struct gw_uplink link = {.now_ns = since_beginning(e),
 	                         .total_bytes_per_s = planned_link(e),
-	                         .used_bytes_per_s = use->others_bytes_per_s};
+	                         .used_bytes_per_s = use->others_bytes_per_s,
+	                         .next_ns = INTERVAL_MS * 1000000};
 	size_t n = gather(e, d);
 
 	/* Both are what moves may use, or got: what others use is not in it. */
@@ -519,7 +532,7 @@ static void name_what_is_left(struct gw_evacuation *e)
 		m->state = GW_MEMBER_STAYS;
 		if (!m->why[0])
 			(void)snprintf(m->why, sizeof(m->why), "%s",
-			               gw_fleet_plan_problem_name(m->planned.problem));
+			               gw_plan_problem_name(m->planned.problem));
 	}
 }
 
@@ -527,21 +540,28 @@ static int turn(struct gw_evacuation *e, struct use *use, struct dividing *d,
                 struct gw_error *error)
 {
 	struct pollfd stop = {.fd = e->options.stop_fd, .events = POLLIN};
-	uint64_t link = e->link_bytes_per_s, before = use->at_ns;
+	uint64_t link = e->link_bytes_per_s, now;
 	int err = 0;
 
 	if (poll(&stop, 1, INTERVAL_MS) == 1)
 		stop_all(e);
 	for (size_t i = 0; i < e->count; i++)
-		sense(e, &e->members[i], before ? gw_now_ns() - before : INTERVAL_MS * 1000000ull);
-	look_at_link(e, use);
+		sense_move(e, &e->members[i]);
+	now = gw_now_ns();
+	if (now - use->at_ns >= USAGE_NS) {
+		for (size_t i = 0; i < e->count; i++)
+			sense_usage(&e->members[i], now - use->at_ns);
+		look_at_link(e, use);
+	}
 	if (reap(e) || e->link_bytes_per_s > link + link / 10)
-		err = gw_fleet_plan(e, error);
+		err = gw_plan(e, error);
 	if (!e->stopped)
 		divide(e, use, d);
 	e->now_ns = gw_now_ns();
-	if (e->options.show)
+	if (e->options.show && e->now_ns - use->shown_ns >= USAGE_NS) {
+		use->shown_ns = e->now_ns;
 		e->options.show(e->options.arg);
+	}
 	return err;
 }
 
@@ -557,7 +577,7 @@ int gw_fleet_run(struct gw_evacuation *e, struct gw_error *error)
 	if (!which || !movers || !grants)
 		return gw_fail(error, ENOMEM, "no memory for %zu VMs", e->count);
 	e->announced_ns = e->plan.end_ns;
-	e->began_ns = use.window_ns = gw_now_ns();
+	e->began_ns = use.window_ns = use.at_ns = gw_now_ns();
 	divide(e, &use, &d);
 	while (!err && !is_over(e))
 		err = turn(e, &use, &d, error);

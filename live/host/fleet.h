@@ -60,7 +60,7 @@ struct gw_member {
 	struct gw_move_state at;   /* as last heard */
 	uint64_t copied_bytes;     /* of the phase it is in */
 	uint64_t begin_ns, end_ns; /* since the evacuation began */
-	struct gw_fleet_plan_move planned;
+	struct gw_plan_move planned;
 	struct gw_grant grant;
 };
 
@@ -97,7 +97,7 @@ struct gw_evacuation {
 	size_t host_count;
 	int ifindex;               /* of the device that the moves leave by; 0: not known */
 	uint64_t link_bytes_per_s; /* that the moves were seen to get; 0: not yet */
-	struct gw_fleet_plan plan; /* owned moves */
+	struct gw_schedule plan;   /* owned moves */
 	uint64_t announced_ns; /* when the first plan said that it would be over; 0: no plan yet */
 	uint64_t began_ns, now_ns, ended_ns; /* CLOCK_MONOTONIC; 0: not yet */
 	uint64_t sent_bytes;                 /* by moves that have ended */
@@ -111,7 +111,7 @@ int gw_fleet_look(struct gw_evacuation *evacuation, char *const *names, size_t c
 /* Asks each host what it has free. */
 void gw_fleet_ask_hosts(struct gw_evacuation *evacuation);
 /* A plan for those that wait, beginning now. */
-int gw_fleet_plan(struct gw_evacuation *evacuation, struct gw_error *error);
+int gw_plan(struct gw_evacuation *evacuation, struct gw_error *error);
 /* 0 if it came to its end, or was stopped: see the members. */
 int gw_fleet_run(struct gw_evacuation *evacuation, struct gw_error *error);
 void gw_fleet_clear(struct gw_evacuation *evacuation);

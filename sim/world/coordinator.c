@@ -169,7 +169,8 @@ static void divides(struct sim_happening *self)
 	struct coordinator *c = share->world->coordinator;
 	struct gw_uplink link = {.now_ns = share->world->clock.now_ns,
 	                         .total_bytes_per_s = share->bytes_per_s,
-	                         .used_bytes_per_s = share->used_bytes_per_s};
+	                         .used_bytes_per_s = share->used_bytes_per_s,
+	                         .next_ns = c->sharing.interval_ns};
 	size_t count = choose(share);
 
 	gw_bandwidth_divide(&c->sharing.policy, &link, share->movers, share->grants, count);

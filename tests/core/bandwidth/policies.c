@@ -19,6 +19,7 @@
 
 static struct gw_bandwidth policy;
 static struct gw_grant grants[COUNT_MAX];
+static uint64_t next_ns; /* when it is asked anew */
 
 static void with(const char *name, const char *key, const char *value)
 {
@@ -29,7 +30,8 @@ static void with(const char *name, const char *key, const char *value)
 
 static void divide(uint64_t total, uint64_t used, const struct gw_mover *movers, size_t count)
 {
-	struct gw_uplink link = {.total_bytes_per_s = total, .used_bytes_per_s = used};
+	struct gw_uplink link = {
+	        .total_bytes_per_s = total, .used_bytes_per_s = used, .next_ns = next_ns};
 
 	gw_bandwidth_divide(&policy, &link, movers, grants, count);
 }
@@ -215,6 +217,11 @@ static void one_after_the_other(void **state)
 	granted(1, 10000000, 0);
 	granted(0, 0, 0);
 	assert_true(grants[2].waits);
+	next_ns = SECOND; /* until then it can use no more than half */
+	divide(10000000, 0, m, 3);
+	next_ns = 0;
+	granted(1, 5000000, 0);
+	granted(0, 5000000, 0);
 	m[1].left_bytes = 500000000;
 	m[1].limit_bytes_per_s = 6000000; /* so there is room for another */
 	divide(10000000, 0, m, 3);
@@ -338,6 +345,7 @@ static void properties(void **state)
 		uint64_t free = total > used ? total - used : 0;
 
 		draw(movers, count);
+		next_ns = below(2) * below(SECOND);
 		for (size_t k = 0; gw_bandwidths[k]; k++) {
 			const char *name = gw_bandwidths[k]->name;
 			bool literal = !strcmp(name, "nrac");

@@ -18,9 +18,9 @@
 static struct gw_fleet_vm vms[MOST];
 static struct gw_fleet_host hosts[4];
 static uint64_t links[4];
-static struct gw_fleet_plan_move moves[MOST];
+static struct gw_plan_move moves[MOST];
 static struct gw_fleet fleet;
-static struct gw_fleet_plan plan;
+static struct gw_schedule plan;
 
 /* `count` VMs of 100 MB, a link and a host of 10 MB/s: ten seconds each. */
 static void set_up(size_t count)
@@ -43,14 +43,14 @@ static void set_up(size_t count)
 
 static void make(void)
 {
-	void *memory = malloc(gw_fleet_plan_bytes(&fleet));
+	void *memory = malloc(gw_schedule_bytes(&fleet));
 
-	plan = (struct gw_fleet_plan){.moves = moves};
-	gw_fleet_plan_make(&fleet, memory, &plan);
+	plan = (struct gw_schedule){.moves = moves};
+	gw_schedule_make(&fleet, memory, &plan);
 	free(memory);
 }
 
-static const struct gw_fleet_plan_move *move_of(size_t vm)
+static const struct gw_plan_move *move_of(size_t vm)
 {
 	for (size_t i = 0; i < fleet.vm_count; i++)
 		if (moves[i].vm == vm)
@@ -236,7 +236,7 @@ static void check(void)
 	unsigned seen[MOST] = {0}, groups[4][4] = {{0}};
 
 	for (size_t i = 0; i < fleet.vm_count; i++) {
-		const struct gw_fleet_plan_move *m = &moves[i];
+		const struct gw_plan_move *m = &moves[i];
 		const struct gw_fleet_vm *vm = &vms[m->vm];
 
 		assert_int_equal(seen[m->vm]++, 0);
