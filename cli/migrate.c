@@ -47,12 +47,34 @@ struct telling {
 	int stop_fd;
 	struct gw_progress bar;
 	struct gw_plan plan;
+	unsigned rounds; /* that have ended */
+	struct gw_course_round last;
+	bool pulls_or_stops; /* no round follows */
 };
+
+/* By the forecast, where there is one, and by what the rounds showed since. */
+static uint64_t beyond(const struct telling *t)
+{
+	if (!t->plan.known || t->pulls_or_stops)
+		return 0;
+	return gw_course_beyond(&t->plan.forecast->course, t->rounds, t->rounds ? &t->last : NULL);
+}
+
+static void round_ended(void *arg, const struct gw_round *round)
+{
+	struct telling *t = arg;
+
+	t->rounds++;
+	t->last = (struct gw_course_round){.dirty_pages = round->dirty_pages,
+	                                   .bytes_per_s = round->bandwidth_bytes_per_s};
+	t->pulls_or_stops = round->decision != GW_CONTINUE;
+}
 
 static void progress(void *arg, const char *label, uint64_t done, uint64_t all, uint64_t now)
 {
 	struct telling *t = arg;
 
+	t->bar.beyond_ns = beyond(t);
 	gw_progress_update(&t->bar, label, done, all, now);
 }
 
@@ -90,7 +112,7 @@ static void announce(struct telling *t)
 
 	if (!t->plan.known)
 		return;
-	gw_plan_sentence(&t->plan.taken, text, sizeof(text));
+	gw_plan_sentence(&t->plan.plan, text, sizeof(text));
 	if (t->trace)
 		(void)fprintf(t->trace, "%s\n", text);
 	if (t->asked->quiet)
@@ -222,7 +244,7 @@ static json_t *json_of(const struct gw_result *told, json_t *settings, const str
 	json_t *json = gw_result_json(told, settings);
 
 	if (json && plan->known)
-		gw_plan_tell(&plan->taken, json);
+		gw_plan_tell(&plan->plan, json);
 	if (json && plan->known)
 		(void)json_object_set_new(json, "policy", json_string(plan->asked.policy));
 	return json;
@@ -246,7 +268,7 @@ static int tell(const struct gw_migrate_result *result, const struct asked *aske
 		gw_result_print(&told, stdout);
 	if ((!asked->json || strcmp(asked->json, "-")) && plan->known &&
 	    result->outcome == GW_COMPLETED)
-		gw_plan_print(&plan->taken, &result->metrics, stdout);
+		gw_plan_print(&plan->plan, &result->metrics, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
 	if (result->metrics.pages_different)
@@ -462,6 +484,7 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	telling.stop_fd = stop;
 	o.arg = &telling;
 	o.progress = asked->quiet ? NULL : progress;
+	o.round = round_ended;
 	o.observing = asked->quiet ? NULL : observing;
 	o.note = asked->quiet ? NULL : note;
 	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
@@ -469,6 +492,7 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	if (!err)
 		err = tell(&result, asked, settings, &telling.plan, error);
 	gw_migrate_result_clear(&result);
+	sim_plan_clear(&telling.plan.plan);
 	close_trace(o.trace);
 	return err;
 }

@@ -48,11 +48,14 @@ static int estimate(struct gw_plan *plan, const struct sim_trace *trace,
 	if (link->latency_ns)
 		scenario.links[0].latency_ns = link->latency_ns;
 	scenario.vms[0].move = plan->asked;
-	err = sim_plan_make(&plan->taken, &scenario, 0, &options, &why);
+	err = sim_plan_make(&plan->plan, &scenario, 0, &options, &why);
 	sim_scenario_free(&scenario);
+	if (!err && plan->plan.taken == GW_CHOICE_NONE)
+		err = gw_fail(&why, ERANGE, "%s", plan->plan.reason);
 	if (err)
 		return gw_fail(error, -err, "%s; %s is as it was", why.text, plan->name);
-	plan->known = plan->taken.forecast.completed == plan->taken.forecast.samples;
+	plan->forecast = &plan->plan.estimate.forecasts[plan->plan.taken];
+	plan->known = plan->forecast->completed == plan->forecast->samples;
 	return 0;
 }
 
@@ -91,7 +94,8 @@ int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct 
 		              policy->kind->name, plan->name);
 	sim_trace_free(own);
 	if (!err && policy->kind->chooses)
-		err = sim_move_init(&plan->taken.move, policy, order, NULL);
+		err = sim_move_init(&plan->plan.estimate.moves[plan->plan.taken], policy, order,
+		                    NULL);
 	return err;
 }
 
@@ -108,7 +112,7 @@ static const char *times(char *text, size_t bytes, const struct gw_interval *x)
 
 void gw_plan_sentence(const struct sim_plan *plan, char *text, size_t bytes)
 {
-	const struct gw_interval *figures = plan->forecast.figures;
+	const struct gw_interval *figures = plan->estimate.forecasts[plan->taken].figures;
 	char total[112], unavailable[112];
 
 	(void)snprintf(text, bytes, "%s%sannounced: total time %s, unavailable %s", plan->reason,
@@ -119,7 +123,7 @@ void gw_plan_sentence(const struct sim_plan *plan, char *text, size_t bytes)
 
 void gw_plan_print(const struct sim_plan *plan, const struct gw_metrics *metrics, FILE *out)
 {
-	const struct gw_interval *figures = plan->forecast.figures;
+	const struct gw_interval *figures = plan->estimate.forecasts[plan->taken].figures;
 	char text[112];
 
 	(void)fprintf(out, "  announced        total time %s\n",
@@ -131,22 +135,28 @@ void gw_plan_print(const struct sim_plan *plan, const struct gw_metrics *metrics
 
 static json_t *chosen_json(const struct sim_plan *plan)
 {
+	const struct sim_move *move = &plan->estimate.moves[plan->taken];
 	json_t *chosen = json_object();
 
-	(void)json_object_set_new(chosen, "policy", json_string(plan->move.policy));
-	(void)json_object_set_new(chosen, "settings", gw_move_settings_json(&plan->move));
+	(void)json_object_set_new(chosen, "policy", json_string(move->policy));
+	(void)json_object_set_new(chosen, "settings", gw_move_settings_json(move));
 	(void)json_object_set_new(chosen, "reason", json_string(plan->reason));
 	return chosen;
 }
 
 void gw_plan_tell(const struct sim_plan *plan, json_t *result)
 {
-	json_t *announced = json_object();
+	const struct gw_forecast *forecast;
+	json_t *announced;
 
+	if (plan->taken == GW_CHOICE_NONE)
+		return;
+	forecast = &plan->estimate.forecasts[plan->taken];
+	announced = json_object();
 	for (unsigned i = 0; i < GW_FIGURES; i++)
-		if (i != GW_FIGURE_FAULTS || plan->forecast.pulls)
+		if (i != GW_FIGURE_FAULTS || forecast->pulls)
 			(void)json_object_set_new(announced, gw_figure_name((enum gw_figure)i),
-			                          gw_interval_json(&plan->forecast.figures[i]));
+			                          gw_interval_json(&forecast->figures[i]));
 	if (plan->reason[0])
 		(void)json_object_set_new(result, "chosen", chosen_json(plan));
 	(void)json_object_set_new(result, "announced", announced);

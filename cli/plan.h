@@ -31,7 +31,8 @@ struct gw_plan {
 	void *arg;
 	/* What came of it. */
 	bool known; /* there is a forecast */
-	struct sim_plan taken;
+	const struct gw_forecast *forecast;
+	struct sim_plan plan; /* to be cleared */
 };
 
 /*
@@ -45,7 +46,7 @@ int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct 
 void gw_plan_sentence(const struct sim_plan *plan, char *text, size_t bytes);
 /* What was announced beside what came, for a person. */
 void gw_plan_print(const struct sim_plan *plan, const struct gw_metrics *metrics, FILE *out);
-/* Into a result: "announced", and under auto "chosen". */
+/* Into a result: "announced", and under auto "chosen"; nothing where none was taken. */
 void gw_plan_tell(const struct sim_plan *plan, json_t *result);
 
 #endif

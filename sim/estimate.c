@@ -149,6 +149,7 @@ struct outcome {
 	bool completed;
 	char reason[GW_REASON_BYTES];
 	uint64_t figures[GW_FIGURES];
+	struct gw_course course;
 };
 
 struct crew {
@@ -186,19 +187,50 @@ static uint64_t endless_ns(const struct sim_scenario *scenario, const struct sim
 	return (uint64_t)((PASSES_MAX * pass_s + 10) * 1e9);
 }
 
+static void take_course(struct gw_course *course, const struct sim_vm_outcome *vm)
+{
+	uint64_t left_ns = vm->end_ns - vm->rounds_end_ns;
+
+	for (size_t i = vm->round_count; i--;) {
+		const struct gw_round *round = &vm->rounds[i];
+
+		if (i < GW_COURSE_ROUNDS)
+			course->at[i] = (struct gw_course_round){left_ns, round->dirty_pages,
+			                                         round->bandwidth_bytes_per_s};
+		left_ns += round->duration_ns;
+	}
+	course->rounds =
+	        vm->round_count < GW_COURSE_ROUNDS ? (unsigned)vm->round_count : GW_COURSE_ROUNDS;
+}
+
+/* In a few words, whatever its last round was about. */
+static void say_endless(char *text, size_t bytes, const struct sim_vm_outcome *vm)
+{
+	const struct gw_round *last = &vm->rounds[vm->round_count - 1];
+	double dirty = (double)last->dirty_pages * GW_PAGE_BYTES / 1e6;
+
+	(void)snprintf(
+	        text, bytes,
+	        "does not converge: %.1f MB dirty after %zu rounds; the VM dirties %.0f MB/s, "
+	        "the link carries %.0f MB/s",
+	        dirty, vm->round_count, dirty * 1e9 / (double)(last->duration_ns + 1),
+	        (double)last->bandwidth_bytes_per_s / 1e6);
+}
+
 static void take(struct outcome *out, const struct sim_vm_outcome *vm)
 {
 	const struct gw_metrics *m = &vm->metrics;
-	const struct gw_round *last = vm->round_count ? &vm->rounds[vm->round_count - 1] : NULL;
 
 	out->completed = vm->outcome == GW_COMPLETED;
-	(void)snprintf(out->reason, sizeof(out->reason), "%.*s", GW_REASON_BYTES - 1,
-	               vm->outcome == GW_UNFINISHED && last ? last->reason : vm->reason);
+	(void)snprintf(out->reason, sizeof(out->reason), "%.*s", GW_REASON_BYTES - 1, vm->reason);
+	if (vm->outcome == GW_UNFINISHED && vm->round_count)
+		say_endless(out->reason, sizeof(out->reason), vm);
 	out->figures[GW_FIGURE_TOTAL_TIME] = m->total_time_ns;
 	out->figures[GW_FIGURE_DOWNTIME] = m->downtime_ns;
 	out->figures[GW_FIGURE_UNAVAILABLE] = m->downtime_ns + m->stall_ns;
 	out->figures[GW_FIGURE_FAULTS] = m->faults;
 	out->figures[GW_FIGURE_BYTES] = m->bytes_on_link;
+	take_course(&out->course, vm);
 }
 
 static int play(const struct crew *crew, size_t number, struct gw_error *error)
@@ -361,6 +393,19 @@ static struct gw_interval interval_of(const struct crew *crew, size_t move, enum
 	return gw_interval_of(figure, values, count);
 }
 
+/* Of the sample whose total time is the middle one. */
+static const struct gw_course *course_of(const struct crew *crew, size_t move,
+                                         const struct gw_forecast *f)
+{
+	size_t at = move;
+
+	while (crew->outcomes[at].figures[GW_FIGURE_TOTAL_TIME] !=
+	               f->figures[GW_FIGURE_TOTAL_TIME].middle ||
+	       !crew->outcomes[at].completed)
+		at += crew->move_count;
+	return &crew->outcomes[at].course;
+}
+
 static void forecast(struct gw_forecast *f, const struct crew *crew, size_t number)
 {
 	const struct sim_move *move = &crew->moves[number];
@@ -380,6 +425,8 @@ static void forecast(struct gw_forecast *f, const struct crew *crew, size_t numb
 	}
 	for (unsigned i = 0; i < GW_FIGURES && f->completed; i++)
 		f->figures[i] = interval_of(crew, number, (enum gw_figure)i);
+	if (f->completed)
+		f->course = *course_of(crew, number, f);
 }
 
 static double write_rate(const struct sim_trace *trace)
@@ -474,33 +521,26 @@ bool sim_move_chooses(const struct sim_move *move)
 	return !gw_policy_init(&policy, move->policy) && policy.kind->chooses;
 }
 
-static int choose(struct sim_plan *plan, const struct sim_estimate *e, const struct sim_move *asked)
-{
-	const struct gw_limits limits = {asked->downtime_limit_ns, asked->deadline_ns};
-	struct gw_choice choice;
-
-	gw_choose(&choice, e->forecasts, e->count, &limits);
-	(void)snprintf(plan->reason, sizeof(plan->reason), "%s", choice.reason);
-	if (choice.taken == GW_CHOICE_NONE)
-		return -ERANGE;
-	plan->move = e->moves[choice.taken];
-	plan->forecast = e->forecasts[choice.taken];
-	return 0;
-}
-
 int sim_plan_make(struct sim_plan *plan, const struct sim_scenario *scenario, size_t vm,
                   const struct sim_estimate_options *options, struct gw_error *error)
 {
 	const struct sim_move *asked = &scenario->vms[vm].move;
+	const struct gw_limits limits = {asked->downtime_limit_ns, asked->deadline_ns};
 	bool chooses = sim_move_chooses(asked);
-	struct sim_estimate e;
-	int err = estimate(&e, scenario, vm, chooses, options, error);
+	struct gw_choice choice;
+	int err;
 
-	if (err)
+	*plan = (struct sim_plan){.taken = 0};
+	err = estimate(&plan->estimate, scenario, vm, chooses, options, error);
+	if (err || !chooses)
 		return err;
-	*plan = (struct sim_plan){.move = e.moves[0], .forecast = e.forecasts[0]};
-	if (chooses && choose(plan, &e, asked))
-		err = gw_fail(error, ERANGE, "%s", plan->reason);
-	sim_estimate_clear(&e);
-	return err;
+	gw_choose(&choice, plan->estimate.forecasts, plan->estimate.count, &limits);
+	plan->taken = choice.taken;
+	memcpy(plan->reason, choice.reason, sizeof(plan->reason));
+	return 0;
+}
+
+void sim_plan_clear(struct sim_plan *plan)
+{
+	sim_estimate_clear(&plan->estimate);
 }

@@ -52,19 +52,19 @@ void sim_estimate_clear(struct sim_estimate *estimate);
 /* Its policy stands for another. */
 bool sim_move_chooses(const struct sim_move *move);
 
-/* The move that is taken, what it is announced to cost, and why it was chosen ("": it was asked
- * for). */
+/* Every policy's estimate, the move that is taken, and why ("": it was asked for). */
 struct sim_plan {
-	struct sim_move move;
-	struct gw_forecast forecast;
+	struct sim_estimate estimate;
+	size_t taken; /* its number there; GW_CHOICE_NONE: no policy keeps the limits */
 	char reason[400];
 };
 
 /*
- * As sim_estimate(); where the VM's policy chooses, the choice under its move's limits, else what
- * is asked for. -ERANGE: no policy keeps them, plan->reason says why.
+ * As sim_estimate(); where the VM's policy chooses, the choice under its move's limits, else only
+ * what is asked for.
  */
 int sim_plan_make(struct sim_plan *plan, const struct sim_scenario *scenario, size_t vm,
                   const struct sim_estimate_options *options, struct gw_error *error);
+void sim_plan_clear(struct sim_plan *plan);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "sim/estimate.h"
 #include "sim/world/inside.h"
 
 #define LIMIT_NS (UINT64_C(48) * 3600 * SIM_BILLION)
@@ -32,6 +33,7 @@ void sim_take_round(struct migration *m, const struct gw_round *round)
 		r->round_room = room;
 	}
 	r->rounds[r->round_count++] = *round;
+	r->rounds_end_ns = sim_now(m);
 	if (round->bandwidth_bytes_per_s)
 		r->bandwidth_bytes_per_s = round->bandwidth_bytes_per_s;
 	if (r->round_count == m->world->limit_rounds)
@@ -224,6 +226,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 	w->trace = options ? options->trace : NULL;
 	w->limit_ns = options && options->limit_ns ? options->limit_ns : LIMIT_NS;
 	w->limit_rounds = options ? options->limit_rounds : 0;
+	w->estimate = options ? options->estimate : NULL;
 	sim_world_begin(w);
 	while (goes_on && sim_world_turn(w))
 		if (++turns % PROGRESS_TURNS == 0 && is_time(&told_ns))
@@ -239,6 +242,8 @@ void sim_outcome_clear(struct sim_outcome *outcome)
 
 	for (i = 0; outcome->vms && i < outcome->vm_count; i++) {
 		free(outcome->vms[i].rounds);
+		if (outcome->vms[i].plan)
+			sim_plan_clear(outcome->vms[i].plan);
 		free(outcome->vms[i].plan);
 	}
 	free(outcome->vms);

@@ -38,7 +38,7 @@
 /* What is written until the VM stands is sent in vain, too: thousandths of W1 for that. */
 #define MARGIN 50
 /* A forecast is corrected by no more than this, and not by a handful of pages. */
-#define PACE_MAX   8
+#define PACE_MAX   2
 #define PACE_PAGES 16
 /* Of the downtime limit, before any page: stop, device state, cont (docs/bench.md, 12 to 20 ms). */
 #define SWITCH_NS 20000000u
@@ -74,7 +74,7 @@ _Static_assert(sizeof(struct wws) <= GW_POLICY_MEMORY, "fits");
 static void init(struct gw_policy *policy)
 {
 	*(struct wws *)policy->memory = (struct wws){
-	        .stop_share = 500, .worth = 10, .max_rounds = 30, .observe_ns = 8000000000};
+	        .stop_share = 500, .worth = 10, .max_rounds = 60, .observe_ns = 8000000000};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -312,10 +312,14 @@ static bool plan(const struct wws *w, const struct census *census, double spare,
 	return least >= 0;
 }
 
-/* Pages that may yet be sent in vain: what hybrid sends twice, less what we did. */
+/*
+ * Pages that may yet be sent in vain: what hybrid sends twice, less what we did, and what the link
+ * would have carried while it waited for the ends of our rounds.
+ */
 static double spare_of(const struct wws *w, const struct gw_view *view)
 {
-	return (double)w->hybrid_sends - (double)(view->sent_total_pages + view->dirty_pages);
+	return (double)w->hybrid_sends - (double)(view->sent_total_pages + view->dirty_pages) -
+	       view->round * ROUND_NS / w->page_ns;
 }
 
 /* Its first pass is longer than ours by what we left out, and more is written meanwhile. */
@@ -479,7 +483,7 @@ static void keep(struct gw_policy *policy, const struct gw_set *written, struct 
 const struct gw_policy_kind gw_policy_wws_hybrid = {
         .name = "wws-hybrid",
         .summary = "the writable working set last, what is needed at once with the VM stopped",
-        .settings = "worth=10 (0 to 1000) stop_share=0.5 (0 to 1) max_rounds=30 observe=8s",
+        .settings = "worth=10 (0 to 1000) stop_share=0.5 (0 to 1) max_rounds=60 observe=8s",
         .order = "forecast",
         .pulls = true,
         .init = init,

@@ -48,7 +48,7 @@ struct gw_rounds {
 /* What is known of the round that is to be forecast. */
 struct gw_next_round {
 	double left_out_pages; /* dirty pages that are not sent in it */
-	double seconds;        /* that it is likely to take; 0: not known */
+	double seconds;        /* that it is likely to take; below 0: not known */
 	double most_pages;     /* of the VM */
 };
 

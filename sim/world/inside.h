@@ -279,6 +279,7 @@ struct sim_world {
 	unsigned at_once;
 	uint64_t limit_ns;
 	size_t limit_rounds; /* 0: none */
+	const struct sim_estimate_options *estimate; /* borrowed; NULL: the usual */
 	struct coordinator *coordinator; /* NULL: moves begin as the scenario says */
 	char violation[256];
 	/* Between two uses they hold nothing. */

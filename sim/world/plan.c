@@ -55,7 +55,7 @@ static struct sim_trace *record(struct migration *m, const struct gw_observation
 static int plan(struct migration *m, const struct gw_observation *seen, struct sim_plan *plan,
                 struct gw_error *why)
 {
-	const struct sim_estimate_options options = {.seed = sim_chance_next(&m->chance)};
+	const struct sim_estimate_options usual = {.seed = sim_chance_next(&m->chance)};
 	struct sim_scenario scenario = *m->world->scenario;
 	struct sim_trace *trace = record(m, seen);
 	struct sim_vm vm = m->spec;
@@ -69,7 +69,8 @@ static int plan(struct migration *m, const struct gw_observation *seen, struct s
 	scenario.sharing = (struct sim_sharing){0};
 	scenario.vms = &vm;
 	scenario.vm_count = 1;
-	err = sim_plan_make(plan, &scenario, 0, &options, why);
+	err = sim_plan_make(plan, &scenario, 0, m->world->estimate ? m->world->estimate : &usual,
+	                    why);
 	sim_trace_free(trace);
 	return err;
 }
@@ -77,20 +78,24 @@ static int plan(struct migration *m, const struct gw_observation *seen, struct s
 bool sim_take_plan(struct migration *m, struct gw_error *why)
 {
 	const struct gw_observation seen = sim_observed(m);
-	struct sim_plan *taken;
+	struct sim_plan *made;
 
 	if (!seen.count) {
 		(void)gw_fail(why, ENODATA, "%s goes by what the VM does, and it was not observed",
 		              m->spec.move.policy);
 		return false;
 	}
-	taken = sim_need(sizeof(*taken));
-	if (plan(m, &seen, taken, why)) {
-		free(taken);
+	made = sim_need(sizeof(*made));
+	if (plan(m, &seen, made, why)) {
+		free(made);
 		return false;
 	}
-	sim_line(m, SIM_SOURCE, "%s", taken->reason);
-	m->spec.move = taken->move;
-	m->result->plan = taken;
+	m->result->plan = made;
+	if (made->taken == GW_CHOICE_NONE) {
+		(void)gw_fail(why, ERANGE, "%s", made->reason);
+		return false;
+	}
+	sim_line(m, SIM_SOURCE, "%s", made->reason);
+	m->spec.move = made->estimate.moves[made->taken];
 	return true;
 }

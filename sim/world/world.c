@@ -209,15 +209,15 @@ static void begin_to_move(struct migration *m)
 	struct agent *s = &m->agent[SIM_SOURCE];
 	struct gw_error why;
 
-	if (sim_move_chooses(&m->spec.move) && !sim_take_plan(m, &why)) {
-		stays(m, &why);
-		return;
-	}
 	if (m->phase == PHASE_OBSERVES) {
 		sim_guest_was_observed(m);
 	} else {
 		sim_memory_init(m);
 		sim_guest_init(m);
+	}
+	if (sim_move_chooses(&m->spec.move) && !sim_take_plan(m, &why)) {
+		stays(m, &why);
+		return;
 	}
 	m->phase = PHASE_MOVES;
 	sim_take_beginning(m);
