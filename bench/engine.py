@@ -117,15 +117,18 @@ class Pair:
                                for word in (f"--{key}", str(value)))],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log))
         end = time.monotonic() + 60
-        while not os.path.exists(control):
-            if time.monotonic() > end or self.processes[-1].poll() is not None:
-                raise EngineError("the native guest does not start: " + self._said())
+        while not os.path.exists(control) or "godwit listens on" not in self._log():
+            if time.monotonic() > end or any(p.poll() is not None for p in self.processes):
+                raise EngineError("agent and native guest do not start: " + self._said())
             time.sleep(0.05)
         time.sleep(0.3)
 
-    def _said(self):
+    def _log(self):
         with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as file:
-            said = file.read().strip().splitlines()
+            return file.read()
+
+    def _said(self):
+        said = self._log().strip().splitlines()
         return said[-1] if said else "it says nothing"
 
     def migrate(self, *arguments):

@@ -58,7 +58,8 @@ def truth(asked, folder, trace, at, rate, row, chance):
              for key, ns in COSTS_NS.items()}
     link = round(rate_bytes(rate) * (1 + chance.uniform(-DOUBT_LINK, DOUBT_LINK)))
     with tempfile.NamedTemporaryFile("w", suffix=".json", dir=folder, encoding="utf-8") as file:
-        json.dump({"vm": {"trace_from": f"{at}s"}, "trace": os.path.abspath(trace), "versions": False,
+        json.dump({"vm": {"trace_from": f"{at - OBSERVED_S}s", "observe": f"{OBSERVED_S}s"},
+                   "trace": os.path.abspath(trace), "versions": False,
                    "link": {"bandwidth": link}, "costs": drawn, "policy": row["policy"],
                    "settings": row["settings"], "seed": chance.randrange(1, 1 << 30)}, file)
         file.flush()
@@ -69,7 +70,7 @@ def one_point(asked, folder, trace, at, rate):
     """[{workload, policy, figure: (low, middle, high, true)}] of an observation that ends at `at`."""
     chance = random.Random(f"{asked.seed} {os.path.basename(trace)} {at} {rate}")
     told = json.loads(run(asked, "estimate", trace, "--from", f"{at - OBSERVED_S}s", "--for",
-                          f"{OBSERVED_S}s", "--bandwidth", rate, "--jobs", "1", "--json", "-", "--quiet"))
+                          f"{OBSERVED_S}s", "--link", rate, "--jobs", "1", "--json", "-", "--quiet"))
     found = []
     for row in told["policies"]:
         if row["completed"] < row["samples"]:

@@ -20,6 +20,7 @@
 #include "live/host/clock.h"
 #include "live/host/resolve.h"
 #include "live/vm/registry.h"
+#include "sim/run.h"
 #include "sim/trace/bytes.h"
 #include "sim/trace/trace.h"
 
@@ -58,9 +59,8 @@ static void note(void *arg, const char *sentence)
 /* --- what is estimated ----------------------------------------------------------------------- */
 
 struct subject {
-	struct sim_scenario scenario;
-	size_t vm;
-	struct sim_trace *trace; /* owned, as is what was observed: NULL until then */
+	struct sim_scenario scenario; /* of one VM */
+	struct sim_trace *trace;      /* owned, as is what was observed; NULL: of a scenario */
 	struct sim_trace *observed;
 	struct gw_observed seen; /* of a VM that runs: `observed` borrows from it */
 };
@@ -108,19 +108,22 @@ static int open_trace(struct subject *s, const char *path, const struct asked *a
 	return err;
 }
 
-static int find_vm(struct subject *s, const char *path, const char *name, struct gw_error *error)
+/* That VM alone is left. */
+static int take_vm(struct sim_scenario *scenario, const char *path, const char *name,
+                   struct gw_error *error)
 {
-	const struct sim_scenario *scenario = &s->scenario;
+	size_t number = 0;
 
-	if (!name && scenario->vm_count == 1)
-		return 0;
-	if (!name)
+	if (!name && scenario->vm_count > 1)
 		return gw_fail(error, EINVAL, "%s has %zu VMs: say which one by --vm NAME", path,
 		               scenario->vm_count);
-	for (s->vm = 0; s->vm < scenario->vm_count; s->vm++)
-		if (!strcmp(scenario->vms[s->vm].name, name))
-			return 0;
-	return gw_fail(error, EINVAL, "--vm %s: %s has no VM of that name", name, path);
+	while (name && number < scenario->vm_count && strcmp(scenario->vms[number].name, name) != 0)
+		number++;
+	if (number == scenario->vm_count)
+		return gw_fail(error, EINVAL, "--vm %s: %s has no VM of that name", name, path);
+	scenario->vms[0] = scenario->vms[number];
+	scenario->vm_count = 1;
+	return 0;
 }
 
 static int open_scenario(struct subject *s, const char *path, const struct asked *asked,
@@ -130,15 +133,14 @@ static int open_scenario(struct subject *s, const char *path, const struct asked
 	struct sim_vm *vm;
 
 	if (!err)
-		err = find_vm(s, path, asked->vm, error);
+		err = take_vm(&s->scenario, path, asked->vm, error);
 	if (err)
 		return err;
-	vm = &s->scenario.vms[s->vm];
-	if (!vm->workload.trace)
-		return gw_fail(error, EINVAL, "%s: only recorded workloads are observed", path);
-	err = observe_trace(s, vm->workload.trace, asked, error);
-	vm->workload.trace = s->observed;
-	return err;
+	vm = &s->scenario.vms[0];
+	vm->move.observe_ns = asked->length ? asked->length : SIM_AS_POLICY;
+	if (asked->from)
+		vm->workload.from_ns = asked->from;
+	return 0;
 }
 
 /* --- a VM that runs ------------------------------------------------------------------------- */
@@ -176,7 +178,7 @@ static int observe_guest(struct subject *s, const struct gw_guest *guest, struct
 	const struct asked *asked = watch->asked;
 	const struct gw_observe_options options = {.tracker = asked->tracker,
 	                                           .for_ns = asked->length ? asked->length
-	                                                                   : SIM_ESTIMATE_NS,
+	                                                                   : GW_AUTO_OBSERVES_NS,
 	                                           .count_zeros = true,
 	                                           .arg = watch,
 	                                           .goes_on = observing,
@@ -218,11 +220,14 @@ static int open_guest(struct subject *s, const char *name, struct watch *watch,
 	return err;
 }
 
-/* What the user says of link and limits goes before what the scenario says. */
+/* Of every policy; what the user says of link and limits goes before what the scenario says. */
 static void apply(struct subject *s, const struct asked *asked)
 {
-	struct sim_vm *vm = &s->scenario.vms[s->vm];
+	struct sim_vm *vm = &s->scenario.vms[0];
 
+	(void)snprintf(vm->move.policy, sizeof(vm->move.policy), "auto");
+	vm->move.order[0] = '\0';
+	vm->move.setting_count = 0;
 	for (unsigned i = 0; i < vm->path_count; i++) {
 		struct sim_link_config *link = &s->scenario.links[vm->path[i]];
 
@@ -258,6 +263,41 @@ static uint64_t length_of(const struct sim_trace *trace)
 	return last->start_ns + last->length_ns - sim_trace_window(trace, 0)->start_ns;
 }
 
+/* The scenario's guest is observed where it is played, and its move with it. */
+static int plan_there(struct subject *s, const struct sim_estimate_options *options,
+                      struct sim_plan *plan, uint64_t *observation_ns, struct gw_error *error)
+{
+	const struct sim_run_options run = {.estimate = options};
+	struct sim_outcome outcome;
+	struct sim_vm_outcome *vm;
+	int err = sim_run(&s->scenario, &run, &outcome, error);
+
+	vm = outcome.vms;
+	if (!err && !vm->plan)
+		err = gw_fail(error, ENODATA, "%s", vm->reason);
+	if (!err) {
+		*plan = *vm->plan;
+		*observation_ns = vm->observation_ns;
+		free(vm->plan);
+		vm->plan = NULL;
+	}
+	sim_outcome_clear(&outcome);
+	return err;
+}
+
+static int tell(const struct sim_plan *plan, const struct gw_estimate_about *about,
+                const struct asked *asked, struct gw_error *error)
+{
+	int err = 0;
+
+	if (asked->json)
+		err = gw_output_json(gw_estimate_json(plan, about), asked->json, error);
+	if (!err && (!asked->json || strcmp(asked->json, "-")) &&
+	    gw_estimate_print(plan, about, stdout))
+		err = gw_fail(error, ENOMEM, "no memory for the table");
+	return err;
+}
+
 static int estimate(struct subject *s, struct watch *watch, struct gw_error *error)
 {
 	const struct asked *asked = watch->asked;
@@ -266,26 +306,21 @@ static int estimate(struct subject *s, struct watch *watch, struct gw_error *err
 	                                             .jobs = (unsigned)asked->jobs,
 	                                             .progress = progress,
 	                                             .arg = watch};
-	const struct gw_estimate_about about = {.scenario = &s->scenario,
-	                                        .vm = s->vm,
-	                                        .observation_ns = length_of(s->observed),
-	                                        .limits = {asked->downtime, asked->deadline}};
-	struct sim_estimate result;
-	struct gw_choice choice;
+	struct gw_estimate_about about = {.scenario = &s->scenario};
+	struct sim_plan plan;
 	int err;
 
-	err = sim_estimate(&result, &s->scenario, s->vm, &options, error);
+	if (s->observed) {
+		about.observation_ns = length_of(s->observed);
+		err = sim_plan_make(&plan, &s->scenario, 0, &options, error);
+	} else {
+		err = plan_there(s, &options, &plan, &about.observation_ns, error);
+	}
 	gw_progress_end(&watch->bar);
 	if (err)
 		return err;
-	gw_choose(&choice, result.forecasts, result.count, &about.limits);
-	if (asked->json)
-		err = gw_output_json(gw_estimate_json(&result, &choice, &about), asked->json,
-		                     error);
-	if (!err && (!asked->json || strcmp(asked->json, "-")) &&
-	    gw_estimate_print(&result, &choice, &about, stdout))
-		err = gw_fail(error, ENOMEM, "no memory for the table");
-	sim_estimate_clear(&result);
+	err = tell(&plan, &about, asked, error);
+	sim_plan_clear(&plan);
 	return err;
 }
 
@@ -365,7 +400,8 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"latency", 'l', GW_CLI_DURATION, &a.latency, "TIME",
 	         "of the link, one way (default 100us, or as the scenario says)"},
 	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE", "send no faster"},
-	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME", "that the VM may stand"},
+	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME",
+	         "that the VM may stand (default 300ms, or as the scenario says)"},
 	        {"deadline", 0, GW_CLI_DURATION, &a.deadline, "TIME", "that the move may take"},
 	        {"from", 0, GW_CLI_DURATION, &a.from, "TIME",
 	         "into the recording, where the observation begins"},

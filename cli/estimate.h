@@ -12,19 +12,16 @@
 
 /* What it is about; borrowed. */
 struct gw_estimate_about {
-	const struct sim_scenario *scenario;
-	size_t vm;
+	const struct sim_scenario *scenario; /* of one VM, whose move has the limits */
 	uint64_t observation_ns;
-	struct gw_limits limits;
 };
 
 /* {"low": ..., "middle": ..., "high": ...} */
 json_t *gw_interval_json(const struct gw_interval *interval);
 /* Of the move, with its order where it is not the policy's own. */
 json_t *gw_move_settings_json(const struct sim_move *move);
-json_t *gw_estimate_json(const struct sim_estimate *estimate, const struct gw_choice *choice,
-                         const struct gw_estimate_about *about);
-int gw_estimate_print(const struct sim_estimate *estimate, const struct gw_choice *choice,
-                      const struct gw_estimate_about *about, FILE *out);
+json_t *gw_estimate_json(const struct sim_plan *plan, const struct gw_estimate_about *about);
+int gw_estimate_print(const struct sim_plan *plan, const struct gw_estimate_about *about,
+                      FILE *out);
 
 #endif

@@ -44,23 +44,23 @@ static json_t *forecast_json(const struct gw_forecast *f, const struct sim_move 
 	return row;
 }
 
-static json_t *recommendation(const struct sim_estimate *e, const struct gw_choice *choice)
+static json_t *recommendation(const struct sim_plan *plan)
 {
 	json_t *json = json_object();
 
-	if (choice->taken != GW_CHOICE_NONE) {
-		const struct sim_move *move = &e->moves[choice->taken];
+	if (plan->taken != GW_CHOICE_NONE) {
+		const struct sim_move *move = &plan->estimate.moves[plan->taken];
 
 		(void)json_object_set_new(json, "policy", json_string(move->policy));
 		(void)json_object_set_new(json, "settings", gw_move_settings_json(move));
 	}
-	(void)json_object_set_new(json, "reason", json_string(choice->reason));
+	(void)json_object_set_new(json, "reason", json_string(plan->reason));
 	return json;
 }
 
 static json_t *link_json(const struct gw_estimate_about *about)
 {
-	const struct sim_vm *vm = &about->scenario->vms[about->vm];
+	const struct sim_vm *vm = &about->scenario->vms[0];
 	uint64_t rate = UINT64_MAX, latency = 0;
 
 	for (unsigned i = 0; i < vm->path_count; i++) {
@@ -73,28 +73,33 @@ static json_t *link_json(const struct gw_estimate_about *about)
 	                 (json_int_t)latency);
 }
 
-json_t *gw_estimate_json(const struct sim_estimate *e, const struct gw_choice *choice,
-                         const struct gw_estimate_about *about)
+static json_t *limits_json(const struct sim_move *move)
 {
-	const struct sim_vm *vm = &about->scenario->vms[about->vm];
-	json_t *rows = json_array(), *limits = json_object(), *json;
+	json_t *limits = json_object();
+
+	(void)json_object_set_new(limits, "downtime_ns",
+	                          json_integer((json_int_t)move->downtime_limit_ns));
+	if (move->deadline_ns)
+		(void)json_object_set_new(limits, "deadline_ns",
+		                          json_integer((json_int_t)move->deadline_ns));
+	return limits;
+}
+
+json_t *gw_estimate_json(const struct sim_plan *plan, const struct gw_estimate_about *about)
+{
+	const struct sim_vm *vm = &about->scenario->vms[0];
+	const struct sim_estimate *e = &plan->estimate;
+	json_t *rows = json_array();
 
 	for (size_t i = 0; i < e->count; i++)
 		(void)json_array_append_new(rows, forecast_json(&e->forecasts[i], &e->moves[i]));
-	if (about->limits.downtime_ns)
-		(void)json_object_set_new(limits, "downtime_ns",
-		                          json_integer((json_int_t)about->limits.downtime_ns));
-	if (about->limits.deadline_ns)
-		(void)json_object_set_new(limits, "deadline_ns",
-		                          json_integer((json_int_t)about->limits.deadline_ns));
-	json = json_pack("{s:s, s:{s:s, s:I, s:i}, s:o, s:I, s:f, s:o, s:o, s:o}", "schema",
+	return json_pack("{s:s, s:{s:s, s:I, s:i}, s:o, s:I, s:f, s:o, s:o, s:o}", "schema",
 	                 "godwit.estimate/1", "vm", "name", vm->name, "ram_bytes",
 	                 (json_int_t)(vm->ram_pages * GW_PAGE_BYTES), "vcpus", (int)vm->vcpus,
 	                 "link", link_json(about), "observation_ns",
 	                 (json_int_t)about->observation_ns, "written_bytes_per_s",
-	                 e->written_bytes_per_s, "limits", limits, "policies", rows,
-	                 "recommendation", recommendation(e, choice));
-	return json;
+	                 e->written_bytes_per_s, "limits", limits_json(&vm->move), "policies", rows,
+	                 "recommendation", recommendation(plan));
 }
 
 /* --- for a person --------------------------------------------------------------------------- */
@@ -147,13 +152,13 @@ static void print_obstacles(const struct sim_estimate *e, FILE *out)
 	}
 }
 
-int gw_estimate_print(const struct sim_estimate *e, const struct gw_choice *choice,
-                      const struct gw_estimate_about *about, FILE *out)
+int gw_estimate_print(const struct sim_plan *plan, const struct gw_estimate_about *about, FILE *out)
 {
 	static const char *const headings[] = {
 	        "POLICY",       "SETTINGS", ">TOTAL TIME", ">DOWNTIME",
 	        ">UNAVAILABLE", ">FAULTS",  ">ON LINK",    NULL};
-	const struct sim_vm *vm = &about->scenario->vms[about->vm];
+	const struct sim_vm *vm = &about->scenario->vms[0];
+	const struct sim_estimate *e = &plan->estimate;
 	struct gw_table table;
 	char size[32], length[32], written[32];
 	int err = gw_table_init(&table, headings);
@@ -170,6 +175,6 @@ int gw_estimate_print(const struct sim_estimate *e, const struct gw_choice *choi
 		gw_table_print(&table, out);
 	gw_table_free(&table);
 	print_obstacles(e, out);
-	(void)fprintf(out, "%s\n", choice->reason);
+	(void)fprintf(out, "%s\n", plan->reason);
 	return err;
 }

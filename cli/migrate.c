@@ -39,11 +39,6 @@ struct asked {
 
 enum { MIGRATES = 1, RECOVERS = 2 };
 
-static bool is_auto(const struct asked *asked)
-{
-	return asked->policy && !strcmp(asked->policy, "auto");
-}
-
 /* --- while it goes on ----------------------------------------------------------------------- */
 
 struct telling {
@@ -52,12 +47,34 @@ struct telling {
 	int stop_fd;
 	struct gw_progress bar;
 	struct gw_plan plan;
+	unsigned rounds; /* that have ended */
+	struct gw_course_round last;
+	bool pulls_or_stops; /* no round follows */
 };
+
+/* By the forecast, where there is one, and by what the rounds showed since. */
+static uint64_t beyond(const struct telling *t)
+{
+	if (!t->plan.known || t->pulls_or_stops)
+		return 0;
+	return gw_course_beyond(&t->plan.forecast->course, t->rounds, t->rounds ? &t->last : NULL);
+}
+
+static void round_ended(void *arg, const struct gw_round *round)
+{
+	struct telling *t = arg;
+
+	t->rounds++;
+	t->last = (struct gw_course_round){.dirty_pages = round->dirty_pages,
+	                                   .bytes_per_s = round->bandwidth_bytes_per_s};
+	t->pulls_or_stops = round->decision != GW_CONTINUE;
+}
 
 static void progress(void *arg, const char *label, uint64_t done, uint64_t all, uint64_t now)
 {
 	struct telling *t = arg;
 
+	t->bar.beyond_ns = beyond(t);
 	gw_progress_update(&t->bar, label, done, all, now);
 }
 
@@ -91,12 +108,11 @@ static bool estimating(void *arg, size_t done, size_t all)
 /* The choice and what was announced, before anything is begun. */
 static void announce(struct telling *t)
 {
-	const struct gw_plan *plan = &t->plan;
 	char text[700];
 
-	if (!plan->known)
+	if (!t->plan.known)
 		return;
-	gw_plan_sentence(plan, text, sizeof(text));
+	gw_plan_sentence(&t->plan.plan, text, sizeof(text));
 	if (t->trace)
 		(void)fprintf(t->trace, "%s\n", text);
 	if (t->asked->quiet)
@@ -153,18 +169,6 @@ static int apply(const struct asked *asked, struct gw_migrate_options *o, const 
 	return 0;
 }
 
-/* What it will be is not known before the VM has been observed. */
-static int choose_later(const struct asked *asked, struct gw_migrate_options *o,
-                        struct gw_error *error)
-{
-	if (asked->order || asked->set.count)
-		return gw_fail(error, EINVAL,
-		               "--policy auto chooses order and settings too: leave out --order "
-		               "and --set");
-	(void)gw_policy_init(&o->policy, "precopy");
-	return gw_order_init(&o->order, gw_policy_order(&o->policy));
-}
-
 static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *settings,
                   struct gw_error *error)
 {
@@ -174,19 +178,20 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 
 	if (!asked->policy)
 		asked->policy = "precopy";
-	if (is_auto(asked))
-		return choose_later(asked, o, error);
 	if (gw_policy_init(&o->policy, asked->policy)) {
 		for (i = 0; gw_policies[i]; i++)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
 			                         gw_policies[i]->name);
-		return gw_fail(error, EINVAL, "--policy %s: there are%s auto", asked->policy,
-		               names);
+		return gw_fail(error, EINVAL, "--policy %s: there are%s", asked->policy, names);
 	}
 	/* --set order=ORDER is how the papers' settings are written; both ways are one. */
 	for (i = 0; i < asked->set.count; i++)
 		if (!strncmp(asked->set.items[i], "order=", 6))
 			asked->order = asked->set.items[i] + 6;
+	if (asked->order && o->policy.kind->chooses)
+		return gw_fail(error, EINVAL,
+		               "--policy %s chooses the order too: leave out --order",
+		               asked->policy);
 	if (!asked->order)
 		asked->order = gw_policy_order(&o->policy);
 	if (gw_order_init(&o->order, asked->order)) {
@@ -238,8 +243,10 @@ static json_t *json_of(const struct gw_result *told, json_t *settings, const str
 {
 	json_t *json = gw_result_json(told, settings);
 
-	if (json)
-		gw_plan_tell(plan, json);
+	if (json && plan->known)
+		gw_plan_tell(&plan->plan, json);
+	if (json && plan->known)
+		(void)json_object_set_new(json, "policy", json_string(plan->asked.policy));
 	return json;
 }
 
@@ -259,8 +266,9 @@ static int tell(const struct gw_migrate_result *result, const struct asked *aske
 		return err;
 	if (!asked->json || strcmp(asked->json, "-"))
 		gw_result_print(&told, stdout);
-	if ((!asked->json || strcmp(asked->json, "-")) && result->outcome == GW_COMPLETED)
-		gw_plan_print(plan, &result->metrics, stdout);
+	if ((!asked->json || strcmp(asked->json, "-")) && plan->known &&
+	    result->outcome == GW_COMPLETED)
+		gw_plan_print(&plan->plan, &result->metrics, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
 	if (result->metrics.pages_different)
@@ -301,8 +309,7 @@ static void options_of(const struct asked *asked, struct gw_migrate_options *o)
 	o->verify = asked->verify;
 	o->observe_ns = asked->observe;
 	if (asked->observe == AS_POLICY)
-		o->observe_ns =
-		        is_auto(asked) ? SIM_ESTIMATE_NS : gw_policy_observes_ns(&o->policy);
+		o->observe_ns = gw_policy_observes_ns(&o->policy);
 }
 
 /* What is wrong as it is written, whatever is there. */
@@ -374,7 +381,10 @@ static int take_earlier(const struct asked *asked, const struct gw_guest *guest,
 static void move_of(const struct asked *asked, const struct gw_migrate_options *o,
                     struct sim_move *move)
 {
-	*move = (struct sim_move){.setting_count = 0};
+	*move = (struct sim_move){.limit_bytes_per_s = asked->bandwidth,
+	                          .downtime_limit_ns = asked->downtime,
+	                          .deadline_ns = asked->deadline,
+	                          .observe_ns = SIM_AS_POLICY};
 	(void)snprintf(move->policy, sizeof(move->policy), "%s", o->policy.kind->name);
 	(void)snprintf(move->order, sizeof(move->order), "%s", o->order.kind->name);
 	for (size_t i = 0; i < asked->set.count && move->setting_count < SIM_SETTINGS_MAX; i++) {
@@ -396,11 +406,7 @@ static void prepare_plan(const struct asked *asked, const struct gw_migrate_opti
                          struct telling *t)
 {
 	t->plan = (struct gw_plan){
-	        .chooses = is_auto(asked),
-	        .link = {.bytes_per_s = asked->link, .limit_bytes_per_s = asked->bandwidth},
-	        .limits = {asked->downtime, asked->deadline},
-	        .progress = estimating,
-	        .arg = t};
+	        .link = {.bytes_per_s = asked->link}, .progress = estimating, .arg = t};
 	move_of(asked, o, &t->plan.asked);
 }
 
@@ -426,7 +432,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	prepare_plan(asked, o, t);
 	t->plan.name = guest.vm->name;
 	t->plan.trace = trace;
-	o->plan = o->observe_ns || trace || is_auto(asked) ? plan : NULL;
+	o->plan = o->observe_ns || trace || o->policy.kind->chooses ? plan : NULL;
 	if (!err)
 		err = gw_migrate(&guest, o, result, error);
 	sim_trace_free(trace);
@@ -478,6 +484,7 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	telling.stop_fd = stop;
 	o.arg = &telling;
 	o.progress = asked->quiet ? NULL : progress;
+	o.round = round_ended;
 	o.observing = asked->quiet ? NULL : observing;
 	o.note = asked->quiet ? NULL : note;
 	err = (asked->recovers ? follow : move)(name, asked, &o, &result, error);
@@ -485,6 +492,7 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	if (!err)
 		err = tell(&result, asked, settings, &telling.plan, error);
 	gw_migrate_result_clear(&result);
+	sim_plan_clear(&telling.plan.plan);
 	close_trace(o.trace);
 	return err;
 }

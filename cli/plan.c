@@ -28,38 +28,7 @@ struct sim_trace *gw_observed_trace(const struct gw_observed *seen, const char *
 	                    seen->observation.count);
 }
 
-void gw_plan_apply(struct sim_scenario *scenario, const struct gw_plan_link *link,
-                   uint64_t downtime_ns, uint64_t deadline_ns)
-{
-	struct sim_vm *vm = &scenario->vms[0];
-
-	if (link->bytes_per_s)
-		scenario->links[0].bytes_per_s = link->bytes_per_s;
-	if (link->latency_ns)
-		scenario->links[0].latency_ns = link->latency_ns;
-	vm->move.limit_bytes_per_s = link->limit_bytes_per_s;
-	if (downtime_ns)
-		vm->move.downtime_limit_ns = downtime_ns;
-	vm->move.deadline_ns = deadline_ns;
-}
-
 /* --- the plan ------------------------------------------------------------------------------- */
-
-static int choose(struct gw_plan *plan, const struct sim_estimate *e, struct gw_error *error)
-{
-	struct gw_choice choice = {.taken = 0};
-
-	if (plan->chooses)
-		gw_choose(&choice, e->forecasts, e->count, &plan->limits);
-	if (choice.taken == GW_CHOICE_NONE)
-		return gw_fail(error, ERANGE, "%s: %s; the VM was left as it was", plan->name,
-		               choice.reason);
-	(void)snprintf(plan->reason, sizeof(plan->reason), "%s", choice.reason);
-	plan->move = e->moves[choice.taken];
-	plan->forecast = e->forecasts[choice.taken];
-	plan->known = plan->forecast.completed == plan->forecast.samples;
-	return 0;
-}
 
 static int estimate(struct gw_plan *plan, const struct sim_trace *trace,
                     const struct gw_plan_link *link, struct gw_error *error)
@@ -67,25 +36,27 @@ static int estimate(struct gw_plan *plan, const struct sim_trace *trace,
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	const struct sim_estimate_options options = {.seed = 1,
 	                                             .jobs = cores > 0 ? (unsigned)cores : 1,
-	                                             .as_asked = !plan->chooses,
 	                                             .progress = plan->progress,
 	                                             .arg = plan->arg};
 	struct sim_scenario scenario;
-	struct sim_estimate e;
+	struct gw_error why;
 	int err = sim_scenario_of_trace(&scenario, trace, error);
 
 	if (err)
 		return err;
-	if (!plan->chooses)
-		scenario.vms[0].move = plan->asked;
-	gw_plan_apply(&scenario, link, plan->limits.downtime_ns, plan->limits.deadline_ns);
-	err = sim_estimate(&e, &scenario, 0, &options, error);
+	scenario.links[0].bytes_per_s = link->bytes_per_s;
+	if (link->latency_ns)
+		scenario.links[0].latency_ns = link->latency_ns;
+	scenario.vms[0].move = plan->asked;
+	err = sim_plan_make(&plan->plan, &scenario, 0, &options, &why);
 	sim_scenario_free(&scenario);
+	if (!err && plan->plan.taken == GW_CHOICE_NONE)
+		err = gw_fail(&why, ERANGE, "%s", plan->plan.reason);
 	if (err)
-		return err;
-	err = choose(plan, &e, error);
-	sim_estimate_clear(&e);
-	return err;
+		return gw_fail(error, -err, "%s; %s is as it was", why.text, plan->name);
+	plan->forecast = &plan->plan.estimate.forecasts[plan->plan.taken];
+	plan->known = plan->forecast->completed == plan->forecast->samples;
+	return 0;
 }
 
 /* The user's word, then the device's, then a guess. */
@@ -116,14 +87,15 @@ int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct 
 	}
 	if (plan->trace || own)
 		err = estimate(plan, plan->trace ? plan->trace : own, &link, error);
-	else if (plan->chooses)
+	else if (policy->kind->chooses)
 		err = gw_fail(error, ENODATA,
-		              "policy auto chooses by what the VM does, and %s was not observed: "
-		              "it is paused, or --observe is 0",
-		              plan->name);
+		              "policy %s goes by what the VM does, and %s was not observed: it is "
+		              "paused, or --observe is 0",
+		              policy->kind->name, plan->name);
 	sim_trace_free(own);
-	if (!err && plan->chooses)
-		err = sim_move_init(&plan->move, policy, order, NULL);
+	if (!err && policy->kind->chooses)
+		err = sim_move_init(&plan->plan.estimate.moves[plan->plan.taken], policy, order,
+		                    NULL);
 	return err;
 }
 
@@ -138,24 +110,22 @@ static const char *times(char *text, size_t bytes, const struct gw_interval *x)
 	return text;
 }
 
-void gw_plan_sentence(const struct gw_plan *plan, char *text, size_t bytes)
+void gw_plan_sentence(const struct sim_plan *plan, char *text, size_t bytes)
 {
-	const struct gw_interval *figures = plan->forecast.figures;
+	const struct gw_interval *figures = plan->estimate.forecasts[plan->taken].figures;
 	char total[112], unavailable[112];
 
-	(void)snprintf(text, bytes, "%s%sannounced: total time %s, unavailable %s",
-	               plan->chooses ? plan->reason : "", plan->chooses ? "; " : "",
+	(void)snprintf(text, bytes, "%s%sannounced: total time %s, unavailable %s", plan->reason,
+	               plan->reason[0] ? "; " : "",
 	               times(total, sizeof(total), &figures[GW_FIGURE_TOTAL_TIME]),
 	               times(unavailable, sizeof(unavailable), &figures[GW_FIGURE_UNAVAILABLE]));
 }
 
-void gw_plan_print(const struct gw_plan *plan, const struct gw_metrics *metrics, FILE *out)
+void gw_plan_print(const struct sim_plan *plan, const struct gw_metrics *metrics, FILE *out)
 {
-	const struct gw_interval *figures = plan->forecast.figures;
+	const struct gw_interval *figures = plan->estimate.forecasts[plan->taken].figures;
 	char text[112];
 
-	if (!plan->known)
-		return;
 	(void)fprintf(out, "  announced        total time %s\n",
 	              times(text, sizeof(text), &figures[GW_FIGURE_TOTAL_TIME]));
 	if (metrics->downtime_known)
@@ -163,24 +133,31 @@ void gw_plan_print(const struct gw_plan *plan, const struct gw_metrics *metrics,
 		              times(text, sizeof(text), &figures[GW_FIGURE_UNAVAILABLE]));
 }
 
-void gw_plan_tell(const struct gw_plan *plan, json_t *result)
+static json_t *chosen_json(const struct sim_plan *plan)
 {
-	json_t *announced = json_object();
+	const struct sim_move *move = &plan->estimate.moves[plan->taken];
+	json_t *chosen = json_object();
 
-	if (plan->chooses && plan->known) {
-		json_t *chosen = json_object();
+	(void)json_object_set_new(chosen, "policy", json_string(move->policy));
+	(void)json_object_set_new(chosen, "settings", gw_move_settings_json(move));
+	(void)json_object_set_new(chosen, "reason", json_string(plan->reason));
+	return chosen;
+}
 
-		(void)json_object_set_new(chosen, "policy", json_string(plan->move.policy));
-		(void)json_object_set_new(chosen, "settings", gw_move_settings_json(&plan->move));
-		(void)json_object_set_new(chosen, "reason", json_string(plan->reason));
-		(void)json_object_set_new(result, "policy", json_string("auto"));
-		(void)json_object_set_new(result, "chosen", chosen);
-	}
-	for (unsigned i = 0; plan->known && i < GW_FIGURES; i++)
-		if (i != GW_FIGURE_FAULTS || plan->forecast.pulls)
+void gw_plan_tell(const struct sim_plan *plan, json_t *result)
+{
+	const struct gw_forecast *forecast;
+	json_t *announced;
+
+	if (plan->taken == GW_CHOICE_NONE)
+		return;
+	forecast = &plan->estimate.forecasts[plan->taken];
+	announced = json_object();
+	for (unsigned i = 0; i < GW_FIGURES; i++)
+		if (i != GW_FIGURE_FAULTS || forecast->pulls)
 			(void)json_object_set_new(announced, gw_figure_name((enum gw_figure)i),
-			                          gw_interval_json(&plan->forecast.figures[i]));
-	if (plan->known)
-		(void)json_object_set(result, "announced", announced);
-	json_decref(announced);
+			                          gw_interval_json(&forecast->figures[i]));
+	if (plan->reason[0])
+		(void)json_object_set_new(result, "chosen", chosen_json(plan));
+	(void)json_object_set_new(result, "announced", announced);
 }

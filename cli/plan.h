@@ -19,28 +19,20 @@ struct sim_trace *gw_observed_trace(const struct gw_observed *seen, const char *
 /* What is to be known of the link; zeros: not known. */
 struct gw_plan_link {
 	uint64_t bytes_per_s, latency_ns; /* one way */
-	uint64_t limit_bytes_per_s;       /* the user's: send no faster */
 };
-
-/* The scenario's link and its only VM's limits. */
-void gw_plan_apply(struct sim_scenario *scenario, const struct gw_plan_link *link,
-                   uint64_t downtime_ns, uint64_t deadline_ns);
 
 struct gw_plan {
 	/* The caller's, borrowed. */
-	bool chooses;                  /* policy auto */
-	struct sim_move asked;         /* unless it chooses: what is to be announced */
 	const char *name;              /* of the VM */
 	const struct sim_trace *trace; /* what was observed earlier; NULL: nothing */
 	struct gw_plan_link link;
-	struct gw_limits limits;
+	struct sim_move asked; /* with its limits; its policy may be one that chooses */
 	bool (*progress)(void *arg, size_t done, size_t all);
 	void *arg;
 	/* What came of it. */
 	bool known; /* there is a forecast */
-	struct sim_move move;
-	struct gw_forecast forecast;
-	char reason[400]; /* of the choice */
+	const struct gw_forecast *forecast;
+	struct sim_plan plan; /* to be cleared */
 };
 
 /*
@@ -51,10 +43,10 @@ struct gw_plan {
 int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct gw_policy *policy,
                  struct gw_order *order, struct gw_error *error);
 /* One sentence: the choice, and what is announced. */
-void gw_plan_sentence(const struct gw_plan *plan, char *text, size_t bytes);
+void gw_plan_sentence(const struct sim_plan *plan, char *text, size_t bytes);
 /* What was announced beside what came, for a person. */
-void gw_plan_print(const struct gw_plan *plan, const struct gw_metrics *metrics, FILE *out);
-/* Into a result: "announced", and under auto "policy" and "chosen". */
-void gw_plan_tell(const struct gw_plan *plan, json_t *result);
+void gw_plan_print(const struct sim_plan *plan, const struct gw_metrics *metrics, FILE *out);
+/* Into a result: "announced", and under auto "chosen"; nothing where none was taken. */
+void gw_plan_tell(const struct sim_plan *plan, json_t *result);
 
 #endif

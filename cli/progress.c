@@ -50,14 +50,16 @@ static double rate(const struct gw_progress *progress)
 static void figures(const struct gw_progress *progress, uint64_t done, uint64_t all, char *text,
                     size_t bytes)
 {
-	double per_s = rate(progress);
+	double per_s = rate(progress), left_s;
 	char speed[32] = "", left[24] = "", size[32];
 
 	if (per_s > 0 && !progress->bare)
 		(void)gw_show_rate(speed, sizeof(speed), per_s);
-	if (per_s > 0 && all > done && (double)(all - done) / per_s < 1e6)
-		(void)gw_show_clock(left, sizeof(left),
-		                    (uint64_t)((double)(all - done) / per_s + 0.999));
+	left_s = (double)progress->beyond_ns / 1e9;
+	if (per_s > 0 && all > done)
+		left_s += (double)(all - done) / per_s;
+	if (per_s > 0 && left_s > 0 && left_s < 1e6)
+		(void)gw_show_clock(left, sizeof(left), (uint64_t)(left_s + 0.999));
 	(void)gw_show_size(size, sizeof(size), done);
 	if (all)
 		(void)snprintf(text, bytes, "%3u%%",

@@ -21,6 +21,7 @@ struct gw_progress {
 	bool drawn; /* a line stands there without its end */
 	unsigned columns;
 	char label[64];
+	uint64_t beyond_ns; /* the caller's: what is expected after what the label says */
 	uint64_t shown_ns;
 	/* The last moments, for a rate that follows the link; a ring. */
 	unsigned at, count;

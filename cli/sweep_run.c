@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "cli/plan.h"
 #include "cli/result.h"
 #include "sim/run.h"
 
@@ -77,6 +78,8 @@ static json_t *result_json(const struct sim_vm_outcome *vm)
 
 	json_decref(settings);
 	(void)json_object_set_new(json, "guest", guest_json(vm));
+	if (json && vm->plan)
+		gw_plan_tell(vm->plan, json);
 	(void)json_object_set_new(json, "start_ns", json_integer((json_int_t)vm->start_ns));
 	(void)json_object_set_new(json, "end_ns", json_integer((json_int_t)vm->end_ns));
 	return json;

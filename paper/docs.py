@@ -54,6 +54,20 @@ def drop_old_pictures(name, to):
             os.unlink(os.path.join(to, old))
 
 
+def page(pictures):
+    """docs/papers.md, out of the results that lie beside the pictures."""
+    writer = Markdown("papers")
+    writer.heading("The papers, measured", 1)
+    writer.text(INTRODUCTION)
+    writer.text(COMMANDS)
+    kept = [rejudge(paper_of(name), results) for name in names()
+            if (results := load(os.path.join(pictures, name + ".json")))]
+    summary(writer, kept)
+    for results in kept:
+        write(writer, results, pictures)
+    return writer.page()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Makes docs/papers.md.")
     parser.add_argument("results", metavar="DIR")
@@ -61,25 +75,14 @@ def main():
     asked = parser.parse_args()
     pictures = os.path.join(asked.output, "papers")
     os.makedirs(pictures, exist_ok=True)
-    page = Markdown("papers")
-    page.heading("The papers, measured", 1)
-    page.text(INTRODUCTION)
-    page.text(COMMANDS)
-    kept = []
     for name in names():
         folder = os.path.join(asked.results, name)
         measured = load(os.path.join(folder, "results.json"))
         if measured:
             drop_old_pictures(name, pictures)
             take(measured, folder, pictures)
-        results = load(os.path.join(pictures, name + ".json"))
-        if results:
-            kept.append(rejudge(paper_of(name), results))
-    summary(page, kept)
-    for results in kept:
-        write(page, results, pictures)
     with open(os.path.join(asked.output, "papers.md"), "w", encoding="utf-8") as file:
-        file.write(page.page())
+        file.write(page(pictures))
 
 
 if __name__ == "__main__":

@@ -12,26 +12,27 @@ from kit.numbers import interval
 from kit.paper import Paper
 from kit.run import Column
 
-def by(forecast, *more):
-    return ("--policy", "precopy", "--set", f"forecast={forecast}", *more)
+def by(forecast):
+    return ("--policy", "precopy", "--set", f"forecast={forecast}")
 
 
-ALONE = ("--set", "observe=0s")  # nothing is seen before the move
 # Name on the page: how a move is told to forecast by it. "probability" is S1's, as in the text.
 PREDICTORS = {
-    "last value": by("last", *ALONE),
-    "mean": by("mean", *ALONE),
-    "weighted mean": by("weighted-mean", *ALONE),
-    "EWMA": by("ewma", *ALONE),
-    "probability (S1)": ("--policy", "deferred", *ALONE),
-    "GM(1,N), whitening": by("grey-whitening-plain", *ALONE),
-    "GM(1,N), whitening, corrected": by("grey-whitening", *ALONE),
-    "GM(1,N), difference": by("grey-plain", *ALONE),
-    "GM(1,N), difference, corrected": by("grey", *ALONE),
+    "last value": by("last"),
+    "mean": by("mean"),
+    "weighted mean": by("weighted-mean"),
+    "EWMA": by("ewma"),
+    "probability (S1)": ("--policy", "deferred"),
+    "GM(1,N), whitening": by("grey-whitening-plain"),
+    "GM(1,N), whitening, corrected": by("grey-whitening"),
+    "GM(1,N), difference": by("grey-plain"),
+    "GM(1,N), difference, corrected": by("grey"),
     "whitening, corrected, with windows": by("grey-whitening"),
     "difference, corrected, with windows": by("grey"),
     "footprint (ours)": by("footprint"),
 }
+OBSERVED = ("whitening, corrected, with windows", "difference, corrected, with windows")
+UNSEEN = {"observe": "0s"}  # nothing is seen before the move
 NAMED = ("mean", "weighted mean", "probability (S1)")  # by the paper, as what others do
 THEIRS = "GM(1,N), whitening, corrected"               # equation 11
 STABLE = "GM(1,N), difference, corrected"
@@ -112,8 +113,8 @@ def measure(run, scenarios, seeds):
     found = {}
     for name, scenario in run.progress("moves with forecasts", scenarios.items()):
         for predictor, words in PREDICTORS.items():
-            limit = ("--set", ROUNDS)
-            found[name, predictor] = forecast_rounds(run.sim(scenario, *words, *limit, "--seed", seeds))
+            move = scenario if predictor in OBSERVED else {**scenario, **UNSEEN}
+            found[name, predictor] = forecast_rounds(run.sim(move, *words, "--set", ROUNDS, "--seed", seeds))
     return found
 
 
@@ -188,20 +189,19 @@ FEATURES = (  # X2 to X6 as a round reports them; X5 is the round before
 
 
 def grades_of(run, rounds):
-    """The grey relational grade of each feature, seen in the round before, with the dirty pages; None: too few."""
-    series = [[after["dirty_pages"], *(before[key] for key, _ in FEATURES)]
-              for before, after in zip(rounds, rounds[1:])]
-    return fit(run, series)["grades"] if len(series) >= 4 else None
+    """{feature, seen in the round before: its grey relational grade with the dirty pages}; {}: too few rounds."""
+    known = [key for key, _ in FEATURES if all(key in row for row in rounds)]
+    series = [[after["dirty_pages"], *(before[key] for key in known)] for before, after in zip(rounds, rounds[1:])]
+    return dict(zip(known, fit(run, series)["grades"])) if len(series) >= 4 else {}
 
 
 def grades(run, scenarios):
     rows = []
     for name, scenario in scenarios.items():
-        (result,) = run.sim(scenario, *PREDICTORS["last value"], "--set", ROUNDS, "--seed", "1")
+        (result,) = run.sim({**scenario, **UNSEEN}, *PREDICTORS["last value"], "--set", ROUNDS, "--seed", "1")
         found = grades_of(run, result["rounds"])
         if found:
-            rows.append({"name": name, "rounds": len(result["rounds"]),
-                         **{key: grade for (key, _), grade in zip(FEATURES, found)}})
+            rows.append({"name": name, "rounds": len(result["rounds"]), **found})
     run.table("grades", "Grey relational grades of the features with the dirty pages (moves of five rounds or more)",
               [Column("name", "VM"), Column("rounds", "rounds", 0),
                *(Column(key, head, 2) for key, head in FEATURES)], rows)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation. candidates x samples are so many simulated moves that have nothing to do
- * with each other; threads take them one by one, and where a figure goes depends on the move's
- * number alone. So the estimate is the same for any number of threads.
+ * Theory of operation. The first sample of each candidate is played before any second one; what
+ * does not complete there, which takes longest, is not played again. candidates x samples are so
+ * many simulated moves that have nothing to do with each other; threads take them one by one, and
+ * where a figure goes depends on the move's number alone. So the estimate is the same for any
+ * number of threads.
  */
 #include "sim/estimate.h"
 
@@ -17,20 +19,16 @@
 
 #define CANDIDATES_MAX 32
 #define LOOK_NS        50000000
+#define PASSES_MAX     6 /* over memory */
+#define ROUNDS_MAX     100
 
 /* --- the candidates ------------------------------------------------------------------------- */
 
 /* Beside each policy as it is: settings worth a row of their own where the policy knows them. */
 static const struct sim_setting variants[] = {
         {"order", "bubble"},
-        {"order", "forecast"},
         {"alpha", "0.7"},
 };
-
-static bool is_auto(const struct gw_policy_kind *kind)
-{
-	return !strcmp(kind->name, "auto");
-}
 
 /* Of one policy; the limits are the asked move's. */
 static struct sim_move plain(const struct gw_policy_kind *kind, const struct sim_move *asked)
@@ -59,14 +57,10 @@ static bool vary(struct sim_move *move, const struct gw_policy_kind *kind,
 	return !sim_move_init(move, &policy, &order, NULL);
 }
 
-/* An order of its own is worth a row where no rounds come before it. */
+/* Another order is worth a row where the policy has none of its own. */
 static bool fits(const struct gw_policy_kind *kind, const struct sim_setting *setting)
 {
-	bool forecasts = kind->rank != NULL;
-
-	if (strcmp(setting->key, "order") != 0)
-		return true;
-	return !strcmp(setting->value, "forecast") ? forecasts : !forecasts;
+	return strcmp(setting->key, "order") != 0 || !kind->order;
 }
 
 static size_t list_candidates(struct sim_move *moves, const struct sim_move *asked)
@@ -76,7 +70,7 @@ static size_t list_candidates(struct sim_move *moves, const struct sim_move *ask
 	for (size_t i = 0; gw_policies[i] && count < CANDIDATES_MAX; i++) {
 		const struct gw_policy_kind *kind = gw_policies[i];
 
-		if (is_auto(kind))
+		if (kind->chooses)
 			continue;
 		moves[count++] = plain(kind, asked);
 		for (size_t k = 0; k < sizeof(variants) / sizeof(variants[0]); k++) {
@@ -155,16 +149,19 @@ struct outcome {
 	bool completed;
 	char reason[GW_REASON_BYTES];
 	uint64_t figures[GW_FIGURES];
+	struct gw_course course;
 };
 
 struct crew {
 	const struct sim_scenario *scenario;
 	const struct sim_vm *vm;
+	struct gw_observation observation;
 	const struct sim_move *moves;
 	const struct sample *samples;
 	unsigned sample_count;
-	struct outcome *outcomes; /* of move m, sample s: m * sample_count + s */
-	size_t count;
+	size_t move_count;
+	struct outcome *outcomes; /* of sample s, move m: s * move_count + m */
+	size_t all, count;        /* outcomes; and those that are being played now */
 	uint64_t limit_ns;
 	pthread_mutex_t lock;
 	pthread_cond_t news;
@@ -174,7 +171,7 @@ struct crew {
 	bool stop;
 };
 
-/* Twenty passes over memory: what has not converged by then will not. */
+/* What has not converged by then will not. */
 static uint64_t endless_ns(const struct sim_scenario *scenario, const struct sim_vm *vm)
 {
 	uint64_t rate = UINT64_MAX;
@@ -187,33 +184,68 @@ static uint64_t endless_ns(const struct sim_scenario *scenario, const struct sim
 		rate = vm->move.limit_bytes_per_s;
 	pass_s = (double)vm->ram_pages * vm->populated_share * GW_PAGE_BYTES /
 	         (double)(rate + !rate);
-	return (uint64_t)((20 * pass_s + 10) * 1e9);
+	return (uint64_t)((PASSES_MAX * pass_s + 10) * 1e9);
+}
+
+static void take_course(struct gw_course *course, const struct sim_vm_outcome *vm)
+{
+	uint64_t left_ns = vm->end_ns - vm->rounds_end_ns;
+
+	for (size_t i = vm->round_count; i--;) {
+		const struct gw_round *round = &vm->rounds[i];
+
+		if (i < GW_COURSE_ROUNDS)
+			course->at[i] = (struct gw_course_round){left_ns, round->dirty_pages,
+			                                         round->bandwidth_bytes_per_s};
+		left_ns += round->duration_ns;
+	}
+	course->rounds =
+	        vm->round_count < GW_COURSE_ROUNDS ? (unsigned)vm->round_count : GW_COURSE_ROUNDS;
+}
+
+/* In a few words, whatever its last round was about. */
+static void say_endless(char *text, size_t bytes, const struct sim_vm_outcome *vm)
+{
+	const struct gw_round *last = &vm->rounds[vm->round_count - 1];
+	double dirty = (double)last->dirty_pages * GW_PAGE_BYTES / 1e6;
+
+	(void)snprintf(
+	        text, bytes,
+	        "does not converge: %.1f MB dirty after %zu rounds; the VM dirties %.0f MB/s, "
+	        "the link carries %.0f MB/s",
+	        dirty, vm->round_count, dirty * 1e9 / (double)(last->duration_ns + 1),
+	        (double)last->bandwidth_bytes_per_s / 1e6);
 }
 
 static void take(struct outcome *out, const struct sim_vm_outcome *vm)
 {
 	const struct gw_metrics *m = &vm->metrics;
-	const struct gw_round *last = vm->round_count ? &vm->rounds[vm->round_count - 1] : NULL;
 
 	out->completed = vm->outcome == GW_COMPLETED;
-	(void)snprintf(out->reason, sizeof(out->reason), "%.*s", GW_REASON_BYTES - 1,
-	               vm->outcome == GW_UNFINISHED && last ? last->reason : vm->reason);
+	(void)snprintf(out->reason, sizeof(out->reason), "%.*s", GW_REASON_BYTES - 1, vm->reason);
+	if (vm->outcome == GW_UNFINISHED && vm->round_count)
+		say_endless(out->reason, sizeof(out->reason), vm);
 	out->figures[GW_FIGURE_TOTAL_TIME] = m->total_time_ns;
 	out->figures[GW_FIGURE_DOWNTIME] = m->downtime_ns;
 	out->figures[GW_FIGURE_UNAVAILABLE] = m->downtime_ns + m->stall_ns;
 	out->figures[GW_FIGURE_FAULTS] = m->faults;
 	out->figures[GW_FIGURE_BYTES] = m->bytes_on_link;
+	take_course(&out->course, vm);
 }
 
 static int play(const struct crew *crew, size_t number, struct gw_error *error)
 {
-	const struct sample *sample = &crew->samples[number % crew->sample_count];
+	const struct sample *sample = &crew->samples[number / crew->move_count];
+	size_t move = number % crew->move_count;
 	struct sim_scenario scenario = *crew->scenario;
 	struct sim_vm vm = *crew->vm;
-	const struct sim_run_options options = {.limit_ns = crew->limit_ns};
+	const struct sim_run_options options = {.limit_ns = crew->limit_ns,
+	                                        .limit_rounds = ROUNDS_MAX};
 	struct sim_outcome outcome;
 	int err;
 
+	if (number >= crew->move_count && !crew->outcomes[move].completed)
+		return 0;
 	scenario.links = calloc(scenario.link_count, sizeof(*scenario.links));
 	if (!scenario.links)
 		return gw_fail(error, ENOMEM, "no memory for the links");
@@ -224,8 +256,9 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 		                   sample->link_permyriad / 10000);
 	}
 	vm.workload.from_ns = sample->from_ns;
+	vm.observation = crew->observation;
 	vm.start_ns = 0;
-	vm.move = crew->moves[number / crew->sample_count];
+	vm.move = crew->moves[move];
 	scenario.vms = &vm;
 	scenario.vm_count = 1;
 	scenario.versions = false;
@@ -278,7 +311,7 @@ static void wait_for_news(struct crew *crew)
 
 static bool tells(const struct crew *crew, const struct sim_estimate_options *options)
 {
-	return !options->progress || options->progress(options->arg, crew->done, crew->count);
+	return !options->progress || options->progress(options->arg, crew->done, crew->all);
 }
 
 static void play_here(struct crew *crew, const struct sim_estimate_options *options)
@@ -289,7 +322,8 @@ static void play_here(struct crew *crew, const struct sim_estimate_options *opti
 		crew->err = tells(crew, options) ? play(crew, crew->done, &ignored) : -EINTR;
 }
 
-static int play_all(struct crew *crew, const struct sim_estimate_options *options)
+/* From crew->next to crew->count. */
+static int play_some(struct crew *crew, const struct sim_estimate_options *options)
 {
 	pthread_t *threads = calloc(options->jobs + 1, sizeof(*threads));
 	unsigned started = 0;
@@ -319,6 +353,17 @@ static int play_all(struct crew *crew, const struct sim_estimate_options *option
 	return crew->err;
 }
 
+static int play_all(struct crew *crew, const struct sim_estimate_options *options)
+{
+	int err;
+
+	crew->count = crew->move_count;
+	err = play_some(crew, options);
+	crew->count = crew->all;
+	crew->next = crew->move_count;
+	return err ? err : play_some(crew, options);
+}
+
 /* --- the forecasts -------------------------------------------------------------------------- */
 
 static void name_settings(struct gw_forecast *f, const struct sim_move *move)
@@ -334,29 +379,54 @@ static void name_settings(struct gw_forecast *f, const struct sim_move *move)
 		               used ? " " : "", move->order);
 }
 
-static void forecast(struct gw_forecast *f, const struct sim_move *move,
-                     const struct outcome *outcomes, unsigned samples)
+static struct gw_interval interval_of(const struct crew *crew, size_t move, enum gw_figure figure)
 {
+	uint64_t values[SIM_ESTIMATE_SAMPLES_MAX];
+	size_t count = 0;
+
+	for (unsigned i = 0; i < crew->sample_count; i++) {
+		const struct outcome *outcome = &crew->outcomes[i * crew->move_count + move];
+
+		if (outcome->completed)
+			values[count++] = outcome->figures[figure];
+	}
+	return gw_interval_of(figure, values, count);
+}
+
+/* Of the sample whose total time is the middle one. */
+static const struct gw_course *course_of(const struct crew *crew, size_t move,
+                                         const struct gw_forecast *f)
+{
+	size_t at = move;
+
+	while (crew->outcomes[at].figures[GW_FIGURE_TOTAL_TIME] !=
+	               f->figures[GW_FIGURE_TOTAL_TIME].middle ||
+	       !crew->outcomes[at].completed)
+		at += crew->move_count;
+	return &crew->outcomes[at].course;
+}
+
+static void forecast(struct gw_forecast *f, const struct crew *crew, size_t number)
+{
+	const struct sim_move *move = &crew->moves[number];
 	struct gw_policy policy;
 
 	(void)gw_policy_init(&policy, move->policy);
-	*f = (struct gw_forecast){.samples = samples, .pulls = policy.kind->pulls};
+	*f = (struct gw_forecast){.pulls = policy.kind->pulls};
 	(void)snprintf(f->policy, sizeof(f->policy), "%s", move->policy);
 	name_settings(f, move);
-	for (unsigned i = 0; i < samples; i++) {
-		f->completed += outcomes[i].completed;
-		if (!outcomes[i].completed && !f->obstacle[0])
-			(void)snprintf(f->obstacle, sizeof(f->obstacle), "%s", outcomes[i].reason);
-	}
-	for (unsigned figure = 0; figure < GW_FIGURES && f->completed; figure++) {
-		uint64_t values[SIM_ESTIMATE_SAMPLES_MAX];
-		size_t count = 0;
+	for (unsigned i = 0; i < crew->sample_count && (!i || f->completed); i++) {
+		const struct outcome *outcome = &crew->outcomes[i * crew->move_count + number];
 
-		for (unsigned i = 0; i < samples; i++)
-			if (outcomes[i].completed)
-				values[count++] = outcomes[i].figures[figure];
-		f->figures[figure] = gw_interval_of((enum gw_figure)figure, values, count);
+		f->samples++;
+		f->completed += outcome->completed;
+		if (!outcome->completed && !f->obstacle[0])
+			(void)snprintf(f->obstacle, sizeof(f->obstacle), "%s", outcome->reason);
 	}
+	for (unsigned i = 0; i < GW_FIGURES && f->completed; i++)
+		f->figures[i] = interval_of(crew, number, (enum gw_figure)i);
+	if (f->completed)
+		f->course = *course_of(crew, number, f);
 }
 
 static double write_rate(const struct sim_trace *trace)
@@ -373,26 +443,43 @@ static double write_rate(const struct sim_trace *trace)
 	return ns > 0 ? pages * GW_PAGE_BYTES * 1e9 / ns : 0;
 }
 
-static int estimate_all(struct sim_estimate *e, struct crew *crew, struct sample *samples,
-                        const struct sim_estimate_options *options)
+static struct gw_observation observation_of(const struct sim_trace *trace)
+{
+	const struct sim_trace_head *head = sim_trace_head(trace);
+
+	return (struct gw_observation){.windows = sim_trace_window(trace, 0),
+	                               .count = sim_trace_windows(trace),
+	                               .cpu_known = head->cpu_known,
+	                               .network_known = head->network_known};
+}
+
+/* The moves are listed; there is room for the rest. */
+static int estimate_listed(struct sim_estimate *e, struct crew *crew,
+                           const struct sim_estimate_options *options)
 {
 	const struct sim_trace *trace = crew->vm->workload.trace;
+	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
 	int err;
 
+	crew->moves = e->moves;
+	crew->samples = samples;
+	crew->observation = observation_of(trace);
+	crew->move_count = e->count;
+	crew->all = e->count * crew->sample_count;
+	crew->limit_ns = endless_ns(crew->scenario, crew->vm);
 	draw_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
 	err = play_all(crew, options);
 	for (size_t i = 0; i < e->count && !err; i++)
-		forecast(&e->forecasts[i], &e->moves[i], &crew->outcomes[i * crew->sample_count],
-		         crew->sample_count);
+		forecast(&e->forecasts[i], crew, i);
 	e->written_bytes_per_s = write_rate(trace);
 	return err;
 }
 
-int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, size_t vm,
-                 const struct sim_estimate_options *options, struct gw_error *error)
+static int estimate(struct sim_estimate *e, const struct sim_scenario *scenario, size_t vm,
+                    bool every_policy, const struct sim_estimate_options *options,
+                    struct gw_error *error)
 {
 	struct crew crew = {.scenario = scenario, .vm = &scenario->vms[vm]};
-	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
 	int err = -ENOMEM;
 
 	*e = (struct sim_estimate){.moves = calloc(CANDIDATES_MAX, sizeof(*e->moves)),
@@ -400,15 +487,9 @@ int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, si
 	crew.sample_count = options->samples ? options->samples : SIM_ESTIMATE_SAMPLES;
 	crew.outcomes = calloc((size_t)CANDIDATES_MAX * crew.sample_count, sizeof(*crew.outcomes));
 	if (e->moves && e->forecasts && crew.outcomes) {
-		if (options->as_asked)
-			e->moves[e->count++] = crew.vm->move;
-		else
-			e->count = list_candidates(e->moves, &crew.vm->move);
-		crew.moves = e->moves;
-		crew.samples = samples;
-		crew.count = e->count * crew.sample_count;
-		crew.limit_ns = endless_ns(scenario, crew.vm);
-		err = estimate_all(e, &crew, samples, options);
+		e->moves[0] = crew.vm->move;
+		e->count = every_policy ? list_candidates(e->moves, &crew.vm->move) : 1;
+		err = estimate_listed(e, &crew, options);
 	}
 	free(crew.outcomes);
 	if (!err)
@@ -418,9 +499,48 @@ int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, si
 	                     : gw_fail(error, -err, "cannot estimate: %s", strerror(-err));
 }
 
+int sim_estimate(struct sim_estimate *e, const struct sim_scenario *scenario, size_t vm,
+                 const struct sim_estimate_options *options, struct gw_error *error)
+{
+	return estimate(e, scenario, vm, true, options, error);
+}
+
 void sim_estimate_clear(struct sim_estimate *estimate)
 {
 	free(estimate->moves);
 	free(estimate->forecasts);
 	*estimate = (struct sim_estimate){0};
+}
+
+/* --- the plan ------------------------------------------------------------------------------- */
+
+bool sim_move_chooses(const struct sim_move *move)
+{
+	struct gw_policy policy;
+
+	return !gw_policy_init(&policy, move->policy) && policy.kind->chooses;
+}
+
+int sim_plan_make(struct sim_plan *plan, const struct sim_scenario *scenario, size_t vm,
+                  const struct sim_estimate_options *options, struct gw_error *error)
+{
+	const struct sim_move *asked = &scenario->vms[vm].move;
+	const struct gw_limits limits = {asked->downtime_limit_ns, asked->deadline_ns};
+	bool chooses = sim_move_chooses(asked);
+	struct gw_choice choice;
+	int err;
+
+	*plan = (struct sim_plan){.taken = 0};
+	err = estimate(&plan->estimate, scenario, vm, chooses, options, error);
+	if (err || !chooses)
+		return err;
+	gw_choose(&choice, plan->estimate.forecasts, plan->estimate.count, &limits);
+	plan->taken = choice.taken;
+	memcpy(plan->reason, choice.reason, sizeof(plan->reason));
+	return 0;
+}
+
+void sim_plan_clear(struct sim_plan *plan)
+{
+	sim_estimate_clear(&plan->estimate);
 }

@@ -23,14 +23,11 @@
 #define SIM_DOUBT_COSTS_PERCENT  20u
 #define SIM_ESTIMATE_SAMPLES     7u
 #define SIM_ESTIMATE_SAMPLES_MAX 64u
-#define SIM_ESTIMATE_NS          UINT64_C(8000000000) /* that a VM is observed for */
-#define SIM_ESTIMATE_WINDOW_NS   UINT64_C(50000000)
 
 struct sim_estimate_options {
 	uint64_t seed;
 	unsigned samples; /* 0: SIM_ESTIMATE_SAMPLES */
 	unsigned jobs;    /* threads beside the caller's; 0: the caller's does all */
-	bool as_asked;    /* only the VM's own policy and settings */
 	/* Now and then, by the caller's thread; false ends it with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, size_t done, size_t all);
 	void *arg;
@@ -46,10 +43,28 @@ struct sim_estimate {
 /*
  * Of the scenario's VM of that number, moved alone over its path; its workload must be a trace, and
  * its move says the limits: what is played is every policy with that bandwidth, downtime and
- * deadline, or only that move itself. 0, -EINTR or -ENOMEM.
+ * deadline. 0, -EINTR or -ENOMEM.
  */
 int sim_estimate(struct sim_estimate *estimate, const struct sim_scenario *scenario, size_t vm,
                  const struct sim_estimate_options *options, struct gw_error *error);
 void sim_estimate_clear(struct sim_estimate *estimate);
+
+/* Its policy stands for another. */
+bool sim_move_chooses(const struct sim_move *move);
+
+/* Every policy's estimate, the move that is taken, and why ("": it was asked for). */
+struct sim_plan {
+	struct sim_estimate estimate;
+	size_t taken; /* its number there; GW_CHOICE_NONE: no policy keeps the limits */
+	char reason[400];
+};
+
+/*
+ * As sim_estimate(); where the VM's policy chooses, the choice under its move's limits, else only
+ * what is asked for.
+ */
+int sim_plan_make(struct sim_plan *plan, const struct sim_scenario *scenario, size_t vm,
+                  const struct sim_estimate_options *options, struct gw_error *error);
+void sim_plan_clear(struct sim_plan *plan);
 
 #endif

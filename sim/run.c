@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "sim/estimate.h"
 #include "sim/world/inside.h"
 
 #define LIMIT_NS (UINT64_C(48) * 3600 * SIM_BILLION)
@@ -32,8 +33,11 @@ void sim_take_round(struct migration *m, const struct gw_round *round)
 		r->round_room = room;
 	}
 	r->rounds[r->round_count++] = *round;
+	r->rounds_end_ns = sim_now(m);
 	if (round->bandwidth_bytes_per_s)
 		r->bandwidth_bytes_per_s = round->bandwidth_bytes_per_s;
+	if (r->round_count == m->world->limit_rounds)
+		m->world->limit_ns = sim_now(m);
 }
 
 static void take_guests_view(struct migration *m, struct sim_vm_outcome *r)
@@ -140,6 +144,7 @@ static struct sim_world *world_of(const struct sim_scenario *scenario, struct si
 	struct sim_world *w = sim_world_empty(scenario->vm_count);
 	size_t i;
 
+	w->scenario = scenario;
 	w->costs = scenario->costs;
 	w->versions = scenario->versions;
 	w->at_once = scenario->at_once;
@@ -220,6 +225,8 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_run_options *o
 	w = world_of(scenario, outcome);
 	w->trace = options ? options->trace : NULL;
 	w->limit_ns = options && options->limit_ns ? options->limit_ns : LIMIT_NS;
+	w->limit_rounds = options ? options->limit_rounds : 0;
+	w->estimate = options ? options->estimate : NULL;
 	sim_world_begin(w);
 	while (goes_on && sim_world_turn(w))
 		if (++turns % PROGRESS_TURNS == 0 && is_time(&told_ns))
@@ -233,8 +240,12 @@ void sim_outcome_clear(struct sim_outcome *outcome)
 {
 	size_t i;
 
-	for (i = 0; outcome->vms && i < outcome->vm_count; i++)
+	for (i = 0; outcome->vms && i < outcome->vm_count; i++) {
 		free(outcome->vms[i].rounds);
+		if (outcome->vms[i].plan)
+			sim_plan_clear(outcome->vms[i].plan);
+		free(outcome->vms[i].plan);
+	}
 	free(outcome->vms);
 	memset(outcome, 0, sizeof(*outcome));
 }

@@ -14,6 +14,9 @@
 #include "sim/scenario/scenario.h"
 
 /* The metrics are those of the source's agent, as live has them. */
+struct sim_plan; /* sim/estimate.h */
+struct sim_estimate_options;
+
 struct sim_vm_outcome {
 	const struct sim_vm *vm; /* borrowed from the scenario */
 	uint64_t start_ns, end_ns;
@@ -25,6 +28,8 @@ struct sim_vm_outcome {
 	uint64_t latency_ns;            /* of its path, one way */
 	uint64_t zero_pages, state_bytes;
 	uint64_t observation_ns; /* of the guest, before its move */
+	uint64_t rounds_end_ns;  /* when the last of its rounds was over */
+	struct sim_plan *plan;   /* owned: what its policy chose from; NULL: it does not choose */
 	size_t round_count, round_room;
 	struct gw_round *rounds; /* owned */
 	/* As the guest saw it. */
@@ -33,10 +38,10 @@ struct sim_vm_outcome {
 	uint64_t guest_longest_ns; /* that one vCPU waited at a stretch, or that the VM stood */
 	/* Its own traffic while it ran, from the beginning of its move to the end. */
 	uint64_t traffic_bytes, traffic_wanted_bytes;
-	uint64_t early_stall_ns;   /* of it, in the first second after the switch */
+	uint64_t early_stall_ns; /* of it, in the first second after the switch */
 	/* Of pages missing at the switch: touched while any was, and there before they were. */
 	uint64_t touched_pages, arrived_pages;
-	uint64_t first_writes;     /* to protected pages: each cost it costs.first_write_ns */
+	uint64_t first_writes; /* to protected pages: each cost it costs.first_write_ns */
 };
 
 struct sim_outcome {
@@ -55,8 +60,11 @@ struct sim_progress {
 };
 
 struct sim_run_options {
-	FILE *trace;       /* NULL: none */
-	uint64_t limit_ns; /* virtual time after which a move counts as endless; 0: two days */
+	FILE *trace; /* NULL: none */
+	/* How a policy that chooses estimates; NULL: as it is its wont. Borrowed. */
+	const struct sim_estimate_options *estimate;
+	uint64_t limit_ns;   /* virtual time after which a move counts as endless; 0: two days */
+	size_t limit_rounds; /* likewise of one that has had so many; 0: no such limit */
 	/* Now and then; false ends the run with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, const struct sim_progress *progress);
 	void *arg;

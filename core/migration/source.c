@@ -674,7 +674,7 @@ static double next_round_s(const struct gw_source *s, const struct gw_view *view
 	if (!view->round)
 		bytes_per_s = (double)(rate ? rate : s->config.limit_bytes_per_s);
 	if (!(bytes_per_s > 0))
-		return 0;
+		return -1;
 	besides = (double)view->round_ns / (double)SECOND -
 	          (double)view->sent_pages * GW_PAGE_BYTES / bytes_per_s;
 	return (besides > 0 ? besides : 0) + pages * GW_PAGE_BYTES / bytes_per_s;

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/model/course.h"
+
 enum gw_figure {
 	GW_FIGURE_TOTAL_TIME,  /* ns */
 	GW_FIGURE_DOWNTIME,    /* ns */
@@ -41,6 +43,7 @@ struct gw_forecast {
 	unsigned completed; /* ... and how often it ended at the destination */
 	char obstacle[192]; /* of the first that did not; "" */
 	struct gw_interval figures[GW_FIGURES]; /* of those that did */
+	struct gw_course course;                /* of the one of middle total time */
 };
 
 /* What the user allows; 0: anything. */

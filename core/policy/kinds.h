@@ -13,7 +13,7 @@ extern const struct gw_policy_kind gw_policy_deferred;
 extern const struct gw_policy_kind gw_policy_sdf_hybrid;
 extern const struct gw_policy_kind gw_policy_split;
 extern const struct gw_policy_kind gw_policy_wws_hybrid;
-extern const struct gw_policy_kind gw_policy_run_ahead;
+extern const struct gw_policy_kind gw_policy_run_ahead, gw_policy_auto;
 
 __attribute__((format(printf, 3, 4))) void
 gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/predict/predictor.h"
+#include "core/setting.h"
 
 #define SECOND 1000000000u
 
@@ -20,6 +21,7 @@ const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_split,
         &gw_policy_wws_hybrid,
         &gw_policy_run_ahead,
+        &gw_policy_auto,
         NULL,
 };
 
@@ -42,6 +44,7 @@ int gw_policy_init(struct gw_policy *policy, const char *name)
 		memset(policy, 0, sizeof(*policy));
 		policy->kind = gw_policies[i];
 		policy->forecast = gw_count_predictors[0];
+		policy->observes_ns = UINT64_MAX;
 		if (policy->kind->init)
 			policy->kind->init(policy);
 		return 0;
@@ -65,6 +68,8 @@ int gw_policy_set(struct gw_policy *policy, const char *key, const char *value)
 
 	if (err != -ENOENT)
 		return err;
+	if (!strcmp(key, "observe"))
+		return gw_setting_duration(value, &policy->observes_ns);
 	if (!strcmp(key, "forecast") && !policy->kind->at_once)
 		return set_forecast(policy, value);
 	return -ENOENT;
@@ -92,6 +97,8 @@ uint64_t gw_policy_observes_ns(const struct gw_policy *policy)
 	uint64_t own = policy->kind->observes_ns ? policy->kind->observes_ns(policy) : 0;
 	uint64_t forecast = policy->kind->at_once ? 0 : policy->forecast->observes_ns;
 
+	if (policy->observes_ns != UINT64_MAX)
+		return policy->observes_ns;
 	return own > forecast ? own : forecast;
 }
 

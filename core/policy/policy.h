@@ -65,6 +65,8 @@ struct gw_verdict {
 double gw_view_sdf(const struct gw_view *view);
 
 #define GW_POLICY_MEMORY 256
+/* For which auto has a VM observed: S3's 160 windows of 50 ms. */
+#define GW_AUTO_OBSERVES_NS UINT64_C(8000000000)
 #define GW_NO_FORECAST   UINT64_MAX
 
 /* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
@@ -82,6 +84,7 @@ struct gw_policy_kind {
 	const char *settings; /* "key=default ..." for --help; "" if none */
 	const char *order;    /* the push order that goes with it; NULL: linear */
 	bool pulls;           /* may answer GW_POST_COPY: the destination must serve faults */
+	bool chooses;         /* stands for another, taken once the VM has been observed */
 	bool at_once;         /* has no rounds, and so nothing to forecast */
 	void (*init)(struct gw_policy *policy);
 	/* 0, -ENOENT for an unknown key, -EINVAL for a bad value. */

@@ -2,9 +2,12 @@
 /*
  * sdf-hybrid: pre-copy as long as a page sent pays, then post-copy (S3).
  *
- * Each round after the first sends the half of the dirty pages that are least likely to be written
- * meanwhile, by the forecast of core/predict/write_set.h: its windows are those in which the VM was
- * observed before its move, and then the pages written in each round. A round has paid if
+ * Each round sends the half of the dirty pages that are least likely to be written meanwhile, by the
+ * forecast of core/predict/write_set.h: its windows are those in which the VM was observed before
+ * its move, and then the pages written in each round. So does the first (section 4.1: at alpha = 1
+ * "only half of the memory pages selected by Markov Model are transferred in advance"): the working
+ * set is reached by halving what is not in it. Where nothing was observed, or with first=whole, the
+ * first pass sends all. A round has paid if
  *
  *     SDF(n) = (V2(n-1) - V2(n)) / S(n) > alpha
  *
@@ -39,9 +42,12 @@
 #define ENTRIES_MAX ((uint64_t)1 << 23)
 #define WINDOWS     256
 
+enum { WHOLE, HALF };
+
 struct sdf {
 	uint64_t alpha; /* thousandths; of the last round, if it is auto */
 	bool automatic;
+	unsigned first; /* what the first pass sends */
 	uint64_t dirty_threshold;
 	uint64_t observe_ns;
 	struct gw_write_set *windows;
@@ -52,18 +58,21 @@ _Static_assert(sizeof(struct sdf) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct sdf *)policy->memory =
-	        (struct sdf){.alpha = 500, .dirty_threshold = 50, .observe_ns = 8000000000};
+	*(struct sdf *)policy->memory = (struct sdf){
+	        .alpha = 500, .first = HALF, .dirty_threshold = 50, .observe_ns = 8000000000};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
 {
+	static const char *const firsts[] = {[WHOLE] = "whole", [HALF] = "half", [HALF + 1] = NULL};
 	struct sdf *s = (struct sdf *)policy->memory;
 
 	if (!strcmp(key, "alpha")) {
 		s->automatic = !strcmp(value, "auto");
 		return s->automatic ? 0 : gw_setting_share(value, &s->alpha);
 	}
+	if (!strcmp(key, "first"))
+		return gw_setting_choice(value, firsts, &s->first);
 	if (!strcmp(key, "dirty_threshold"))
 		return gw_setting_number(value, 0, (uint64_t)1 << 40, &s->dirty_threshold);
 	if (!strcmp(key, "observe"))
@@ -131,6 +140,12 @@ static uint64_t best_alpha(const struct gw_view *view)
 	return (uint64_t)(1000 * page_ns / (page_ns + touched * fault_ns) + 0.5);
 }
 
+/* Which half is the less likely one takes an observation. */
+static bool halves_first(const struct sdf *s)
+{
+	return s->first == HALF && gw_write_set_windows(s->windows) > 1;
+}
+
 static void decide(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
 {
 	struct sdf *s = (struct sdf *)policy->memory;
@@ -138,8 +153,12 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	double alpha;
 
 	if (!view->round) {
-		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages",
-		               (unsigned long long)view->populated_pages);
+		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %s%llu pages%s",
+		               halves_first(s) ? "half of " : "",
+		               (unsigned long long)view->populated_pages,
+		               s->first == HALF && !halves_first(s)
+		                       ? "; the VM was not observed: it leaves out none"
+		                       : "");
 		return;
 	}
 	if (s->automatic)
@@ -179,10 +198,11 @@ static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_
 /* Pages without a score are all alike; those at the end of memory then have the later turn. */
 static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
 {
+	struct sdf *s = (struct sdf *)policy->memory;
 	uint64_t half = view->dirty_pages / 2, at = view->dirty->pages;
 	struct gw_ranking likely;
 
-	if (!view->round)
+	if (!view->round && !halves_first(s))
 		return GW_NO_FORECAST;
 	rank(policy, view->dirty, &likely);
 	for (size_t i = 0; i < likely.count && half; i++, half--)
@@ -200,7 +220,8 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 const struct gw_policy_kind gw_policy_sdf_hybrid = {
         .name = "sdf-hybrid",
         .summary = "pre-copy of what is least likely written while that pays, then post-copy (S3)",
-        .settings = "alpha=0.5 (0 to 1, auto) dirty_threshold=50 observe=8s",
+        .settings =
+                "alpha=0.5 (0 to 1, auto) first=half (half|whole) dirty_threshold=50 observe=8s",
         .order = "forecast",
         .pulls = true,
         .init = init,

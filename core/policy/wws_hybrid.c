@@ -6,12 +6,12 @@
  * is least likely to be written, and goes on by one factor, this policy asks of each page what
  * core/predict/renewal.h says of it, and weighs one kind of time against another.
  *
- *   first pass   leaves out pages that are rather written than not before it ends: they would be
- *                sent in vain
- *   rounds       send the others of what is dirty; the shorter a round, the more of the working set
- *                is likely to outlast it. A round is worth it while it takes more unavailable time
- *                off the switch than it adds to the total, weighted by `worth`, and as long as no
- *                more is sent than the original hybrid would have sent
+ *   rounds       leave out what is likelier to be written in them than some chance, from the first
+ *                one on: that which makes them and what follows send least in vain. So what is
+ *                written least goes first, and what is written most in the last and shortest rounds
+ *   the end      a round is worth it while it takes more unavailable time off the switch than it
+ *                adds to the total, weighted by `worth`, and as long as no more is sent than the
+ *                original hybrid would have sent
  *   the switch   a page costs t = page / bandwidth if it goes while the VM stands, and q f / vcpus
  *                if it is pulled: q is the chance that it is touched before it is pushed, f what a
  *                fault takes. It goes at once where that is less, which shortens downtime and stall
@@ -38,14 +38,15 @@
 /* What is written until the VM stands is sent in vain, too: thousandths of W1 for that. */
 #define MARGIN 50
 /* A forecast is corrected by no more than this, and not by a handful of pages. */
-#define PACE_MAX   8
+#define PACE_MAX   2
 #define PACE_PAGES 16
 /* Of the downtime limit, before any page: stop, device state, cont (docs/bench.md, 12 to 20 ms). */
 #define SWITCH_NS 20000000u
 
 /* A round that leaves out the pages which are written in it with more than a chance. */
 struct round {
-	double most; /* that chance */
+	double most;  /* that chance */
+	double share; /* of the others that are known: it sends so many */
 	double ns;
 	double leaves_out;
 	double in_vain; /* pages written in it that have been sent, in it or before */
@@ -73,7 +74,7 @@ _Static_assert(sizeof(struct wws) <= GW_POLICY_MEMORY, "fits");
 static void init(struct gw_policy *policy)
 {
 	*(struct wws *)policy->memory = (struct wws){
-	        .stop_share = 500, .worth = 10, .max_rounds = 20, .observe_ns = 8000000000};
+	        .stop_share = 500, .worth = 10, .max_rounds = 60, .observe_ns = 8000000000};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -180,43 +181,73 @@ static void take_census(const struct wws *w, const struct gw_set *dirty, uint64_
 	}
 }
 
-static void weigh(const struct wws *w, const struct census *census, double ns, struct round *round)
+/* What comes of a round of so long, of which this is the outlook. */
+static void weigh(const struct census *census, const struct gw_renewal_outlook *outlook, double ns,
+                  struct round *round)
 {
-	struct gw_renewal_outlook outlook;
-
-	gw_renewal_look_ahead(w->pages, (uint64_t)(ns * w->pace), &outlook);
-	*round = (struct round){.most = round->most, .ns = ns, .in_vain = outlook.newcomers};
+	*round = (struct round){.most = round->most,
+	                        .share = round->share,
+	                        .ns = ns,
+	                        .in_vain = outlook->newcomers};
 	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
 		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
-			double written = (double)outlook.written[c][a];
+			double written = (double)outlook->written[c][a];
 
 			round->in_vain += census->clean[c][a] * written;
 			if (written > round->most) {
 				round->leaves_out += census->dirty[c][a];
 				continue;
 			}
-			round->in_vain += census->dirty[c][a] * written;
-			round->spares += census->cost[c][a] * (1 - written);
+			round->leaves_out += census->dirty[c][a] * (1 - round->share);
+			round->in_vain += census->dirty[c][a] * round->share * written;
+			round->spares += census->cost[c][a] * round->share * (1 - written);
 		}
 	}
 }
 
-/*
- * A round is as long as what it sends takes, and the longer it is the more is written meanwhile:
- * between none and all there is one length at which both agree.
- */
-static void fit(const struct wws *w, const struct census *census, struct round *round)
+/* Outlooks of the lengths that a round may have, each two thirds of the one before. */
+#define LENGTHS 24
+struct lengths {
+	double ns[LENGTHS];
+	struct gw_renewal_outlook outlook[LENGTHS];
+};
+
+static void look_ahead(const struct wws *w, double ns, struct gw_renewal_outlook *outlook)
 {
-	double least = ROUND_NS, most = ROUND_NS + (double)census->count * w->page_ns;
+	gw_renewal_look_ahead(w->pages, (uint64_t)(ns * w->pace), outlook);
+}
 
-	for (int i = 0; i < 12; i++) {
-		double ns = (least + most) / 2;
+static void measure(const struct wws *w, uint64_t pages, struct lengths *lengths)
+{
+	double ns = (double)pages * w->page_ns;
 
-		weigh(w, census, ns, round);
-		if (((double)census->count - round->leaves_out) * w->page_ns + ROUND_NS > ns)
-			least = ns;
-		else
-			most = ns;
+	for (int i = 0; i < LENGTHS; i++, ns *= 2.0 / 3) {
+		lengths->ns[i] = ns + ROUND_NS;
+		look_ahead(w, lengths->ns[i], &lengths->outlook[i]);
+	}
+}
+
+/* The shortest that is long enough for so many pages. */
+static int length_for(const struct wws *w, const struct lengths *lengths, double pages)
+{
+	int i = LENGTHS - 1;
+
+	while (i && lengths->ns[i] < pages * w->page_ns + ROUND_NS)
+		i--;
+	return i;
+}
+
+/*
+ * A round is as long as what it sends takes, and the longer it is the more is left out because it
+ * is written meanwhile: the shortest for which both agree. Returns which.
+ */
+static int fit(const struct wws *w, const struct census *census, const struct lengths *lengths,
+               struct round *round)
+{
+	for (int i = LENGTHS - 1;; i--) {
+		weigh(census, &lengths->outlook[i], lengths->ns[i], round);
+		if (!i || length_for(w, lengths, (double)census->count - round->leaves_out) >= i)
+			return i;
 	}
 }
 
@@ -225,89 +256,84 @@ static double gain_of(const struct wws *w, const struct round *round)
 	return round->spares * (double)w->worth - round->in_vain * w->page_ns - ROUND_NS;
 }
 
-static const double chances[] = {0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.02};
-#define CHANCES (sizeof(chances) / sizeof(chances[0]))
-
-/* The best of some rounds that send no more than `spare` pages in vain; none: its gain is 0. */
-static double plan(const struct wws *w, const struct census *census, double spare,
-                   struct round *best)
-{
-	double gain = 0;
-
-	*best = (struct round){0};
-	for (size_t i = 0; i < CHANCES; i++) {
-		struct round round = {.most = chances[i]};
-
-		fit(w, census, &round);
-		if (round.in_vain > spare || gain_of(w, &round) <= gain)
-			continue;
-		gain = gain_of(w, &round);
-		*best = round;
-	}
-	return gain;
-}
-
 /* Pages that the round after this one would send in vain if it sent all that this one leaves. */
-static double in_vain_of_rest(const struct wws *w, const struct census *census,
-                              const struct round *round)
+static double in_vain_of_rest(const struct census *census, const struct round *round,
+                              const struct gw_renewal_outlook *now,
+                              const struct gw_renewal_outlook *then)
 {
-	double pages = round->leaves_out + round->in_vain, sum = 0;
-	struct gw_renewal_outlook now, then;
+	double sum = 0;
 
-	gw_renewal_look_ahead(w->pages, (uint64_t)(round->ns * w->pace), &now);
-	gw_renewal_look_ahead(w->pages, (uint64_t)((pages * w->page_ns + ROUND_NS) * w->pace),
-	                      &then);
 	for (unsigned c = 0; c < GW_RENEWAL_CLASSES; c++) {
 		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
-			double written = (double)now.written[c][a];
-			double dirty = written > round->most ? 1 : written;
+			double written = (double)now->written[c][a];
+			double dirty = written > round->most
+			                       ? 1
+			                       : 1 - round->share + round->share * written;
 
-			sum += census->dirty[c][a] * dirty * (double)then.written[c][a];
+			sum += census->dirty[c][a] * dirty * (double)then->written[c][a];
 		}
 	}
 	return sum;
 }
 
-/*
- * To leave out a page costs nothing but that it must be sent in a later round, in which it may be
- * written as well. So the first pass is planned with the second, which sends what the first leaves:
- * of some chances that with which both together send least in vain.
- */
-static void plan_first(struct wws *w, const struct gw_view *view)
-{
-	double least = -1;
-	struct census census;
+static const double chances[] = {0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.02};
+#define CHANCES (sizeof(chances) / sizeof(chances[0]))
+/* Pages that are all alike can still be sent in part. */
+static const double shares[] = {1, 0.5, 0.25};
+#define SHARES (sizeof(shares) / sizeof(shares[0]))
 
-	take_census(w, view->dirty, view->dirty_pages, &census);
-	for (size_t i = 0; i < CHANCES; i++) {
-		struct round first = {.most = chances[i]};
+/*
+ * Of the rounds that are worth it and send no more than `spare` pages in vain that with which it
+ * and the one after it, which sends the rest, send least in vain; false if there is none. What is
+ * written least goes first, so that what is written most goes last, in the shortest rounds.
+ */
+static bool plan(const struct wws *w, const struct census *census, double spare, bool first,
+                 struct round *best)
+{
+	struct lengths lengths;
+	double least = -1;
+
+	measure(w, census->count, &lengths);
+	for (size_t i = 0; i < CHANCES * SHARES; i++) {
+		struct round round = {.most = chances[i / SHARES], .share = shares[i % SHARES]};
+		int now = fit(w, census, &lengths, &round);
+		int then = length_for(w, &lengths, round.leaves_out + round.in_vain);
 		double sum;
 
-		fit(w, &census, &first);
-		sum = first.in_vain + in_vain_of_rest(w, &census, &first);
+		if (!first && (round.in_vain > spare || gain_of(w, &round) <= 0))
+			continue;
+		sum = round.in_vain + in_vain_of_rest(census, &round, &lengths.outlook[now],
+		                                      &lengths.outlook[then]);
 		if (least >= 0 && sum >= least)
 			continue;
 		least = sum;
-		w->next = first;
+		*best = round;
 	}
+	return least >= 0;
 }
 
-/* Pages that may yet be sent in vain: what hybrid sends twice, less what we did. */
+/*
+ * Pages that may yet be sent in vain: what hybrid sends twice, less what we did, and what the link
+ * would have carried while it waited for the ends of our rounds.
+ */
 static double spare_of(const struct wws *w, const struct gw_view *view)
 {
-	return (double)w->hybrid_sends - (double)(view->sent_total_pages + view->dirty_pages);
+	return (double)w->hybrid_sends - (double)(view->sent_total_pages + view->dirty_pages) -
+	       view->round * ROUND_NS / w->page_ns;
 }
 
 /* Its first pass is longer than ours by what we left out, and more is written meanwhile. */
 static void learn_hybrid(struct wws *w, const struct gw_view *view)
 {
 	double longer = ((double)view->populated_pages - (double)view->sent_pages) * w->page_ns;
-	struct round rest = {.most = 0};
+	struct round rest = {.share = 1};
+	struct gw_renewal_outlook outlook;
 	struct census census;
 	double written;
 
 	take_census(w, view->written, view->dirty_pages, &census); /* the others are clean */
-	weigh(w, &census, longer > 0 ? longer : 0, &rest);
+	look_ahead(w, longer > 0 ? longer : 0, &outlook);
+	weigh(&census, &outlook, longer, &rest);
 	written = (double)gw_set_count(view->written) + rest.in_vain;
 	w->hybrid_sends = view->populated_pages + (uint64_t)(written * (1000 - MARGIN) / 1000);
 }
@@ -318,7 +344,7 @@ static void another(struct wws *w, const struct gw_view *view, struct gw_verdict
 	struct census census;
 
 	take_census(w, view->dirty, view->dirty_pages, &census);
-	if (plan(w, &census, spare, &w->next) > 0)
+	if (plan(w, &census, spare, false, &w->next))
 		gw_verdict_say(verdict, GW_CONTINUE,
 		               "the next takes %.1f ms off the switch and sends %.0f pages in "
 		               "vain; %.0f may be",
@@ -379,16 +405,28 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 	struct gw_renewal_outlook outlook;
 	struct gw_renewal_page page;
 	uint64_t cursor = 0;
+	double taken = 0;
 
 	if (!gw_renewal_ready(w->pages))
 		return GW_NO_FORECAST;
-	if (!view->round)
-		plan_first(w, view);
+	if (!view->round) {
+		struct census census;
+
+		take_census(w, view->dirty, view->dirty_pages, &census);
+		(void)plan(w, &census, 0, true, &w->next);
+	}
 	gw_renewal_look_ahead(w->pages, (uint64_t)(w->next.ns * w->pace), &outlook);
-	while (gw_renewal_next(w->pages, &cursor, &page))
-		if (page.page < view->ram_pages && gw_set_has(view->dirty, page.page) &&
-		    gw_renewal_written(&outlook, &page) > w->next.most)
+	while (gw_renewal_next(w->pages, &cursor, &page)) {
+		if (page.class >= GW_RENEWAL_CLASSES || page.page >= view->ram_pages ||
+		    !gw_set_has(view->dirty, page.page))
+			continue;
+		if (gw_renewal_written(&outlook, &page) <= w->next.most)
+			taken += w->next.share;
+		if (taken >= 1)
+			taken -= 1;
+		else
 			gw_set_add(defer, page.page);
+	}
 	return (uint64_t)(w->next.leaves_out + w->next.in_vain);
 }
 
@@ -445,7 +483,7 @@ static void keep(struct gw_policy *policy, const struct gw_set *written, struct 
 const struct gw_policy_kind gw_policy_wws_hybrid = {
         .name = "wws-hybrid",
         .summary = "the writable working set last, what is needed at once with the VM stopped",
-        .settings = "worth=10 (0 to 1000) stop_share=0.5 (0 to 1) max_rounds=20 observe=8s",
+        .settings = "worth=10 (0 to 1000) stop_share=0.5 (0 to 1) max_rounds=60 observe=8s",
         .order = "forecast",
         .pulls = true,
         .init = init,

@@ -95,7 +95,7 @@ static void next(const struct gw_rounds *rounds, const struct gw_next_round *nex
 	for (unsigned i = 0; i < rounds->count; i++)
 		add_point(&sums, (double)rounds->seen[i].seconds,
 		          (double)rounds->seen[i].written_pages);
-	if (!(next_round->seconds > 0))
+	if (next_round->seconds < 0)
 		return;
 	if (sums.w > 0) {
 		line = fit(&sums);

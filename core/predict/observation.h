@@ -38,7 +38,7 @@ struct gw_activity {
 	uint32_t cpu_permille;                     /* of all vCPUs: 0 to 1000 */
 	uint64_t memory_pages;                     /* that hold data; 0: not known */
 	uint64_t network_bytes_per_s;              /* of the VM's own traffic, in and out */
-	uint64_t link_bytes_per_s; /* of everybody's on the link that the migration uses */
+	uint64_t link_bytes_per_s; /* everybody's, out by the link that the migration uses */
 };
 
 #endif

@@ -17,8 +17,9 @@
 #define HAZARD_MAX 0.999
 
 /* What ages are told apart by; the last stands for all beyond. */
-static const uint32_t ages[GW_RENEWAL_AGES] = {0,  1,  2,  3,  4,  6,   8,   12, 16,
-                                               24, 32, 48, 64, 96, 128, 192, 256};
+static const uint32_t ages[] = {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256};
+
+_Static_assert(sizeof(ages) / sizeof(ages[0]) == GW_RENEWAL_AGES, "one for each step");
 
 struct entry {
 	uint64_t number; /* page + 1; 0: free */
@@ -300,6 +301,11 @@ void gw_renewal_look_ahead(const struct gw_renewal *r, uint64_t ns, struct gw_re
 		for (unsigned age = 0; age < GW_RENEWAL_AGES; age++)
 			o->written[c][age] =
 			        (float)written_within(r->force[c], ages[age], o->windows);
+	for (unsigned i = 0; i <= GW_RENEWAL_READS; i++) {
+		double stays = 1 - HAZARD_MAX * i / GW_RENEWAL_READS;
+
+		o->unread[i] = (float)gw_exponential(gw_logarithm(stays) * o->windows);
+	}
 }
 
 static unsigned nearest_age(uint32_t windows)
@@ -351,10 +357,9 @@ double gw_renewal_written(const struct gw_renewal_outlook *o, const struct gw_re
 
 double gw_renewal_touched(const struct gw_renewal_outlook *o, const struct gw_renewal_page *page)
 {
-	double read = page->read_share < HAZARD_MAX ? page->read_share : HAZARD_MAX;
-	double unread = 1;
+	unsigned read = (unsigned)(page->read_share * GW_RENEWAL_READS + 0.5f);
 
-	if (read > 0)
-		unread = gw_exponential(gw_logarithm(1 - read) * o->windows);
-	return 1 - (1 - gw_renewal_written(o, page)) * unread;
+	if (read > GW_RENEWAL_READS)
+		read = GW_RENEWAL_READS;
+	return 1 - (1 - gw_renewal_written(o, page)) * (double)o->unread[read];
 }

@@ -46,11 +46,13 @@ bool gw_renewal_ready(const struct gw_renewal *renewal);
  * table is made once and asked for each page.
  */
 #define GW_RENEWAL_CLASSES 8
-#define GW_RENEWAL_AGES    256
+#define GW_RENEWAL_AGES    17
+#define GW_RENEWAL_READS   32 /* steps in which shares of reads are told apart */
 struct gw_renewal_outlook {
 	float written[GW_RENEWAL_CLASSES][GW_RENEWAL_AGES];
-	double windows;   /* that it looks ahead */
-	double newcomers; /* pages written in it for the first time */
+	float unread[GW_RENEWAL_READS + 1]; /* by the share of windows in which it was read */
+	double windows;                     /* that it looks ahead */
+	double newcomers;                   /* pages written in it for the first time */
 };
 
 void gw_renewal_look_ahead(const struct gw_renewal *renewal, uint64_t ns,

@@ -34,7 +34,7 @@ void gw_rounds_start(struct gw_rounds *rounds, const struct gw_observation *obse
 {
 	memset(rounds, 0, sizeof(*rounds));
 	for (unsigned l = 0; l < GW_STRETCH_LENGTHS; l++) {
-		size_t windows = (size_t)1 << l, fit = observation->count / windows;
+		size_t windows = (size_t)1 << 2 * l, fit = observation->count / windows;
 		unsigned count = fit < GW_STRETCHES ? (unsigned)fit : GW_STRETCHES;
 
 		rounds->stretches[l] = count;

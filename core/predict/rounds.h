@@ -4,12 +4,12 @@
  * dirty.
  *
  * Moves have few rounds, so windows observed before one stand in for rounds: the newest stretches
- * of 1, 2, 4 ... windows, of each length the last seven (S2's N = 6 series need seven samples). A
- * stretch has as dirty pages those that were written in it.
+ * of 1, 4, 16 and 64 windows, of each length the last seven (S2's N = 6 series need seven samples).
+ * A stretch has as dirty pages those that were written in it.
  *
- *     windows       ...|__|__|__|__|__|__|__|__|__|__|__|__|__|__|  move
- *     stretches of 1                       |7 |6 |5 |4 |3 |2 |1 |
- *     stretches of 2   |  7  |  6  |  5  |  4  |  3  |  2  |  1  |
+ *     windows          |__|__|__|__|__|__|__|__|__|__|__|__|__|__|__|  move
+ *     stretches of 1                          |  |  |  |  |  |  |  |
+ *     stretches of 4            |           |           |           |
  *
  * Who takes them takes those of one length, that which is nearest to the last round's.
  */
@@ -20,7 +20,7 @@
 
 #define GW_ROUNDS_KEPT       24
 #define GW_STRETCHES         7
-#define GW_STRETCH_LENGTHS   8                    /* of 1 to 128 windows: 6.4 s of 50 ms each */
+#define GW_STRETCH_LENGTHS   4 /* of 1, 4, 16 and 64 windows: 3.2 s of 50 ms each */
 #define GW_SERIES_OBSERVE_NS UINT64_C(8000000000) /* S3, 3.1: 160 windows of 50 ms */
 
 /* One round, or a stretch that stands for one. What is not known is below 0. */
@@ -36,7 +36,7 @@ struct gw_stretch {
 	float pages, seconds, cpu, network;
 };
 
-/* About 1.7 KiB, of fixed size. */
+/* About 1.2 KiB, of fixed size. */
 struct gw_rounds {
 	struct gw_seen seen[GW_ROUNDS_KEPT]; /* the newest last */
 	unsigned count;
@@ -48,7 +48,7 @@ struct gw_rounds {
 /* What is known of the round that is to be forecast. */
 struct gw_next_round {
 	double left_out_pages; /* dirty pages that are not sent in it */
-	double seconds;        /* that it is likely to take; 0: not known */
+	double seconds;        /* that it is likely to take; below 0: not known */
 	double most_pages;     /* of the VM */
 };
 

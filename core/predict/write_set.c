@@ -266,12 +266,17 @@ uint32_t gw_write_set_windows(const struct gw_write_set *set)
 	return set->windows;
 }
 
+static uint32_t end_of_tile(const struct gw_write_set *set, uint32_t tile)
+{
+	return set->slots - tile < TILE_SLOTS ? set->slots : tile + TILE_SLOTS;
+}
+
 #define AHEAD 16 /* slots, while one is looked up */
 
 /* 1/N_i of those that are dirty, the others' weigh nothing. */
-static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty)
+static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty, uint32_t tile)
 {
-	for (uint32_t s = 0; s < set->slots; s++) {
+	for (uint32_t s = tile, end = end_of_tile(set, tile); s < end; s++) {
 		if (s + AHEAD < set->slots)
 			gw_set_prepare(dirty, set->page[s + AHEAD]);
 		set->dirty[s] = gw_set_has(dirty, set->page[s]);
@@ -279,25 +284,31 @@ static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty)
 	}
 }
 
+/* What the tile's slots add to w_t; two sums, so that neither waits for the other. */
+static double weigh_tile(struct gw_write_set *set, uint32_t tile, uint32_t t)
+{
+	uint32_t i = set->cursor[t], end = set->start[t + 1];
+	double sum = 0, other = 0;
+
+	for (; i + 1 < end && set->entry[i + 1] - tile < TILE_SLOTS; i += 2) {
+		sum += set->score[set->entry[i]];
+		other += set->score[set->entry[i + 1]];
+	}
+	for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
+		sum += set->score[set->entry[i]];
+	set->cursor[t] = i;
+	return sum + other;
+}
+
 /* w_t, of the windows that have a next one. */
-static void weigh_windows(struct gw_write_set *set)
+static void weigh_windows(struct gw_write_set *set, const struct gw_set *dirty)
 {
 	memcpy(set->cursor, set->start, set->windows * sizeof(*set->cursor));
 	memset(set->weight, 0, set->windows * sizeof(*set->weight));
-	for (uint32_t tile = 0; tile < set->slots; tile += TILE_SLOTS) {
-		for (uint32_t t = 0; t + 1 < set->windows; t++) {
-			uint32_t i = set->cursor[t], end = set->start[t + 1];
-			double sum = 0, other = 0; /* so that neither waits for the other */
-
-			for (; i + 1 < end && set->entry[i + 1] - tile < TILE_SLOTS; i += 2) {
-				sum += set->score[set->entry[i]];
-				other += set->score[set->entry[i + 1]];
-			}
-			for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
-				sum += set->score[set->entry[i]];
-			set->cursor[t] = i;
-			set->weight[t] += sum + other;
-		}
+	for (uint32_t tile = 0; tile < set->slots; tile = end_of_tile(set, tile)) {
+		weigh_slots(set, dirty, tile);
+		for (uint32_t t = 0; t + 1 < set->windows; t++)
+			set->weight[t] += weigh_tile(set, tile, t);
 	}
 }
 
@@ -314,35 +325,49 @@ static void share_weights(struct gw_write_set *set)
 	}
 }
 
-static void add_weights(struct gw_write_set *set)
+/* A page does not follow itself in its own window. */
+static void take_itself_off(struct gw_write_set *set, uint32_t tile)
 {
-	memcpy(set->cursor, set->start, set->windows * sizeof(*set->cursor));
-	for (uint32_t tile = 0; tile < set->slots; tile += TILE_SLOTS) {
-		for (uint32_t t = 0; t < set->windows; t++) {
-			uint32_t i = set->cursor[t], end = set->start[t + 1];
-			double weight = set->weight[t];
+	for (uint32_t s = tile, end = end_of_tile(set, tile); s < end; s++)
+		set->score[s] *= set->limits.plain ? 0 : -(double)set->counted[s];
+}
 
-			for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
-				set->score[set->entry[i]] += weight;
-			set->cursor[t] = i;
-		}
-	}
+static void add_weight(struct gw_write_set *set, uint32_t tile, uint32_t t)
+{
+	uint32_t i = set->cursor[t], end = set->start[t + 1];
+	double weight = set->weight[t];
+
+	for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
+		set->score[set->entry[i]] += weight;
+	set->cursor[t] = i;
 }
 
 #define ROUNDING 1e-12
 
-void gw_write_set_score(struct gw_write_set *set, const struct gw_set *dirty)
+/* Where a page had nothing but itself to take off, rounding is left. */
+static void round_off(struct gw_write_set *set, uint32_t tile)
 {
-	weigh_slots(set, dirty);
-	weigh_windows(set);
-	share_weights(set);
-	/* A page does not follow itself in its own window. */
-	for (uint32_t s = 0; s < set->slots; s++)
-		set->score[s] *= set->limits.plain ? 0 : -(double)set->counted[s];
-	add_weights(set);
-	for (uint32_t s = 0; s < set->slots; s++)
+	for (uint32_t s = tile, end = end_of_tile(set, tile); s < end; s++)
 		if (set->score[s] * (set->followers[s] + 1) < ROUNDING * set->counted[s])
 			set->score[s] = 0;
+}
+
+static void add_weights(struct gw_write_set *set)
+{
+	memcpy(set->cursor, set->start, set->windows * sizeof(*set->cursor));
+	for (uint32_t tile = 0; tile < set->slots; tile = end_of_tile(set, tile)) {
+		take_itself_off(set, tile);
+		for (uint32_t t = 0; t < set->windows; t++)
+			add_weight(set, tile, t);
+		round_off(set, tile);
+	}
+}
+
+void gw_write_set_score(struct gw_write_set *set, const struct gw_set *dirty)
+{
+	weigh_windows(set, dirty);
+	share_weights(set);
+	add_weights(set);
 }
 
 size_t gw_write_set_dirty(const struct gw_write_set *set, struct gw_ranked *to)

@@ -105,7 +105,6 @@ struct agent {
 
 	struct gw_shadow *shadow; /* NULL: none, or none any more */
 	bool shadow_ready;
-	char no_shadow[256];   /* why there is none */
 	uint64_t survey_at_ns; /* waits for the shadow until then; UINT64_MAX: does not wait */
 
 	bool digesting;
@@ -745,23 +744,17 @@ static void look(struct agent *a)
 
 /* --- the shadow ----------------------------------------------------------------------------- */
 
-/* Before the machine asks for it: it starts while the destination starts its hypervisor. */
-static void begin_shadow(struct agent *a)
+/* It starts while the destination starts its hypervisor. */
+static void prepare_shadow(struct agent *a)
 {
 	struct gw_shadow_limits limits;
 	struct gw_error error;
 
-	if (!gw_order_wants_shadow(&a->order) || !a->policy.kind->pulls || a->journal.paused)
-		return;
 	gw_shadow_limits_init(&limits);
-	if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
-		(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%.250s", error.text);
-}
-
-static void prepare_shadow(struct agent *a)
-{
-	if (!a->shadow)
-		queue(a, GW_EV_SHADOW_GONE, a->no_shadow);
+	if (!a->guest)
+		queue(a, GW_EV_SHADOW_GONE, "the hypervisor is gone");
+	else if (gw_shadow_prepare(&a->shadow, a->guest, &a->ram, &limits, &error))
+		queue(a, GW_EV_SHADOW_GONE, error.text);
 }
 
 static void end_shadow(struct agent *a)
@@ -793,10 +786,8 @@ static void feed_shadow(struct agent *a, size_t count)
 		gw_shadow_kill(a->shadow);
 }
 
-/* It may be gone before the machine has asked for it: then prepare_shadow() says so again. */
 static void lose_shadow(struct agent *a, const char *why)
 {
-	(void)snprintf(a->no_shadow, sizeof(a->no_shadow), "%s", why);
 	queue(a, GW_EV_SHADOW_GONE, why);
 	end_shadow(a);
 }
@@ -1498,7 +1489,6 @@ static int observe_and_move(struct agent *a, struct gw_error *error)
 		return err;
 	if (a->policy.kind->pulls)
 		a->hot_count = gw_guest_hot_pages(a->guest, a->hot, GW_FRAME_RUNS_MAX);
-	begin_shadow(a);
 	err = gw_link_connect(&a->link, a->options->to, &a->journal.id, a->ram.pages, CONNECT_MS,
 	                      error);
 	if (err)

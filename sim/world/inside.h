@@ -269,6 +269,7 @@ struct migration {
 struct sim_world {
 	struct sim_clock clock;
 	struct sim_network *network;
+	const struct sim_scenario *scenario; /* borrowed; NULL: a small world has none */
 	struct sim_costs costs;
 	bool versions;
 	FILE *trace;
@@ -277,6 +278,8 @@ struct sim_world {
 	size_t count, next, running, over;
 	unsigned at_once;
 	uint64_t limit_ns;
+	size_t limit_rounds; /* 0: none */
+	const struct sim_estimate_options *estimate; /* borrowed; NULL: the usual */
 	struct coordinator *coordinator; /* NULL: moves begin as the scenario says */
 	char violation[256];
 	/* Between two uses they hold nothing. */
@@ -474,6 +477,10 @@ void sim_shadow_end(struct migration *m);
 void sim_shadow_killed(struct migration *m);
 bool sim_shadow_lives(const struct migration *m);
 void sim_shadow_free(struct migration *m);
+
+/* sim/world/plan.c */
+/* The move that its policy stands for becomes its own. False: there is none. */
+bool sim_take_plan(struct migration *m, struct gw_error *why);
 
 /* sim/world/memory.c */
 void sim_memory_init(struct migration *m);

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/estimate.h"
+#include "sim/run.h"
+
 #define STEPS_MAX 30000 /* of a small migration, with any number of faults */
 #define HOURS_MAX 2
 
@@ -165,15 +168,56 @@ static void begin_to_observe(struct migration *m, uint64_t for_ns)
 	sim_observe(m, for_ns);
 }
 
+static void begin_more(struct sim_world *w)
+{
+	while (!w->coordinator && w->next < w->count && (!w->at_once || w->running < w->at_once)) {
+		struct migration *m = &w->migrations[w->next++];
+
+		w->running++;
+		sim_clock_at(&w->clock, &m->begins, m->spec.start_ns);
+	}
+}
+
+static void is_over(struct migration *m)
+{
+	struct sim_world *w = m->world;
+
+	m->phase = PHASE_OVER;
+	w->over++;
+	w->running--;
+	forget(m);
+	sim_leaves_link(m);
+	begin_more(w);
+}
+
+/* No policy can keep the limits: the VM stays, and nothing was begun. */
+static void stays(struct migration *m, const struct gw_error *why)
+{
+	struct sim_vm_outcome *r = m->result;
+
+	sim_line(m, SIM_SOURCE, "stays: %s", why->text);
+	r->end_ns = sim_now(m);
+	r->outcome = GW_STAYED;
+	(void)snprintf(r->reason, sizeof(r->reason), "%.*s", (int)sizeof(r->reason) - 1, why->text);
+	r->observation_ns = sim_observed_ns(m);
+	sim_observer_free(m);
+	is_over(m);
+}
+
 static void begin_to_move(struct migration *m)
 {
 	struct agent *s = &m->agent[SIM_SOURCE];
+	struct gw_error why;
 
 	if (m->phase == PHASE_OBSERVES) {
 		sim_guest_was_observed(m);
 	} else {
 		sim_memory_init(m);
 		sim_guest_init(m);
+	}
+	if (sim_move_chooses(&m->spec.move) && !sim_take_plan(m, &why)) {
+		stays(m, &why);
+		return;
 	}
 	m->phase = PHASE_MOVES;
 	sim_take_beginning(m);
@@ -215,16 +259,6 @@ static void breaks(struct sim_happening *self)
 	}
 }
 
-static void begin_more(struct sim_world *w)
-{
-	while (!w->coordinator && w->next < w->count && (!w->at_once || w->running < w->at_once)) {
-		struct migration *m = &w->migrations[w->next++];
-
-		w->running++;
-		sim_clock_at(&w->clock, &m->begins, m->spec.start_ns);
-	}
-}
-
 /* Nothing will come of itself any more. */
 static bool quiet(const struct migration *m)
 {
@@ -234,8 +268,6 @@ static bool quiet(const struct migration *m)
 
 static void look_after(struct migration *m)
 {
-	struct sim_world *w = m->world;
-
 	m->is_due = false;
 	if (m->phase != PHASE_MOVES)
 		return;
@@ -245,12 +277,7 @@ static void look_after(struct migration *m)
 		return;
 	sim_judge(m);
 	sim_take_result(m);
-	m->phase = PHASE_OVER;
-	w->over++;
-	w->running--;
-	forget(m);
-	sim_leaves_link(m);
-	begin_more(w);
+	is_over(m);
 }
 
 bool sim_world_turn(struct sim_world *w)

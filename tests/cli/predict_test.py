@@ -83,6 +83,11 @@ class WriteSet(Case):
             self.assertAlmostEqual(share, 1 / 3)
         self.assertEqual(self.follow("--from", "77"), {})
 
+    def test_windows_that_say_nothing(self):
+        for text in ("", "\n", "1 2\n"):
+            self.windows = self.file(text)
+            self.assertEqual(self.follow("--from", "1"), {})
+
     def test_likeliest_first(self):
         rows = self.result("predict", "write-set", "--windows", self.windows, "--dirty",
                            "1,2,4000000000")["pages"]
@@ -127,8 +132,18 @@ class Grey(Case):
         self.assertTrue(result["fallback"])
         self.assertEqual(result["forecast"], 4)
 
+    def test_why_it_falls_back(self):
+        rows = ["x1,x2,x3", *(f"{k * k},{k},{k % 3}" for k in range(1, 9))]
+        constant = ["x1,x2", *(f"5,{k}" for k in range(9))]
+        for text, reason in ((rows[:4], "there are too few rounds"), (rows[:1], "there are too few rounds"),
+                             (constant, "the series is constant")):
+            result = self.result("predict", "grey", "--input", self.file("\n".join(text) + "\n"))
+            self.assertEqual((result["fallback"], result["reason"]), (True, reason))
+        whole = self.result("predict", "grey", "--input", self.file("\n".join(rows) + "\n"))
+        self.assertNotIn("reason", whole)
+
     def test_bad_input(self):
-        for text, sentence in (("", "holds nothing"), ("x1\n", "driver"), ("x1,y\n", "'y'"),
+        for text, sentence in (("", "holds nothing"), ("x1,x2\nmany,1\n", "x1 is 'many'"), ("x1\n", "driver"), ("x1,y\n", "'y'"),
                                ("x1,x2\n1\n", "line 2 has 1 columns"),
                                ("x1,x2\n1,nan\n", "x2 is 'nan'"),
                                ("x1,x2\n,1\n2,2\n", "only the last row")):

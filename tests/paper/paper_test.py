@@ -92,6 +92,10 @@ class Left(PaperTest):
         results = self.check("s2", 1)
         self.assertEqual(results["claims"][0]["verdict"], "confirmed")
 
+    def test_s4(self):
+        results = self.check("s4", 9)
+        self.assertEqual(results["claims"][0]["verdict"], "confirmed")
+
     def test_s5(self):
         results = self.check("s5", 7)
         by_hand = results["claims"][0]

@@ -156,6 +156,10 @@ static void gaps(void **state)
 	assert_memory_equal(pages, ((uint64_t[]){7, 8, 9, 10, 11, 15}), 6 * sizeof(*pages));
 	assert_true(gw_order_comes_next(&order, 10));
 	EXPECT(0, 2); /* there is no room for 1 beside 2 */
+	touch(50, 2);
+	touch(53, 1);
+	assert_int_equal(take(8, 3, NULL), 2); /* the next frame has room for 52 and 53 */
+	assert_int_equal(take(8, 3, NULL), 2);
 	/* A stride of two: after a window of it nothing is filled in. */
 	with(NULL, NULL, 200);
 	for (uint64_t page = 0; page < 160; page += 2)

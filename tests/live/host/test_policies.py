@@ -14,6 +14,10 @@ POLICIES += [("deferred", None, {"predictor": predictor, "threshold": threshold,
              for predictor, threshold in (("markov", "fixed"), ("gilbert-elliott", "auto"))]
 POLICIES += [("sdf-hybrid", "forecast", {"alpha": alpha, "observe": "100ms"})
              for alpha in (0, 0.3)]
+POLICIES += [("sdf-hybrid", "forecast", {"alpha": "auto", "first": "whole", "observe": "100ms"}),
+             ("split", "forecast", {"background_share": 0.5, "observe": "200ms"}),
+             ("wws-hybrid", "forecast", {"observe": "200ms"}),
+             ("wws-hybrid", "linear", {"stop_share": 0, "worth": 1000, "observe": "200ms"})]
 POLICIES += [(policy, order, DEMAND if order == "demand" else {})
              for policy in ("postcopy", "hybrid") for order in ("demand", "linear", "bubble")]
 PAGES = 2048
@@ -72,16 +76,17 @@ class Policies(unittest.TestCase):
         rounds = result["rounds"]
         self.assertEqual([row["round"] for row in rounds], list(range(1, len(rounds) + 1)))
         self.assertLessEqual(sum(row["sent_pages"] for row in rounds), result["pages_sent"])
-        pulls = policy in ("postcopy", "hybrid", "sdf-hybrid")
+        pulls = policy in ("postcopy", "hybrid", "sdf-hybrid", "split", "wws-hybrid")
         tracks = policy not in ("stop-copy", "postcopy")
         self.assertEqual("faults" in result, pulls)
         self.assertEqual(result.get("order"), order)
         self.assertEqual(result.get("tracker"), tracker if tracks else None)
-        self.assertEqual(bool(rounds), tracks)
+        # `split` pulls all of a VM that writes nothing.
+        self.assertEqual(bool(rounds), tracks and (policy != "split" or bool(rounds)))
         if policy == "postcopy":
             # Only what lay in bulk's queue when a vCPU asked for it goes twice.
             self.assertLessEqual(result["pages_resent"], result["faults"])
-        if tracks:
+        if rounds:
             self.assertEqual(rounds[-1]["decision"],
                              "post-copy" if pulls else "stop-and-copy")
             self.assertTrue(all(row["decision"] == "continue" for row in rounds[:-1]))
@@ -93,11 +98,12 @@ class Policies(unittest.TestCase):
         if policy == "sdf-hybrid":
             self.assertTrue(all(after["deferred_pages"] == before["dirty_pages"] // 2
                                 for before, after in pairs))
-        elif policy == "deferred":
-            self.assertTrue(all("predicted_dirty_pages" in after for _, after in pairs))
-        else:
+        elif policy in ("split", "wws-hybrid"):
+            self.assertTrue(all(row["deferred_pages"] <= PAGES for row in rounds))
+        elif policy != "deferred":
             self.assertFalse(any(row["deferred_pages"] for row in rounds))
         for before, after in pairs:
+            self.assertIn("predicted_dirty_pages", after)
             self.assertLessEqual(after["deferred_pages"] + after["sent_pages"],
                                  before["dirty_pages"])
             self.assertLessEqual(after["sdf"], 1)
@@ -117,7 +123,7 @@ class Bytes(unittest.TestCase):
 
     def test_counted_by_a_relay(self):
         for policy in ("stop-copy", "precopy", "postcopy", "hybrid", "deferred",
-                       "sdf-hybrid"):
+                       "sdf-hybrid", "split", "wws-hybrid"):
             with self.subTest(policy=policy):
                 rig = Rig(self)
                 rig.b.serve()

@@ -19,7 +19,7 @@ from lab.client import wait_for_guest
 CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
 ETH_P_ALL = 3
 MEMORY = "160M"
-LINK = "300mbit"
+LINK = "100mbit"  # so slow that the shadow comes to run on a busy machine, too
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -72,6 +72,17 @@ def writable_files(pid):
             if name.startswith("/") and not name.startswith("/memfd:") and flags & 3:
                 found.add(name)
     return found
+
+
+def drive_mad(pid, ram_path):
+    """Overwrites what a process has of a guest's memory privately, the kernel's pages first."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+        start = next(int(line.split("-")[0], 16) for line in file if ram_path in line)
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for page in range(4096, 16384):  # 16 to 64 MiB
+            with contextlib.suppress(OSError):  # it may have ended of it already
+                memory.seek(start + page * 4096)
+                memory.write(b"\xff" * 4096)
 
 
 class Shadow(unittest.TestCase):
@@ -152,6 +163,16 @@ class Shadow(unittest.TestCase):
                 kill(pid, how)
                 self.arrives(move, pid)
                 self.rig.close()
+
+    def test_its_guest_alone_goes_mad(self):
+        self.boot()
+        move = self.move()
+        pid = shadow_of(move)
+        ram = self.rig.a.ram_files()[0]
+        self.assertTrue(move.reached("the shadow runs"), self.rig.story())
+        with contextlib.suppress(OSError):
+            drive_mad(pid, ram)
+        self.arrives(move, pid)
 
     def test_its_parent_is_killed(self):
         for step in ("the VM is stopped", "the shadow runs"):
