@@ -88,6 +88,10 @@ class Left(PaperTest):
                 self.assertEqual(value, ours[column["key"]])
                 self.assertIn(f">{value:,.{column['digits']}f}<", page)
 
+    def test_s1(self):
+        results = self.check("s1", 2)
+        self.assertEqual([c["verdict"] for c in results["claims"][:2]], ["confirmed"] * 2)
+
     def test_s2(self):
         results = self.check("s2", 1)
         self.assertEqual(results["claims"][0]["verdict"], "confirmed")
