@@ -39,7 +39,7 @@ static uint64_t dirtied_by_others(const struct gw_bandwidth *policy, const struc
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < count; i++)
-		if (movers[i].state != GW_MOVER_SWITCHES &&
+		if (movers[i].state < GW_MOVER_SWITCHES &&
 		    gw_application_of(&policy->thresholds, &movers[i]) != GW_APP_NETWORK)
 			sum += gw_limited(&movers[i], movers[i].dirty_bytes_per_s);
 	return sum;
@@ -48,7 +48,7 @@ static uint64_t dirtied_by_others(const struct gw_bandwidth *policy, const struc
 static void want(const struct gw_mover *movers, struct gw_grant *grants, size_t count, bool all)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (movers[i].state == GW_MOVER_SWITCHES || grants[i].waits)
+		if (movers[i].state >= GW_MOVER_SWITCHES || grants[i].waits)
 			continue;
 		grants[i].want_bytes_per_s = all ? UINT64_MAX : movers[i].dirty_bytes_per_s;
 		grants[i].reason = "its dirty rate, and a share of what is not reserved";

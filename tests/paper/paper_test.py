@@ -100,6 +100,11 @@ class Left(PaperTest):
         results = self.check("s4", 9)
         self.assertEqual(results["claims"][0]["verdict"], "confirmed")
 
+    def test_s3(self):
+        results = self.check("s3", 7)
+        self.assertEqual({claim["verdict"] for claim in results["claims"]
+                          if "simulated" in claim["says"]}, {"confirmed"})
+
     def test_s5(self):
         results = self.check("s5", 7)
         by_hand = results["claims"][0]
