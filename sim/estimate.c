@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "sim/run.h"
-#include "sim/trace/trace.h"
+#include "sim/trace/extend.h"
 
 #define CANDIDATES_MAX 32
 #define LOOK_NS        50000000
@@ -156,6 +156,7 @@ struct crew {
 	const struct sim_scenario *scenario;
 	const struct sim_vm *vm;
 	struct gw_observation observation;
+	const struct sim_trace *future; /* what was observed, and what may follow */
 	const struct sim_move *moves;
 	const struct sample *samples;
 	unsigned sample_count;
@@ -255,6 +256,7 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 		        (uint64_t)((unsigned __int128)scenario.links[i].bytes_per_s *
 		                   sample->link_permyriad / 10000);
 	}
+	vm.workload.trace = crew->future;
 	vm.workload.from_ns = sample->from_ns;
 	vm.observation = crew->observation;
 	vm.start_ns = 0;
@@ -459,6 +461,7 @@ static int estimate_listed(struct sim_estimate *e, struct crew *crew,
 {
 	const struct sim_trace *trace = crew->vm->workload.trace;
 	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
+	struct sim_extended extended;
 	int err;
 
 	crew->moves = e->moves;
@@ -468,7 +471,13 @@ static int estimate_listed(struct sim_estimate *e, struct crew *crew,
 	crew->all = e->count * crew->sample_count;
 	crew->limit_ns = endless_ns(crew->scenario, crew->vm);
 	draw_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
+	err = sim_trace_extend(&extended, trace, 2 * length_of(trace) + crew->limit_ns / 2,
+	                       options->seed);
+	if (err)
+		return err;
+	crew->future = extended.trace;
 	err = play_all(crew, options);
+	sim_extended_clear(&extended);
 	for (size_t i = 0; i < e->count && !err; i++)
 		forecast(&e->forecasts[i], crew, i);
 	e->written_bytes_per_s = write_rate(trace);
