@@ -412,9 +412,11 @@ static void forecast(struct gw_forecast *f, const struct crew *crew, size_t numb
 {
 	const struct sim_move *move = &crew->moves[number];
 	struct gw_policy policy;
+	struct gw_order order;
 
-	(void)gw_policy_init(&policy, move->policy);
-	*f = (struct gw_forecast){.pulls = policy.kind->pulls};
+	(void)sim_move_init(move, &policy, &order, NULL);
+	*f = (struct gw_forecast){.pulls = policy.kind->pulls,
+	                          .copies = policy.kind->pulls && gw_order_wants_shadow(&order)};
 	(void)snprintf(f->policy, sizeof(f->policy), "%s", move->policy);
 	name_settings(f, move);
 	for (unsigned i = 0; i < crew->sample_count && (!i || f->completed); i++) {
