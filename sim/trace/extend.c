@@ -13,8 +13,11 @@ struct extending {
 	uint64_t pages;                    /* of memory */
 	struct gw_set once, twice, thrice; /* written in so many windows, at least */
 	struct gw_set window;              /* that is being made */
-	uint64_t *pool;                    /* pages that were seen once, and unseen ones */
+	uint64_t *single;                  /* pages that were seen once, ascending */
+	size_t single_count;
+	uint64_t *pool; /* those and the unseen; the first single_count stand for `single` */
 	size_t pool_count;
+	size_t first; /* window with which it goes on */
 	struct gw_window *all;
 	size_t all_count;
 	struct gw_run *runs;
@@ -58,11 +61,6 @@ static void count(struct extending *e)
 	}
 }
 
-static bool is_single(const struct extending *e, uint64_t page)
-{
-	return !gw_set_has(&e->twice, page);
-}
-
 /* Chao's bound, as far as there are pages: those that hold data, and were not written. */
 static uint64_t unseen(uint64_t f1, uint64_t f2, uint64_t there)
 {
@@ -82,12 +80,13 @@ static int make_pool(struct extending *e)
 		there += !gw_set_has(&e->once, page);
 	left = unseen(f1, f2, there);
 	e->pool = calloc(f1 + left + 1, sizeof(*e->pool));
-	if (!e->pool)
+	e->single = calloc(f1 + 1, sizeof(*e->single));
+	if (!e->pool || !e->single)
 		return -ENOMEM;
 	for (page = gw_set_next(&e->once, 0); page < e->pages;
 	     page = gw_set_next(&e->once, page + 1))
-		if (is_single(e, page))
-			e->pool[e->pool_count++] = page;
+		if (!gw_set_has(&e->twice, page))
+			e->pool[e->pool_count++] = e->single[e->single_count++] = page;
 	/* Evenly over those that there are. */
 	for (page = gw_set_next(populated, 0); page < e->pages && left;
 	     page = gw_set_next(populated, page + 1)) {
@@ -103,17 +102,42 @@ static int make_pool(struct extending *e)
 
 /* --- windows -------------------------------------------------------------------------------- */
 
+/* Each time around the singles stand for as many different pages: what is written within the length
+ * of the observation is as much as it was. */
+static void draw(struct extending *e)
+{
+	for (size_t i = 0; i < e->single_count; i++) {
+		size_t other = i + sim_chance_below(&e->chance, e->pool_count - i);
+		uint64_t page = e->pool[i];
+
+		e->pool[i] = e->pool[other];
+		e->pool[other] = page;
+	}
+}
+
+static uint64_t stands_for(const struct extending *e, uint64_t page)
+{
+	size_t low = 0, high = e->single_count;
+
+	if (gw_set_has(&e->twice, page))
+		return page;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (e->single[middle] < page)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return e->pool[low];
+}
+
 static void draw_window(struct extending *e, const struct gw_window *w)
 {
 	gw_set_clear(&e->window);
 	for (size_t k = 0; k < w->written_count; k++)
-		for (uint64_t p = 0; p < w->written[k].count; p++) {
-			uint64_t page = w->written[k].first + p;
-
-			if (is_single(e, page))
-				page = e->pool[sim_chance_below(&e->chance, e->pool_count)];
-			gw_set_add(&e->window, page);
-		}
+		for (uint64_t p = 0; p < w->written[k].count; p++)
+			gw_set_add(&e->window, stands_for(e, w->written[k].first + p));
 }
 
 /* Runs are numbered until all are there, for they move as their room grows. */
@@ -143,17 +167,22 @@ static int keep_window(struct extending *e, const struct gw_window *like)
 	return 0;
 }
 
+static const struct gw_window *next_of(const struct extending *e, size_t number)
+{
+	return sim_trace_window(e->seen, (e->first + number) % e->windows);
+}
+
 static int draw_all(struct extending *e, size_t times)
 {
 	int err = 0;
 
 	for (size_t i = 2 * e->windows; i < times * e->windows && !err; i++) {
-		const struct gw_window *w = sim_trace_window(e->seen, i % e->windows);
-
-		if (e->run_count > SIM_EXTENDED_RUNS_MAX)
+		if (i % e->windows == 0 && e->run_count > SIM_EXTENDED_RUNS_MAX)
 			return 0;
-		draw_window(e, w);
-		err = keep_window(e, w);
+		if (i % e->windows == 0)
+			draw(e);
+		draw_window(e, next_of(e, i));
+		err = keep_window(e, next_of(e, i));
 	}
 	return err;
 }
@@ -194,8 +223,10 @@ static int extend(struct extending *e, uint64_t length_ns)
 	e->all = calloc(times * e->windows, sizeof(*e->all));
 	if (err || !e->all)
 		return -ENOMEM;
+	for (; e->all_count < e->windows; e->all_count++)
+		e->all[e->all_count] = *sim_trace_window(e->seen, e->all_count);
 	for (; e->all_count < 2 * e->windows; e->all_count++)
-		e->all[e->all_count] = *sim_trace_window(e->seen, e->all_count % e->windows);
+		e->all[e->all_count] = *next_of(e, e->all_count);
 	count(e);
 	err = make_pool(e);
 	if (!err)
@@ -204,10 +235,11 @@ static int extend(struct extending *e, uint64_t length_ns)
 	return err;
 }
 
-int sim_trace_extend(struct sim_extended *extended, const struct sim_trace *seen,
+int sim_trace_extend(struct sim_extended *extended, const struct sim_trace *seen, size_t first,
                      uint64_t length_ns, uint64_t seed)
 {
 	struct extending e = {.seen = seen,
+	                      .first = first,
 	                      .windows = sim_trace_windows(seen),
 	                      .pages = sim_trace_head(seen)->ram_pages,
 	                      .chance = sim_chance_of(seed, 0)};
@@ -218,6 +250,7 @@ int sim_trace_extend(struct sim_extended *extended, const struct sim_trace *seen
 		extended->trace = sim_trace_with(seen, e.all, e.all_count);
 	free(e.once.words);
 	free(e.pool);
+	free(e.single);
 	free(e.all);
 	if (extended->trace)
 		return 0;

@@ -72,7 +72,7 @@ static struct sim_extended extended_by(const struct sim_trace *trace, unsigned t
 {
 	struct sim_extended e;
 
-	assert_int_equal(sim_trace_extend(&e, trace, times * WINDOWS * WINDOW_NS, 1), 0);
+	assert_int_equal(sim_trace_extend(&e, trace, 0, times * WINDOWS * WINDOW_NS, 1), 0);
 	return e;
 }
 
