@@ -3,7 +3,8 @@
 """bench/estimates.py - whether estimates hold what they promise; see docs/estimate.md.
 
     bench/estimates.py TRACE|DIR...                  coverage of the intervals, errors of the middles
-    bench/estimates.py --calibrate TRACE|DIR...      by what intervals are to be wider
+    bench/estimates.py --calibrate TRACE|DIR...      by what intervals are to be wider (--by)
+    bench/estimates.py --again FILE ...              the same of an earlier --json FILE
 
 Of each recording, at several points of it, 8 s are observed and estimated, over links of several
 rates. The truth is a simulated move that begins where the observation ends, over a link and between
@@ -99,6 +100,16 @@ def all_points(asked):
         return [entry for job in jobs for entry in job.result()]
 
 
+def widen(entries, factors):
+    """The intervals so many times as wide, on either side."""
+    for entry in entries:
+        for figure, factor in factors.items():
+            x = entry.get(figure)
+            if x:
+                x["low"] = max(0, x["middle"] - factor * (x["middle"] - x["low"]))
+                x["high"] = x["middle"] + factor * (x["high"] - x["middle"])
+
+
 def quantile(values, share):
     """The least value that `share` of them, and one more, do not exceed: split conformal's."""
     values = sorted(values)
@@ -141,10 +152,12 @@ def show(entries, key, out):
 
 def calibrate(entries):
     cells = [["figure", "moves", "wider by"]]
+    by = []
     for figure in FIGURES:
         values = of_figure(entries, figure)
-        cells.append([figure, str(len(values)), f"{quantile(map(excess, values), PROMISED):.3f}"])
-    print("\n".join(table.render(cells)))
+        by.append(f"{quantile(map(excess, values), PROMISED):.3f}")
+        cells.append([figure, str(len(values)), by[-1]])
+    print("\n".join(table.render(cells)) + f"\n\n--by {','.join(by)}")
 
 
 def traces_of(paths):
@@ -156,7 +169,9 @@ def traces_of(paths):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("traces", nargs="+", metavar="TRACE|DIR")
+    parser.add_argument("traces", nargs="*", metavar="TRACE|DIR")
+    parser.add_argument("--again", metavar="FILE", help="what an earlier run wrote by --json")
+    parser.add_argument("--by", metavar="N,...", help="intervals so many times as wide, one a figure")
     parser.add_argument("--rates", nargs="+", default=["200mbit", "400mbit", "1000mbit"], help="in mbit")
     parser.add_argument("--step", type=int, default=8, help="seconds from one observation to the next")
     parser.add_argument("--beyond", type=int, default=8,
@@ -168,13 +183,21 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="DIR")
     asked = parser.parse_args()
     asked.traces = traces_of(asked.traces)
-    entries = all_points(asked)
-    failed = [entry for entry in entries if not entry["completed"]]
-    entries = [entry for entry in entries if entry["completed"]]
+    if asked.again:
+        with open(asked.again, encoding="utf-8") as file:
+            before = json.load(file)
+        entries, failed = before["entries"], before["failed"]
+    else:
+        entries = all_points(asked)
+        failed = [entry for entry in entries if not entry["completed"]]
+        entries = [entry for entry in entries if entry["completed"]]
     if asked.json:
         with open(asked.json, "w", encoding="utf-8") as file:
             json.dump({"schema": "godwit.estimates/1", "entries": entries, "failed": failed}, file)
-    print(f"{len(entries)} moves of {len(asked.traces)} recordings; {len(failed)} were expected to "
+    if asked.by:
+        widen(entries, dict(zip(FIGURES, map(float, asked.by.split(",")))))
+    recordings = len({entry["workload"] for entry in entries})
+    print(f"{len(entries)} moves of {recordings} recordings; {len(failed)} were expected to "
           "complete and did not\n")
     if asked.calibrate:
         calibrate(entries)

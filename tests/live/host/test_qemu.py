@@ -106,7 +106,7 @@ class Moves(Case):
         self.boot(disk=True, more=[*BALLOON, *SANDBOX])
         self.client.command("disk 8")
         self.assertTrue(eventually(lambda: self.client.command("ping", 60)["disk_ops"] > 0))
-        for step in (self.every_policy, self.a_balloon_inflates, self.a_paused_one_stays_paused,
+        for step in (self.every_policy, self.auto_chooses, self.a_balloon_inflates, self.a_paused_one_stays_paused,
                      self.it_resets, self.an_abort_leaves_it, self.an_abort_while_it_stands,
                      self.it_powers_off):
             with self.subTest(step=step.__name__):
@@ -125,6 +125,23 @@ class Moves(Case):
                     after = self.is_well()
                     self.assertGreater(after["ops"], before["ops"])
                     self.assertGreater(after["disk_ops"], before["disk_ops"])
+
+    def auto_chooses(self):
+        said = self.here.run("estimate", "vm", "--for", "1s", "--link", "1gbit", "--quiet", "--json", "-")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        told = json.loads(said.stdout)
+        self.assertEqual(told["vm"]["ram_bytes"], MEMORY)
+        self.assertIn("policy", told["recommendation"])
+        self.is_well()
+        refused, _pid = self.move(policy="auto", observe="1s", link="1gbit", deadline="10ms")
+        self.assertIn("no policy ends within", refused.fails())
+        self.is_well()
+        result = self.arrives(*self.move(policy="auto", observe="1s", link="1gbit"))
+        self.assertEqual(result["policy"], "auto")
+        self.assertIn("take " + result["chosen"]["policy"], result["chosen"]["reason"])
+        self.assertIn("total_time_ns", result["announced"])
+        self.connect()
+        self.is_well()
 
     def a_balloon_inflates(self):
         """What the guest gives back mid-move are holes at the destination too."""
