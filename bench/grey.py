@@ -49,16 +49,22 @@ def simulate(asked, trace, rate, observe):
     return [json.loads(line) for line in lines]
 
 
+def forecaster(result):
+    """deferred forecasts its rounds itself; else footprint does, where nothing is said."""
+    own = result["policy"] == "deferred"
+    return "deferred" if own else result["settings"].get("forecast", "footprint")
+
+
 def rounds_of(results):
     """{(seed, round): {predictor: (predicted, dirty)}}, for rounds that all have forecast."""
     found = {}
     for result in results:
-        name = result["settings"].get("forecast", "?")
+        name = forecaster(result)
         for row in result["rounds"]:
             if "predicted_dirty_pages" in row:
                 of_round = found.setdefault((result.get("seed", 0), row["round"]), {})
                 of_round[name] = (row["predicted_dirty_pages"], row["dirty_pages"])
-    predictors = {result["settings"].get("forecast", "?") for result in results}
+    predictors = {forecaster(result) for result in results}
     return {key: of for key, of in found.items() if set(of) == predictors}
 
 

@@ -300,7 +300,7 @@ static int act(struct gw_evacuation *e, const struct asked *a, struct gw_error *
 
 	e->options.stop_fd = stop;
 	gw_fleet_ask_hosts(e);
-	err = gw_plan(e, error);
+	err = gw_fleet_plan(e, error);
 	if (!err && (!a->quiet || a->plan))
 		err = gw_evacuation_plan(e, out);
 	(void)fflush(out);

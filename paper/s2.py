@@ -77,9 +77,10 @@ def worked_fit(run):
     rows = [{"k": k + 1, "x1": row[0], **{form: (found["fitted"] + [found["forecast"]])[k]
                                           for form, found in fits.items()}} for k, row in enumerate(series)]
     run.heading("A worked fit")
-    run.text("""A series made by equation 3 itself, a = 0.5, b2 = 1.5, b3 = 0.4, with a fourth series that has no part
-        in it; the last row is forecast. The difference form gives the system back; the whitening form (equation
-        7) treats the drivers as if they stood still, and is off on its own system; equation 11 corrects it.""")
+    run.text("""A series made by equation 3 itself, a = 0.5, b2 = 1.5, b3 = 0.4, with a fourth
+        series that has no part in it; the last row is forecast. The difference form gives the
+        system back; the whitening form (equation 7) treats the drivers as if they stood still, and
+        is off on its own system; equation 11 corrects it.""")
     found = fits["difference"]
     run.table("fit", "Given, and fitted by both forms", [
         Column("k", "k", 0), Column("x1", "x1", 2), Column("difference", "difference form", 2),
@@ -172,11 +173,11 @@ def link(bandwidth):
 def simulate(run):
     worked_fit(run)
     run.heading("Error by round, modelled VMs")
-    run.text(f"""Four VMs like the paper's (1 GiB, 4 vCPUs: idle, memory-, CPU-, network-intensive) over links of 50 and
-        30 Mbit/s; each round but the first is forecast at its beginning. GM(1,N) takes the rounds of the move alone, with fewer
-        drivers while there are fewer rounds than unknowns; "with windows" eight seconds of windows before the move
-        stand in for rounds, so that N = 6 from the first round on. Probability is S1's forecast, in its own
-        moves.""")
+    run.text(f"""Four VMs like the paper's (1 GiB, 4 vCPUs: idle, memory-, CPU-, network-intensive)
+        over links of 50 and 30 Mbit/s; each round but the first is forecast at its beginning.
+        GM(1,N) takes the rounds of the move alone, with fewer drivers while there are fewer rounds
+        than unknowns; "with windows" eight seconds of windows before the move stand in for rounds,
+        so that N = 6 from the first round on. Probability is S1's forecast, in its own moves.""")
     names = list(VMS)[1:2] if run.quick else VMS
     scenarios = {f"{name}, {rate}": {"vm": {"ram": "1G", "vcpus": 4}, "workload": VMS[name], **link(rate)}
                  for name in names for rate in LINKS}
@@ -212,8 +213,8 @@ def live(run):
     scenarios = {name: {"vm": {}, "trace": path, **link("100mbit")} for name, path in moves.traces()}
     found = measure(run, scenarios, "1-3" if run.quick else "1-10")
     run.heading("Error by round, recorded VMs")
-    run.text("""Moves of guests recorded by `bench/traces.py` (the held-out set) over 100 Mbit/s; nothing of what is
-        compared was tuned on them.""")
+    run.text("""Moves of guests recorded by `bench/traces.py` (the held-out set) over 100 Mbit/s;
+        nothing of what is compared was tuned on them.""")
     show(run, "recorded", "Recorded VMs", found)
     grades(run, scenarios)
 

@@ -230,22 +230,22 @@ WORLDS = {"sim": "simulated", "live": "live"}
 
 def beside_the_simulator(run):
     run.heading("The model beside the simulator")
-    run.text(f"""Scaled down: V = {RAM:.0f} MB (256 MiB of memory), a link of 400 Mbit/s that carries {MU:.1f}
-        MB/s of payload, l the same share of V, and all rates by the same factor, so that each point has the
-        paper's λ/µ. The guest touches all of its memory at random. η = 1, because godwit's pull takes what
-        faults leave of the link. Ten seeds a point; bars are quartiles; a point without a mark did not converge
-        within 90 s.""")
+    run.text(f"""Scaled down: V = {RAM:.0f} MB (256 MiB of memory), a link of 400 Mbit/s that
+        carries {MU:.1f} MB/s of payload, l the same share of V, and all rates by the same factor,
+        so that each point has the paper's λ/µ. The guest touches all of its memory at random. η =
+        1, because godwit's pull takes what faults leave of the link. Ten seeds a point; bars are
+        quartiles; a point without a mark did not converge within 90 s.""")
     rates = SIMULATED[::4] if run.quick else SIMULATED
     points = [(kind, varied, rate) for varied in VARIED for kind in KINDS for rate in rates]
     rows = [row_of(run, kind, varied, rate, simulated(run, kind, varied, rate, "random"))
             for kind, varied, rate in run.progress("simulated moves", points)]
     compare(run, "sim", rows)
-    run.text("""What the difference is made of: the model takes every write for a page not written before in the
-        round, every read for a page not there yet, and no write for a fault; and it adds l/µ to the total
-        time although what is left, at most l, has been counted as the last iteration. The same pre-copy with
-        writes that sweep over memory, where the first of these is true, so that what stays is l/µ; and, for
-        writes at random, our correction: a round that lasts t leaves V (1 - exp(-λw t / V)) dirty, and Td is the
-        last round.""")
+    run.text("""What the difference is made of: the model takes every write for a page not written
+        before in the round, every read for a page not there yet, and no write for a fault; and it
+        adds l/µ to the total time although what is left, at most l, has been counted as the last
+        iteration. The same pre-copy with writes that sweep over memory, where the first of these is
+        true, so that what stays is l/µ; and, for writes at random, our correction: a round that
+        lasts t leaves V (1 - exp(-λw t / V)) dirty, and Td is the last round.""")
     correct(run, rates, [r for r in rows if (r["approach"], r["varied"]) == (NAMES["precopy"], "write_rate")])
     announcements(run, rates)
 
@@ -259,8 +259,8 @@ def announcements(run, rates):
         if said:
             rows.append({"rate": rate, "said": float(said[1]), "came": result["total_time_ns"] / 1e9,
                          "said_td": float(said[2]), "came_td": result["unavailable_ns"] / 1e9})
-    run.text("""The policy split measures the rates itself and tells both times by the model; here what it said after its
-        first round, both rates alike, beside what came.""")
+    run.text("""The policy split measures the rates itself and tells both times by the model; here
+        what it said after its first round, both rates alike, beside what came.""")
     run.table("sim-announced", "What split announced, and what came", [
         Column("rate", "both rates, MB/s", 0), Column("said", "Tm, announced, s", 2), Column("came", "Tm, s", 2),
         Column("said_td", "Td, announced, s", 2), Column("came_td", "Td, s", 2)], rows)
@@ -305,9 +305,9 @@ def correct(run, rates, rows):
 def live(run):
     moves = Moves(run)
     run.heading("The model beside live moves")
-    run.text("""A native guest of 256 MiB over a link of 400 Mbit/s between two network namespaces, touching all of
-        its memory at random; the same rates as simulated. Three moves a
-        point; bars are their quartiles.""")
+    run.text("""A native guest of 256 MiB over a link of 400 Mbit/s between two network namespaces,
+        touching all of its memory at random; the same rates as simulated. Three moves a point; bars
+        are their quartiles.""")
     points = [(kind, varied, rate) for varied in VARIED for kind in KINDS for rate in LIVE]
     pairs = dict.fromkeys((kind, rates_of(varied, rate)) for kind, varied, rate in points)
     found = {pair: [] for pair in pairs}

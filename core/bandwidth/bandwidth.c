@@ -71,6 +71,14 @@ enum gw_application gw_application_of(const struct gw_thresholds *thresholds,
 	return mover->cpu_permille > thresholds->cpu_permille ? GW_APP_CPU : GW_APP_IDLE;
 }
 
+enum gw_mover_state gw_mover_state_of(enum gw_state state)
+{
+	if (state < GW_STATE_STOP_AND_COPY)
+		return GW_MOVER_COPIES;
+	return state == GW_STATE_STOP_AND_COPY || state == GW_STATE_PULL ? GW_MOVER_SWITCHES
+	                                                                 : GW_MOVER_SETTLES;
+}
+
 uint64_t gw_precopy_ns(uint64_t left_bytes, uint64_t dirty_bytes_per_s, uint64_t rate_bytes_per_s)
 {
 	double ns;

@@ -23,6 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/migration/state.h"
+
 /* S2's four kinds of VM. */
 enum gw_application { GW_APP_IDLE, GW_APP_CPU, GW_APP_MEMORY, GW_APP_NETWORK };
 
@@ -31,8 +33,12 @@ const char *gw_application_name(enum gw_application application);
 enum gw_mover_state {
 	GW_MOVER_WAITS,    /* its migration has not begun */
 	GW_MOVER_COPIES,   /* it runs at the source, rounds are sent */
-	GW_MOVER_SWITCHES, /* it stands, or runs at the destination and pulls */
+	GW_MOVER_SWITCHES, /* it stands and is sent, or runs at the destination and pulls */
+	GW_MOVER_SETTLES,  /* all is sent: a few messages follow, and it needs no more */
 };
+
+/* Of a migration that has begun, as its source says. */
+enum gw_mover_state gw_mover_state_of(enum gw_state state);
 
 /* One VM and its migration, in the coming round. */
 struct gw_mover {
@@ -45,6 +51,7 @@ struct gw_mover {
 	uint64_t limit_bytes_per_s;        /* the user's; 0: none */
 	uint64_t deadline_ns;              /* by when it must be over; 0: no matter */
 	bool pulls;        /* its policy switches early: what it dirties is not sent again */
+	bool first_pass;   /* little of it was sent: hardly anything is sent again yet */
 	unsigned priority; /* 0 first */
 };
 

@@ -10,7 +10,8 @@
  *   - or those under way are about to switch: what begins now fills the pause;
  *   - or it cannot wait for them: then, if all of them can still be in time together.
  *
- * Each under way gets what it dirties, so that nothing that was sent is lost again; the rest goes
+ * Each that is beyond its first pass gets what it dirties, so that nothing that was sent is lost
+ * again; the rest goes
  * to who is about to switch, then to who has the least time. Priorities say who begins first. Who
  * cannot be in time any more comes after those who can. Network-intensive VMs keep their
  * reservations, as in nrac-wc, unless reserve=no.
@@ -157,25 +158,24 @@ static double needs(const struct order *o, const struct gw_mover *m)
 /* What those under way make of the link. */
 struct traffic {
 	uint64_t room;    /* that none of them can use */
-	uint64_t busy_ns; /* until the last of them switches; 0: about to */
+	uint64_t busy_ns; /* until all of them switch, one after the other */
 	double needs;     /* what they must have together to be in time */
 };
 
 static void add(struct traffic *t, const struct order *o, const struct gw_mover *m)
 {
-	uint64_t takes = takes_ns(m, t->room ? t->room : o->free);
+	uint64_t takes = takes_ns(m, o->free);
 
 	t->room -= gw_limited(m, t->room);
 	t->needs += needs(o, m);
-	if (takes > o->overlap_ns && takes > t->busy_ns)
-		t->busy_ns = takes;
+	t->busy_ns = takes < UINT64_MAX - t->busy_ns ? t->busy_ns + takes : UINT64_MAX;
 }
 
 static bool pays(const struct traffic *t, const struct order *o, const struct gw_mover *m)
 {
 	uint64_t start = latest(o, m), now = o->link->now_ns;
 
-	if (!t->busy_ns)
+	if (t->busy_ns <= o->overlap_ns)
 		return true;
 	if (t->room > o->free / 10 && t->room > 2 * loses(m))
 		return true;
@@ -191,7 +191,7 @@ static void admit(const struct order *o, struct gw_grant *grants, size_t count)
 		uint32_t n = grants[i].turn;
 		const struct gw_mover *m = &o->movers[n];
 
-		if (m->state == GW_MOVER_SWITCHES)
+		if (m->state >= GW_MOVER_SWITCHES)
 			continue;
 		if (m->state == GW_MOVER_WAITS && (!o->free || !pays(&t, o, m)))
 			gw_wait(&grants[n], "its turn comes later");
@@ -202,14 +202,6 @@ static void admit(const struct order *o, struct gw_grant *grants, size_t count)
 
 /* --- who gets what ---------------------------------------------------------------------------- */
 
-/* Of use until the next question: who has little left to send leaves the rest to another. */
-static uint64_t usable(const struct gw_uplink *link, const struct gw_mover *m)
-{
-	double rate = link->next_ns ? (double)m->left_bytes * 1e9 / (double)link->next_ns : 1e18;
-
-	return rate < 1e18 ? (uint64_t)rate : UINT64_MAX;
-}
-
 /* To one after the other; returns what is left. */
 static uint64_t give(const struct order *o, struct gw_grant *grants, size_t count, uint64_t free,
                      bool all)
@@ -219,9 +211,9 @@ static uint64_t give(const struct order *o, struct gw_grant *grants, size_t coun
 		const struct gw_mover *m = &o->movers[n];
 		uint64_t most, more, *rate = &grants[n].rate_bytes_per_s;
 
-		if (m->state == GW_MOVER_SWITCHES || grants[n].waits)
+		if (m->state >= GW_MOVER_SWITCHES || grants[n].waits)
 			continue;
-		most = gw_limited(m, all ? UINT64_MAX : usable(o->link, m));
+		most = gw_limited(m, all ? UINT64_MAX : gw_usable(o->link, m));
 		more = most > *rate ? most - *rate : 0;
 		more = more < free ? more : free;
 		*rate += more;
@@ -252,9 +244,9 @@ static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *li
 	sort(&o, grants, count);
 	free = gw_serve_switching(movers, grants, count, o.free);
 	for (size_t i = 0; i < count; i++) {
-		if (movers[i].state == GW_MOVER_SWITCHES || grants[i].waits)
+		if (movers[i].state >= GW_MOVER_SWITCHES || grants[i].waits)
 			continue;
-		grants[i].want_bytes_per_s = loses(&movers[i]);
+		grants[i].want_bytes_per_s = movers[i].first_pass ? 0 : loses(&movers[i]);
 		grants[i].reason = "as much as it dirties";
 	}
 	free = gw_fill(movers, grants, count, free);

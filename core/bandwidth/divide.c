@@ -64,17 +64,25 @@ uint64_t gw_fill(const struct gw_mover *movers, struct gw_grant *grants, size_t 
 	return free;
 }
 
+uint64_t gw_usable(const struct gw_uplink *link, const struct gw_mover *mover)
+{
+	double rate =
+	        link->next_ns ? (double)mover->left_bytes * 8e9 / (double)link->next_ns : 1e18;
+
+	return rate < 1e18 ? (uint64_t)rate : UINT64_MAX;
+}
+
 uint64_t gw_serve_switching(const struct gw_mover *movers, struct gw_grant *grants, size_t count,
                             uint64_t free)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < count; i++) {
-		if (movers[i].state != GW_MOVER_SWITCHES)
+		if (movers[i].state < GW_MOVER_SWITCHES)
 			continue;
-		grants[i].want_bytes_per_s = UINT64_MAX;
-		grants[i].reason = "its users wait";
-		any = true;
+		any |= movers[i].state == GW_MOVER_SWITCHES;
+		grants[i].want_bytes_per_s = movers[i].state == GW_MOVER_SWITCHES ? UINT64_MAX : 0;
+		grants[i].reason = grants[i].want_bytes_per_s ? "its users wait" : "all is sent";
 	}
 	if (any)
 		free = gw_fill(movers, grants, count, free);

@@ -19,6 +19,11 @@ uint64_t gw_limited(const struct gw_mover *mover, uint64_t rate_bytes_per_s);
  */
 uint64_t gw_fill(const struct gw_mover *movers, struct gw_grant *grants, size_t count,
                  uint64_t free);
+/*
+ * Of use until the next question: who has little left to send leaves the rest to another. An eighth
+ * of the time must do for it, or short rounds would become as long as the interval, and never end.
+ */
+uint64_t gw_usable(const struct gw_uplink *link, const struct gw_mover *mover);
 /* Those that stand or pull, from all that is free; returns what is left. Clears every want. */
 uint64_t gw_serve_switching(const struct gw_mover *movers, struct gw_grant *grants, size_t count,
                             uint64_t free);

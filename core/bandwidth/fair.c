@@ -10,7 +10,7 @@ static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *li
 
 	(void)policy;
 	for (size_t i = 0; i < count; i++) {
-		if (movers[i].state == GW_MOVER_SWITCHES)
+		if (movers[i].state >= GW_MOVER_SWITCHES)
 			continue;
 		grants[i].want_bytes_per_s = UINT64_MAX;
 		grants[i].reason = "an equal share";

@@ -138,7 +138,7 @@ static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *li
 		d.unreserved += movers[i].traffic_bytes_per_s;
 	for (unsigned turn = 0; turn < 3; turn++)
 		for (size_t i = 0; i < count; i++)
-			if (movers[i].state != GW_MOVER_SWITCHES &&
+			if (movers[i].state < GW_MOVER_SWITCHES &&
 			    turn_of(policy, &movers[i]) == turn)
 				grant_one(&d, policy, &movers[i], &grants[i]);
 }

@@ -184,16 +184,28 @@ static size_t first_lane(const struct making *m, size_t host, uint64_t source_ra
 	return first;
 }
 
+/* When it would have been sent there: begun as soon as both ends are free, at the slower's rate. */
+static uint64_t sent_by(const struct making *m, const struct gw_fleet_vm *vm, size_t host,
+                        size_t *lane)
+{
+	uint64_t own = m->fleet->links[vm->source], its = m->fleet->hosts[host].link_bytes_per_s;
+	uint64_t rate = lower(own, its), begin;
+
+	*lane = first_lane(m, host, own);
+	begin = larger(m->lanes[*lane][EXPECTED], m->link[vm->source][EXPECTED]);
+	return begin + (uint64_t)((double)vm->send_bytes * SECOND / (double)(rate ? rate : 1));
+}
+
 /* Its host and lane; *problem where there is none. */
 static size_t find_host(const struct making *m, const struct gw_fleet_vm *vm, size_t *lane,
                         enum gw_plan_problem *problem)
 {
-	uint64_t rate = m->fleet->links[vm->source], best = UINT64_MAX;
+	uint64_t best = UINT64_MAX;
 	size_t host = GW_PLAN_NOWHERE;
 
 	*problem = GW_PLAN_NO_ROOM;
 	for (size_t i = 0; i < m->fleet->host_count; i++) {
-		uint64_t begin;
+		uint64_t end;
 		size_t free;
 
 		if (m->fleet->hosts[i].silent || m->room[i] < vm->memory_bytes)
@@ -202,11 +214,10 @@ static size_t find_host(const struct making *m, const struct gw_fleet_vm *vm, si
 			*problem = GW_PLAN_APART;
 			continue;
 		}
-		free = first_lane(m, i, rate);
-		begin = larger(m->lanes[free][EXPECTED], m->link[vm->source][EXPECTED]);
-		if (begin > best || (begin == best && m->room[i] <= m->room[host]))
+		end = sent_by(m, vm, i, &free);
+		if (end > best || (end == best && m->room[i] <= m->room[host]))
 			continue;
-		best = begin;
+		best = end;
 		host = i;
 		*lane = free;
 	}

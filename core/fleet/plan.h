@@ -92,7 +92,7 @@ size_t gw_schedule_bytes(const struct gw_fleet *fleet);
 /*
  * Order: priority, then the earlier deadline, then the larger VM, so that the last ones fill up
  * what is left; where somebody is late that way, the smaller VM, so that fewer are late.
- * Destination: where it can begin first; of several the one with the most memory free.
+ * Destination: where it is sent first; of several the one with the most memory free.
  */
 void gw_schedule_make(const struct gw_fleet *fleet, void *memory, struct gw_schedule *plan);
 

@@ -2,12 +2,12 @@
 /*
  * sdf-hybrid: pre-copy as long as a page sent pays, then post-copy (S3).
  *
- * Each round sends the half of the dirty pages that are least likely to be written meanwhile, by the
- * forecast of core/predict/write_set.h: its windows are those in which the VM was observed before
- * its move, and then the pages written in each round. So does the first (section 4.1: at alpha = 1
- * "only half of the memory pages selected by Markov Model are transferred in advance"): the working
- * set is reached by halving what is not in it. Where nothing was observed, or with first=whole, the
- * first pass sends all. A round has paid if
+ * Each round sends the half of the dirty pages that are least likely to be written meanwhile, by
+ * the forecast of core/predict/write_set.h: its windows are those in which the VM was observed
+ * before its move, and then the pages written in each round. So does the first (section 4.1: at
+ * alpha = 1 "only half of the memory pages selected by Markov Model are transferred in advance"):
+ * the working set is reached by halving what is not in it. Where nothing was observed, or with
+ * first=whole, the first pass sends all. A round has paid if
  *
  *     SDF(n) = (V2(n-1) - V2(n)) / S(n) > alpha
  *
@@ -22,10 +22,12 @@
  *
  *     (V2(n-1) - V2(n)) q f > (S - V2(n-1) + V2(n)) t     <=>     SDF(n) > t / (t + q f) = alpha
  *
- * so alpha has a meaning: a second of total time for a second of stall. All three are known after a
- * round: t from the measured bandwidth; f from the latency; q from how fast the VM touches other
- * pages than before: W in the T of the round. To push V2 pages takes V2 t, a page waits for half of
- * it, and meanwhile W / T x V2 t / 2 of the V2 are touched: q = W t / 2 T, at most 1.
+ * That is asked of the round to come, which does worse than this one, by about as much as this one
+ * did than the one before: so much is added to alpha. It has a meaning then: a second of total time
+ * for a second of stall. All three are known after a round: t from the measured bandwidth; f from
+ * the latency; q from how fast the VM touches other pages than before: W in the T of the round. To
+ * push V2 pages takes V2 t, a page waits for half of it, and meanwhile W / T x V2 t / 2 of the V2
+ * are touched: q = W t / 2 T, at most 1.
  */
 #include <errno.h>
 #include <string.h>
@@ -47,7 +49,8 @@ enum { WHOLE, HALF };
 struct sdf {
 	uint64_t alpha; /* thousandths; of the last round, if it is auto */
 	bool automatic;
-	unsigned first; /* what the first pass sends */
+	double last_sdf; /* of the round before */
+	unsigned first;  /* what the first pass sends */
 	uint64_t dirty_threshold;
 	uint64_t observe_ns;
 	struct gw_write_set *windows;
@@ -140,6 +143,15 @@ static uint64_t best_alpha(const struct gw_view *view)
 	return (uint64_t)(1000 * page_ns / (page_ns + touched * fault_ns) + 0.5);
 }
 
+/* By how much the next round is likely to do worse than this one, in thousandths. */
+static uint64_t worse_by(struct sdf *s, const struct gw_view *view)
+{
+	double now = gw_view_sdf(view), last = view->round > 1 ? s->last_sdf : 1;
+
+	s->last_sdf = now;
+	return now < last ? (uint64_t)(1000 * (last - now)) : 0;
+}
+
 /* Which half is the less likely one takes an observation. */
 static bool halves_first(const struct sdf *s)
 {
@@ -162,7 +174,9 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 		return;
 	}
 	if (s->automatic)
-		s->alpha = best_alpha(view);
+		s->alpha = best_alpha(view) + worse_by(s, view);
+	if (s->alpha > 1000)
+		s->alpha = 1000;
 	alpha = (double)s->alpha / 1000;
 	/* A window that is too large to be remembered is no window: those before it stay. */
 	(void)gw_write_set_observe_set(s->windows, view->written);

@@ -287,16 +287,17 @@ static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty, ui
 /* What the tile's slots add to w_t; two sums, so that neither waits for the other. */
 static double weigh_tile(struct gw_write_set *set, uint32_t tile, uint32_t t)
 {
-	uint32_t i = set->cursor[t], end = set->start[t + 1];
+	const uint32_t *at = set->entry + set->cursor[t], *end = set->entry + set->start[t + 1];
+	const double *score = set->score;
 	double sum = 0, other = 0;
 
-	for (; i + 1 < end && set->entry[i + 1] - tile < TILE_SLOTS; i += 2) {
-		sum += set->score[set->entry[i]];
-		other += set->score[set->entry[i + 1]];
+	for (; end - at > 1 && at[1] - tile < TILE_SLOTS; at += 2) {
+		sum += score[at[0]];
+		other += score[at[1]];
 	}
-	for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
-		sum += set->score[set->entry[i]];
-	set->cursor[t] = i;
+	for (; at < end && *at - tile < TILE_SLOTS; at++)
+		sum += score[*at];
+	set->cursor[t] = (uint32_t)(at - set->entry);
 	return sum + other;
 }
 
@@ -334,12 +335,12 @@ static void take_itself_off(struct gw_write_set *set, uint32_t tile)
 
 static void add_weight(struct gw_write_set *set, uint32_t tile, uint32_t t)
 {
-	uint32_t i = set->cursor[t], end = set->start[t + 1];
-	double weight = set->weight[t];
+	const uint32_t *at = set->entry + set->cursor[t], *end = set->entry + set->start[t + 1];
+	double *score = set->score, weight = set->weight[t];
 
-	for (; i < end && set->entry[i] - tile < TILE_SLOTS; i++)
-		set->score[set->entry[i]] += weight;
-	set->cursor[t] = i;
+	for (; at < end && *at - tile < TILE_SLOTS; at++)
+		score[*at] += weight;
+	set->cursor[t] = (uint32_t)(at - set->entry);
 }
 
 #define ROUNDING 1e-12

@@ -15,7 +15,7 @@
 #define INTERVAL_MS 50                   /* a link that stands idle between two moves is lost */
 #define USAGE_NS    UINT64_C(250000000)  /* of the VMs and the link is measured over */
 #define SEEN_NS     UINT64_C(1000000000) /* the link's use is measured over */
-#define BEGIN_NS    UINT64_C(300000000)  /* a hypervisor starts at the other host, and a survey */
+#define BEGIN_NS    UINT64_C(100000000)  /* of it what is not hidden behind the move before */
 #define SWITCH_NS   UINT64_C(200000000)  /* device state, the last messages, the release */
 /*
  * A move that was granted nothing stays alive by a trickle of the link. Not less: the kernel's
@@ -192,7 +192,7 @@ static void take_plan(struct gw_evacuation *e, const struct planning *p)
 	e->plan.latest_ns += from;
 }
 
-int gw_plan(struct gw_evacuation *e, struct gw_error *error)
+int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 {
 	struct planning p;
 	struct gw_plan_move *moves = reallocarray(e->plan.moves, e->count + 1, sizeof(*moves));
@@ -416,9 +416,8 @@ static struct gw_mover mover_of(const struct gw_evacuation *e, const struct gw_m
 		left += (uint64_t)((double)m->dirty_bytes_per_s * (double)done /
 		                   (double)m->grant.rate_bytes_per_s);
 	return (struct gw_mover){
-	        .state = m->state == GW_MEMBER_WAITS            ? GW_MOVER_WAITS
-	                 : m->at.state < GW_STATE_STOP_AND_COPY ? GW_MOVER_COPIES
-	                                                        : GW_MOVER_SWITCHES,
+	        .state = m->state == GW_MEMBER_WAITS ? GW_MOVER_WAITS
+	                                             : gw_mover_state_of(m->at.state),
 	        .dirty_bytes_per_s = m->dirty_bytes_per_s,
 	        .traffic_bytes_per_s = gw_traffic_mean(&m->traffic),
 	        .traffic_next_bytes_per_s = gw_traffic_next(&m->traffic),
@@ -428,6 +427,7 @@ static struct gw_mover mover_of(const struct gw_evacuation *e, const struct gw_m
 	        .deadline_ns = deadline,
 	        .pulls = strcmp(m->state == GW_MEMBER_WAITS ? m->planned.policy : m->policy,
 	                        "precopy") != 0,
+	        .first_pass = !m->at.rounds,
 	        .priority = m->priority,
 	};
 }
@@ -493,7 +493,8 @@ static void divide(struct gw_evacuation *e, const struct use *use, struct dividi
 		m->grant = d->grants[i];
 		if (m->state == GW_MEMBER_WAITS && !m->grant.waits)
 			begin(e, m, rate);
-		gw_move_grant(&m->move, rate);
+		if (d->movers[i].state != GW_MOVER_SETTLES)
+			gw_move_grant(&m->move, rate);
 	}
 }
 
@@ -554,7 +555,7 @@ static int turn(struct gw_evacuation *e, struct use *use, struct dividing *d,
 		look_at_link(e, use);
 	}
 	if (reap(e) || e->link_bytes_per_s > link + link / 10)
-		err = gw_plan(e, error);
+		err = gw_fleet_plan(e, error);
 	if (!e->stopped)
 		divide(e, use, d);
 	e->now_ns = gw_now_ns();

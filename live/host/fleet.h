@@ -111,7 +111,7 @@ int gw_fleet_look(struct gw_evacuation *evacuation, char *const *names, size_t c
 /* Asks each host what it has free. */
 void gw_fleet_ask_hosts(struct gw_evacuation *evacuation);
 /* A plan for those that wait, beginning now. */
-int gw_plan(struct gw_evacuation *evacuation, struct gw_error *error);
+int gw_fleet_plan(struct gw_evacuation *evacuation, struct gw_error *error);
 /* 0 if it came to its end, or was stopped: see the members. */
 int gw_fleet_run(struct gw_evacuation *evacuation, struct gw_error *error);
 void gw_fleet_clear(struct gw_evacuation *evacuation);

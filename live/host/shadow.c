@@ -63,6 +63,7 @@ struct gw_shadow {
 	int program; /* what runs the VM */
 	int device;  /* /dev/userfaultfd */
 	int ask, tell;
+	int cancel; /* readable once it is killed */
 	pthread_t thread;
 	uint64_t began_ns;
 
@@ -225,7 +226,8 @@ static int start_cage(struct gw_shadow *s, int control, struct gw_error *error)
 	                              .kvm = s->command.kvm,
 	                              .image = s->ram_path,
 	                              .file_bytes = s->limits.disk_bytes,
-	                              .timeout_ms = START_MS};
+	                              .timeout_ms = START_MS,
+	                              .cancel = s->cancel};
 	int rc;
 
 	if (!argv)
@@ -555,8 +557,9 @@ static int make_ready(struct gw_shadow *s, struct gw_guest *guest, struct gw_err
 
 	s->ask = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->tell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->log = memfd_create("shadow", MFD_CLOEXEC);
-	if (s->ask < 0 || s->tell < 0 || s->log < 0)
+	if (s->ask < 0 || s->tell < 0 || s->cancel < 0 || s->log < 0)
 		return gw_fail(error, errno, "no descriptor can be made: %s", strerror(errno));
 	s->device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	if (s->device < 0)
@@ -575,6 +578,7 @@ static void give_back(struct gw_shadow *s)
 	gw_cleanup_close(&s->device);
 	gw_cleanup_close(&s->ask);
 	gw_cleanup_close(&s->tell);
+	gw_cleanup_close(&s->cancel);
 	gw_cleanup_close(&s->log);
 	pthread_mutex_destroy(&s->lock);
 	free(s->state);
@@ -591,7 +595,8 @@ static struct gw_shadow *make(const struct gw_guest *guest, const struct gw_ram 
 	s->limits = *limits;
 	s->ram = ram;
 	s->began_ns = gw_now_ns();
-	s->program = s->device = s->ask = s->tell = s->log = s->state_fd = s->kill_fd = -1;
+	s->program = s->device = s->ask = s->tell = s->cancel = s->log = s->state_fd = s->kill_fd =
+	        -1;
 	s->touches.fd = s->cage.pidfd = -1;
 	for (unsigned i = 0; i < GW_SHADOW_DISKS; i++)
 		s->overlays[i] = -1;
@@ -736,6 +741,7 @@ void gw_shadow_kill(struct gw_shadow *s)
 	if (!s)
 		return;
 	set(s, &s->killed, true);
+	ring_bell(s->cancel);
 	pthread_mutex_lock(&s->lock);
 	if (s->kill_fd >= 0) /* now: the thread may be waiting for its answer */
 		(void)pidfd_send_signal(s->kill_fd, SIGKILL, NULL, 0);

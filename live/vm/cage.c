@@ -51,6 +51,28 @@ static int fork_into_cage(struct gw_cage *cage, const struct gw_cage_start *star
 	return gw_fail(error, errno, "no namespaces can be made for it: %s", strerror(errno));
 }
 
+/* Until the descriptor has something to read: it may have been stopped, or ended, before that. */
+static int await(const struct gw_cage *cage, const struct gw_cage_start *start, int fd,
+                 int64_t until)
+{
+	struct pollfd items[] = {{.fd = fd, .events = POLLIN},
+	                         {.fd = cage->pidfd, .events = POLLIN},
+	                         {.fd = start->cancel ? start->cancel : -1, .events = POLLIN}};
+	int64_t left;
+
+	while ((left = until - now_ms()) > 0) {
+		if (poll(items, 3, (int)left) < 0 && errno != EINTR)
+			return -errno;
+		if (items[2].revents)
+			return -ECANCELED;
+		if (items[0].revents & POLLIN)
+			return 0;
+		if (items[0].revents || items[1].revents)
+			return -ECHILD;
+	}
+	return -ETIMEDOUT;
+}
+
 /* The listener, or -1. */
 static int passed_fd(struct msghdr *message)
 {
@@ -138,27 +160,16 @@ static int decide(const struct gw_cage *cage, const struct gw_cage_start *start,
 
 /* Once it has the image nobody listens any more, and no open for writing is ever answered again. */
 static int hand_image(const struct gw_cage *cage, const struct gw_cage_start *start, int listener,
-                      struct gw_error *error)
+                      int64_t until)
 {
-	int64_t until = now_ms() + start->timeout_ms, left;
-	struct pollfd items[] = {{.fd = listener, .events = POLLIN},
-	                         {.fd = cage->pidfd, .events = POLLIN}};
 	int rc = 0;
 
-	while (rc == 0 && (left = until - now_ms()) > 0) {
-		if (poll(items, 2, (int)left) < 0 && errno != EINTR)
-			rc = -errno;
-		else if (items[1].revents)
-			rc = -ECHILD;
-		else if (items[0].revents & POLLIN)
+	while (rc == 0) {
+		rc = await(cage, start, listener, until);
+		if (rc == 0)
 			rc = decide(cage, start, listener);
 	}
-	if (rc == 1)
-		return 0;
-	if (rc == -ECHILD)
-		return gw_fail(error, ECHILD, "it ended as it started");
-	return gw_fail(error, rc ? -rc : ETIMEDOUT, "it did not open its memory in %d ms",
-	               start->timeout_ms);
+	return rc < 0 ? rc : 0;
 }
 
 /* --- its beginning and end ------------------------------------------------------------------ */
@@ -167,12 +178,19 @@ static int await_start(struct gw_cage *cage, const struct gw_cage_start *start, 
                        struct gw_error *error)
 {
 	_cleanup_close_ int listener = -1;
-	int rc;
+	int64_t until = now_ms() + start->timeout_ms;
+	int rc = write(line, "", 1) == 1 ? await(cage, start, line, until) : -ECHILD;
 
-	if (write(line, "", 1) != 1)
-		return gw_fail(error, ECHILD, "it ended at once");
-	rc = hear(line, &listener, error);
-	return rc < 0 ? rc : hand_image(cage, start, listener, error);
+	if (rc == 0) {
+		rc = hear(line, &listener, error);
+		if (rc < 0)
+			return rc;
+		rc = hand_image(cage, start, listener, until);
+	}
+	if (rc == -ETIMEDOUT)
+		return gw_fail(error, ETIMEDOUT, "it did not open its memory in %d ms",
+		               start->timeout_ms);
+	return rc < 0 ? gw_fail(error, -rc, "it ended as it started") : 0;
 }
 
 static bool too_many(const struct gw_cage_start *start)

@@ -43,6 +43,7 @@ struct gw_cage_start {
 	int image_fd;        /* what it gets for it; open for reading only */
 	uint64_t file_bytes; /* that a file may grow to */
 	int timeout_ms;      /* until the image is opened */
+	int cancel;          /* readable: it is not wanted any more; 0: nobody cancels */
 };
 
 struct gw_cage {

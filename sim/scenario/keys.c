@@ -60,6 +60,7 @@ const struct sim_key sim_top_keys[] = {
 const struct sim_key sim_sharing_keys[] = {
         OTHER("policy"),
         OTHER("settings"),
+        WHOLE("at_once", struct sim_sharing, at_once, 1, SIM_VMS_MAX),
         {"interval", SIM_KEY_DURATION, FIELD(struct sim_sharing, interval_ns), 1000000,
          SIM_DURATION_MAX_NS},
         END,

@@ -113,6 +113,7 @@ struct sim_vm {
 /* A bandwidth policy that divides each link among the VMs whose path begins with it. */
 struct sim_sharing {
 	struct gw_bandwidth policy; /* no kind: none; links share by themselves */
+	unsigned at_once;           /* so many moves of each link at a time; 0: as the policy says */
 	uint64_t interval_ns;       /* from one answer to the next, if nothing happens */
 };
 

@@ -107,6 +107,16 @@ static uint64_t bytes_left(const struct migration *m)
 	return (all > done ? (all - done) * GW_PAGE_BYTES : 0) + dirtied;
 }
 
+/* It goes no faster: the user's limit, or one agent's path. */
+static uint64_t most_of(const struct migration *m)
+{
+	uint64_t limit = m->spec.move.limit_bytes_per_s, path = m->world->costs.copy_bytes_per_s;
+
+	if (!limit || !path)
+		return limit ? limit : path;
+	return limit < path ? limit : path;
+}
+
 static void look(struct migration *m, struct gw_mover *mover)
 {
 	struct gw_policy policy;
@@ -119,32 +129,43 @@ static void look(struct migration *m, struct gw_mover *mover)
 	        .traffic_next_bytes_per_s = gw_traffic_next(&m->seen),
 	        .cpu_permille = (uint32_t)(m->spec.workload.cpu_share * 1000),
 	        .left_bytes = sim_with_headers(bytes_left(m)),
-	        .limit_bytes_per_s = sim_with_headers(m->spec.move.limit_bytes_per_s),
+	        .limit_bytes_per_s = sim_with_headers(most_of(m)),
 	        .deadline_ns = m->spec.by_ns,
 	        .pulls = !gw_policy_init(&policy, m->spec.move.policy) && policy.kind->pulls,
+	        .first_pass = !m->result || !m->result->round_count,
 	        .priority = m->spec.priority,
 	};
 }
 
 /* --- dividing -------------------------------------------------------------------------------- */
 
+/* How many more may begin on this link. */
+static size_t may_begin(const struct share *share)
+{
+	const struct sim_world *w = share->world;
+	unsigned at_once = w->coordinator->sharing.at_once;
+	size_t may = WAITING_MAX, under_way = 0;
+
+	for (size_t i = 0; at_once && i < share->count; i++)
+		under_way += share->members[i]->phase != PHASE_WAITS ||
+		             sim_queued(&share->members[i]->begins);
+	if (at_once)
+		may = at_once > under_way ? at_once - under_way : 0;
+	if (w->at_once && w->running + may > w->at_once)
+		may = w->at_once > w->running ? w->at_once - w->running : 0;
+	return may < WAITING_MAX ? may : WAITING_MAX;
+}
+
 /* Those under way, and the first of those that may begin; how many. */
 static size_t choose(struct share *share)
 {
-	struct sim_world *w = share->world;
-	size_t count = 0, waiting = 0, may = WAITING_MAX;
+	size_t count = 0, waiting = 0, may = may_begin(share);
 
-	if (w->at_once)
-		may = w->at_once > w->running ? w->at_once - w->running : 0;
-	if (may > WAITING_MAX)
-		may = WAITING_MAX;
 	for (size_t i = 0; i < share->count; i++) {
 		struct migration *m = share->members[i];
 
-		if (m->phase == PHASE_WAITS && sim_queued(&m->begins))
-			continue;
-		if (m->phase == PHASE_WAITS &&
-		    (waiting == may || m->spec.start_ns > w->clock.now_ns))
+		if (m->phase == PHASE_WAITS && (sim_queued(&m->begins) || waiting == may ||
+		                                m->spec.start_ns > share->world->clock.now_ns))
 			continue;
 		waiting += m->phase == PHASE_WAITS;
 		share->seen[count] = m;
@@ -160,7 +181,8 @@ static void carry_out(struct migration *m, const struct gw_grant *grant)
 		m->world->running++;
 		sim_clock_at(&m->world->clock, &m->begins, sim_now(m));
 	}
-	sim_grant(m, grant->rate_bytes_per_s);
+	if (state_of(m) != GW_MOVER_SETTLES)
+		sim_grant(m, grant->rate_bytes_per_s);
 }
 
 static void divides(struct sim_happening *self)

@@ -88,6 +88,10 @@ class Left(PaperTest):
                 self.assertEqual(value, ours[column["key"]])
                 self.assertIn(f">{value:,.{column['digits']}f}<", page)
 
+    def test_s1(self):
+        results = self.check("s1", 2)
+        self.assertEqual([c["verdict"] for c in results["claims"][:2]], ["confirmed"] * 2)
+
     def test_s2(self):
         results = self.check("s2", 1)
         self.assertEqual(results["claims"][0]["verdict"], "confirmed")
@@ -95,6 +99,11 @@ class Left(PaperTest):
     def test_s4(self):
         results = self.check("s4", 9)
         self.assertEqual(results["claims"][0]["verdict"], "confirmed")
+
+    def test_s3(self):
+        results = self.check("s3", 7)
+        headlines = [claim["verdict"] for claim in results["claims"] if claim["where"].startswith("4.4")]
+        self.assertEqual(headlines, ["confirmed"] * 2)
 
     def test_s5(self):
         results = self.check("s5", 7)

@@ -161,16 +161,23 @@ static void work_conserving(void **state)
 
 	(void)state;
 	with("nrac-wc", NULL, NULL);
-	divide(10000000, 500000, m, 3); /* 9.5: 2 reserved; 1, 3 and 0.5; of 3 each a third */
-	granted(0, 2000000, 0);
-	granted(1, 4000000, 0);
-	granted(2, 1500000, 2000000);
-	m[1].dirty_bytes_per_s = 7000000; /* more than the link leaves: the third waits */
-	divide(10000000, 500000, m, 3);
-	granted(0, 1000000, 0);
-	granted(1, 6500000, 0);
+	divide(10000000, 500000, m, 3); /* 9.5, of which 2 are reserved */
+	granted(0, 7500000, 0);
+	granted(1, 0, 0);
 	assert_true(grants[2].waits);
 	assert_int_equal(grants[2].reserved_bytes_per_s, 2000000);
+	m[0].limit_bytes_per_s = 1500000;
+	m[1].limit_bytes_per_s = 4000000;
+	divide(10000000, 500000, m, 3); /* their limits leave something */
+	granted(0, 1500000, 0);
+	granted(1, 4000000, 0);
+	granted(2, 2000000, 2000000);
+	m[1].limit_bytes_per_s = 0;
+	m[1].dirty_bytes_per_s = 7000000; /* more than the link leaves: the third is delayed */
+	divide(10000000, 500000, m, 3);
+	granted(1, 6000000, 0);
+	assert_true(grants[2].waits);
+	assert_non_null(strstr(grants[2].reason, "go first"));
 	m[2].traffic_next_bytes_per_s = 20000000; /* all but the least */
 	divide(10000000, 0, m, 3);
 	assert_int_equal(grants[2].reserved_bytes_per_s, 9500000);
@@ -217,7 +224,7 @@ static void one_after_the_other(void **state)
 	granted(1, 10000000, 0);
 	granted(0, 0, 0);
 	assert_true(grants[2].waits);
-	next_ns = SECOND; /* until then it can use no more than half */
+	next_ns = 8 * SECOND; /* in an eighth of that it can use no more than half */
 	divide(10000000, 0, m, 3);
 	next_ns = 0;
 	granted(1, 5000000, 0);
@@ -279,7 +286,7 @@ static void draw(struct gw_mover *movers, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		movers[i] = (struct gw_mover){
-		        .state = (enum gw_mover_state)below(3),
+		        .state = (enum gw_mover_state)below(4),
 		        .dirty_bytes_per_s = some_rate(),
 		        .traffic_bytes_per_s = some_rate(),
 		        .traffic_next_bytes_per_s = some_rate(),
@@ -287,6 +294,7 @@ static void draw(struct gw_mover *movers, size_t count)
 		        .left_bytes = some_rate() * below(100),
 		        .limit_bytes_per_s = some_rate(),
 		        .deadline_ns = below(3) ? below(1000) * SECOND : 0,
+		        .first_pass = below(2),
 		        .priority = (unsigned)below(3),
 		};
 	}
@@ -296,6 +304,14 @@ struct sums {
 	uint64_t rates, reserved;
 	bool thirsty; /* one that moves could use more */
 };
+
+static bool is_thirsty(const struct gw_mover *mover, const struct gw_grant *grant)
+{
+	uint64_t limit = mover->limit_bytes_per_s;
+
+	return !grant->waits && mover->state != GW_MOVER_SETTLES &&
+	       (!limit || grant->rate_bytes_per_s < limit);
+}
 
 static struct sums check_each(const struct gw_mover *movers, size_t count)
 {
@@ -310,10 +326,9 @@ static struct sums check_each(const struct gw_mover *movers, size_t count)
 		assert_true(g->reserved_bytes_per_s <= movers[i].traffic_next_bytes_per_s);
 		if (g->waits)
 			assert_int_equal(movers[i].state, GW_MOVER_WAITS);
-		if (g->waits)
+		if (g->waits || movers[i].state == GW_MOVER_SETTLES)
 			assert_int_equal(g->rate_bytes_per_s, 0);
-		else if (!limit || g->rate_bytes_per_s < limit)
-			s.thirsty = true;
+		s.thirsty |= is_thirsty(&movers[i], g);
 		s.rates += g->rate_bytes_per_s;
 		s.reserved += g->reserved_bytes_per_s;
 	}

@@ -73,6 +73,17 @@ static void touches(uint64_t first, uint64_t pages)
 	step((struct gw_event){.kind = GW_EV_TOUCHED, .touched = {&run, 1}});
 }
 
+/* A policy that might have pulled, and does not. */
+static void stops(struct gw_policy *policy, const struct gw_view *view, struct gw_verdict *verdict)
+{
+	(void)policy;
+	(void)view;
+	verdict->decision = GW_STOP_AND_COPY;
+}
+
+static const struct gw_policy_kind stopping = {
+        .name = "stopping", .settings = "", .pulls = true, .decide = stops};
+
 static void offered(const char *policy, const char *order, bool paused)
 {
 	struct gw_source_config config = {
@@ -81,7 +92,10 @@ static void offered(const char *policy, const char *order, bool paused)
 	now = bytes = 0;
 	gw_set_init(&all, words, PAGES);
 	gw_set_fill(&all);
-	assert_int_equal(gw_policy_init(&config.policy, policy), 0);
+	if (policy)
+		assert_int_equal(gw_policy_init(&config.policy, policy), 0);
+	else
+		config.policy.kind = &stopping;
 	assert_int_equal(gw_order_init(&config.order, order), 0);
 	free(memory);
 	memory = malloc(gw_source_bytes(&config.policy, &config.order, PAGES));
@@ -252,6 +266,12 @@ static void it_ends_where_nothing_is_pulled(void **state)
 	(void)state;
 	offered("hybrid", "queue", false);
 	hears(GW_MSG_REFUSE);
+	assert_int_equal(count(GW_ACT_SHADOW_END), 1);
+	offered(NULL, "queue", false);
+	assert_int_equal(count(GW_ACT_SHADOW_PREPARE), 1);
+	hears(GW_MSG_ACCEPT);
+	happens(GW_EV_JOURNALED);
+	step((struct gw_event){.kind = GW_EV_SURVEYED, .set = &all});
 	assert_int_equal(count(GW_ACT_SHADOW_END), 1);
 	offered("run-ahead", "queue", false);
 	switched();

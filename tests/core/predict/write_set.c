@@ -100,6 +100,22 @@ static void plain_counting_gives_thirds(void **state)
 	free(set);
 }
 
+/* What adds up and is taken off again leaves exactly nothing. */
+static void no_rounding_is_left(void **state)
+{
+	(void)state;
+	for (int times = 1; times < 20; times++) {
+		struct gw_write_set *set = make((struct gw_write_set_limits){64, 640, 64, false});
+
+		for (int i = 0; i < times; i++) {
+			observe(set, "##....");
+			observe(set, "..###.");
+		}
+		assert_false(share(set, 0, 0) > 0 || share(set, 0, 0) < 0);
+		free(set);
+	}
+}
+
 struct model {
 	bool in[WINDOWS][PAGES];
 	double follows[PAGES][PAGES];
@@ -281,6 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(gives_the_papers_figures),
 	        cmocka_unit_test(plain_counting_gives_thirds),
+	        cmocka_unit_test(no_rounding_is_left),
 	        cmocka_unit_test(the_factored_score_is_the_matrix),
 	        cmocka_unit_test(large_sets_are_scored_alike),
 	        cmocka_unit_test(probabilities_sum_to_one),

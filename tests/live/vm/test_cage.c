@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
@@ -297,6 +298,29 @@ static void a_program_that_ends(void **state)
 	assert_int_equal(cage.pid, 0);
 }
 
+/* Nobody wants it any more, or it takes too long: however it hangs, the caller does not. */
+static void a_start_that_hangs(void **state)
+{
+	struct place *p = *state;
+	struct gw_cage cage;
+	struct gw_error error = {{0}};
+	int bell = eventfd(1, EFD_CLOEXEC);
+
+	p->argv[0] = (char *)"/bin/sleep"; /* it never opens the image */
+	p->argv[1] = (char *)"60";
+	p->argv[2] = NULL;
+	close(p->start.program);
+	p->start.program = open(p->argv[0], O_RDONLY | O_CLOEXEC);
+	p->start.timeout_ms = 200;
+	assert_int_equal(gw_cage_start(&cage, &p->start, &error), -ETIMEDOUT);
+	assert_int_equal(cage.pid, 0);
+	p->start.timeout_ms = 60000;
+	p->start.cancel = bell;
+	assert_int_equal(gw_cage_start(&cage, &p->start, &error), -ECANCELED);
+	assert_int_equal(cage.pid, 0);
+	close(bell);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +330,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(ends_with_the_thread, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(a_file_cannot_grow, set_up, tear_down),
 	        cmocka_unit_test_setup_teardown(a_program_that_ends, set_up, tear_down),
+	        cmocka_unit_test_setup_teardown(a_start_that_hangs, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
