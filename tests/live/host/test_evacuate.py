@@ -6,6 +6,7 @@ Each test plans or carries out an evacuation through the program; each VM must i
 exactly one place, whole.
 """
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -14,15 +15,9 @@ import subprocess
 import time
 import unittest
 
-from rig import BUILD, GODWIT, Host, Rig, eventually, kill, why_not
+from rig import GODWIT, Host, Rig, eventually, kill, main, why_not
 
 LINK = "200mbit"
-
-
-def setUpModule():
-    missing = why_not()
-    if missing:
-        raise unittest.SkipTest(missing)
 
 
 def address(host):
@@ -167,7 +162,6 @@ class Evacuation(unittest.TestCase):
     def test_one_that_cannot_be_moved(self):
         self.guests(3, pages=1024)
         with open(os.path.join(self.rig.a.dir, "vm1", "lock"), "w", encoding="ascii") as lock:
-            import fcntl
             fcntl.flock(lock, fcntl.LOCK_EX)
             result, done = self.evacuate(status=1)
         self.assertEqual(self.outcomes(result), ["moved", "stays", "moved"])
@@ -289,4 +283,4 @@ class Evacuation(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main(why_not())

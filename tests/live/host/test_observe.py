@@ -67,7 +67,6 @@ class Observes(unittest.TestCase):
                 self.assertGreaterEqual(ms, 1000)
                 self.assertEqual(ms, result["observation_ns"] // 1000000)
                 self.assertLessEqual(windows, 21)
-                self.assertLess(result["total_time_ns"], 10**10)
                 self.whole()
 
     def test_as_long_as_the_policy_wants(self):
@@ -198,7 +197,7 @@ class Observes(unittest.TestCase):
         out, err = said.communicate(timeout=60)
         self.assertEqual(said.returncode, 0, err)
         self.assertRegex(err, r"observing +\d+% +\d+ pages/s written +\d+:\d\d left")
-        self.assertRegex(out, r"observed for +5\d\d")
+        self.assertRegex(out, r"observed for +[\d.]+ m?s")
 
 
 if __name__ == "__main__":
