@@ -103,6 +103,19 @@ static void one_after_the_other(void **state)
 	assert_int_equal(plan.late + plan.left, 0);
 }
 
+/* 90 MB at 10 MB/s take nine seconds, at nine ten; costs count once, or twice. */
+static void an_interval(void **state)
+{
+	(void)state;
+	set_up(1);
+	vms[0].send_bytes = 90 * MB;
+	fleet.begin_ns = fleet.switch_ns = SECOND;
+	make();
+	assert_int_equal(moves[0].end_ns, 11 * SECOND);
+	assert_int_equal(moves[0].latest_ns, 14 * SECOND);
+	assert_true(moves[0].soonest_ns < 11 * SECOND && moves[0].soonest_ns > 10 * SECOND);
+}
+
 /* Large ones first, all but one would be late; small ones first, one is. */
 static void fewer_are_late(void **state)
 {
@@ -273,6 +286,7 @@ int main(void)
 	        cmocka_unit_test(expects),
 	        cmocka_unit_test(one_after_the_other),
 	        cmocka_unit_test(fewer_are_late),
+	        cmocka_unit_test(an_interval),
 	        cmocka_unit_test(where_there_is_room),
 	        cmocka_unit_test(kept_apart),
 	        cmocka_unit_test(lanes),
