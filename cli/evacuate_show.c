@@ -133,6 +133,24 @@ static void tell_whole(const struct gw_evacuation *e, FILE *out)
 		(void)fprintf(out, "%zu of them not by the deadline\n", p->late);
 }
 
+/* Reservations are kept by the moves alone. */
+static void tell_reservations(const struct gw_evacuation *e, FILE *out)
+{
+	for (size_t i = 0; i < e->count; i++) {
+		const struct gw_member *m = &e->members[i];
+		uint64_t own = gw_traffic_mean(&m->traffic);
+		char rate[32];
+
+		if (m->state != GW_MEMBER_WAITS ||
+		    own <= e->options.sharing.thresholds.network_bytes_per_s)
+			continue;
+		(void)fprintf(out,
+		              "%s sends and receives %s itself: the moves' rates leave room for "
+		              "it, but nothing enforces that it gets it\n",
+		              m->name, gw_show_rate(rate, sizeof(rate), (double)own));
+	}
+}
+
 int gw_evacuation_plan(const struct gw_evacuation *e, FILE *out)
 {
 	static const char *const headings[] = {"NAME",      "TO",    "POLICY",  ">DATA",
@@ -147,6 +165,7 @@ int gw_evacuation_plan(const struct gw_evacuation *e, FILE *out)
 	if (!err && table.rows > 1)
 		gw_table_print(&table, out);
 	gw_table_free(&table);
+	tell_reservations(e, out);
 	tell_whole(e, out);
 	return err;
 }

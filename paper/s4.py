@@ -204,10 +204,10 @@ def simulate(run):
 
 # --- real VMs ---
 
-LIVE_WORKLOADS = ("sequential", "random", "chase", "phases", "compile")
+LIVE_WORKLOADS = ("sequential", "strided", "random", "chase", "phases", "compile")
 LIVE_ORDERS = ("demand", "linear", "bubble", "queue")
 LIVE_LINKS = ("200mbit:2ms",)
-LIVE_ROUNDS = 2
+LIVE_ROUNDS = 3
 
 
 def bench(run):
@@ -259,7 +259,7 @@ def live_cell(rows, workload, link):
 
 def live(run):
     run_ahead = bench(run)
-    workloads = LIVE_WORKLOADS[1:2] if run.quick else LIVE_WORKLOADS
+    workloads = LIVE_WORKLOADS[2:3] if run.quick else LIVE_WORKLOADS
     run.say("moves of real VMs over a link with a latency (a quarter of an hour; kept, so it may be interrupted)")
     try:
         rows = run_ahead.collect(os.path.join(run.folder, "moves.jsonl"), workloads, LIVE_LINKS, list(LIVE_ORDERS),

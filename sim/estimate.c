@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "sim/run.h"
-#include "sim/trace/trace.h"
+#include "sim/trace/extend.h"
 
 #define CANDIDATES_MAX 32
 #define LOOK_NS        50000000
@@ -87,7 +87,7 @@ static size_t list_candidates(struct sim_move *moves, const struct sim_move *ask
 /* --- the samples ---------------------------------------------------------------------------- */
 
 struct sample {
-	uint64_t from_ns; /* in the trace, which goes round */
+	struct sim_extended future; /* owned: what was observed, and what may follow */
 	struct sim_costs costs;
 	uint64_t link_permyriad; /* of the rate that was told */
 	uint64_t seed;
@@ -126,21 +126,23 @@ static uint64_t length_of(const struct sim_trace *trace)
 }
 
 /* What was observed has happened; it goes on at so many points of it, the first where it began. */
-static void draw_samples(struct sample *samples, unsigned count,
-                         const struct sim_scenario *scenario, const struct sim_trace *trace,
-                         uint64_t seed)
+static int draw_samples(struct sample *samples, unsigned count, const struct sim_scenario *scenario,
+                        const struct sim_trace *trace, uint64_t length_ns, uint64_t seed)
 {
-	uint64_t length_ns = length_of(trace);
+	size_t windows = sim_trace_windows(trace);
+	int err = 0;
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < count && !err; i++) {
 		struct sim_chance chance = sim_chance_of(seed, i);
 
-		samples[i].from_ns = length_ns + length_ns / count * i;
 		samples[i].link_permyriad = about(&chance, SIM_DOUBT_LINK_PERMILLE * 10u);
 		samples[i].costs = scenario->costs;
 		doubt_costs(&samples[i].costs, &chance);
 		samples[i].seed = sim_chance_next(&chance);
+		err = sim_trace_extend(&samples[i].future, trace, windows * i / count, length_ns,
+		                       samples[i].seed);
 	}
+	return err;
 }
 
 /* --- playing -------------------------------------------------------------------------------- */
@@ -156,6 +158,7 @@ struct crew {
 	const struct sim_scenario *scenario;
 	const struct sim_vm *vm;
 	struct gw_observation observation;
+	uint64_t observed_ns;
 	const struct sim_move *moves;
 	const struct sample *samples;
 	unsigned sample_count;
@@ -255,7 +258,8 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 		        (uint64_t)((unsigned __int128)scenario.links[i].bytes_per_s *
 		                   sample->link_permyriad / 10000);
 	}
-	vm.workload.from_ns = sample->from_ns;
+	vm.workload.trace = sample->future.trace;
+	vm.workload.from_ns = crew->observed_ns;
 	vm.observation = crew->observation;
 	vm.start_ns = 0;
 	vm.move = crew->moves[move];
@@ -410,9 +414,11 @@ static void forecast(struct gw_forecast *f, const struct crew *crew, size_t numb
 {
 	const struct sim_move *move = &crew->moves[number];
 	struct gw_policy policy;
+	struct gw_order order;
 
-	(void)gw_policy_init(&policy, move->policy);
-	*f = (struct gw_forecast){.pulls = policy.kind->pulls};
+	(void)sim_move_init(move, &policy, &order, NULL);
+	*f = (struct gw_forecast){.pulls = policy.kind->pulls,
+	                          .copies = policy.kind->pulls && gw_order_wants_shadow(&order)};
 	(void)snprintf(f->policy, sizeof(f->policy), "%s", move->policy);
 	name_settings(f, move);
 	for (unsigned i = 0; i < crew->sample_count && (!i || f->completed); i++) {
@@ -458,7 +464,7 @@ static int estimate_listed(struct sim_estimate *e, struct crew *crew,
                            const struct sim_estimate_options *options)
 {
 	const struct sim_trace *trace = crew->vm->workload.trace;
-	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX];
+	struct sample samples[SIM_ESTIMATE_SAMPLES_MAX] = {0};
 	int err;
 
 	crew->moves = e->moves;
@@ -467,8 +473,13 @@ static int estimate_listed(struct sim_estimate *e, struct crew *crew,
 	crew->move_count = e->count;
 	crew->all = e->count * crew->sample_count;
 	crew->limit_ns = endless_ns(crew->scenario, crew->vm);
-	draw_samples(samples, crew->sample_count, crew->scenario, trace, options->seed);
-	err = play_all(crew, options);
+	crew->observed_ns = length_of(trace);
+	err = draw_samples(samples, crew->sample_count, crew->scenario, trace,
+	                   2 * crew->observed_ns + crew->limit_ns / 2, options->seed);
+	if (!err)
+		err = play_all(crew, options);
+	for (unsigned i = 0; i < crew->sample_count; i++)
+		sim_extended_clear(&samples[i].future);
 	for (size_t i = 0; i < e->count && !err; i++)
 		forecast(&e->forecasts[i], crew, i);
 	e->written_bytes_per_s = write_rate(trace);

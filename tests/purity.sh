@@ -13,7 +13,7 @@ SYMBOLS="memchr memcmp memcpy memmove memset
 	snprintf vsnprintf
 	LAPACKE_dgelsy_work"
 # What a compiler writes by itself for the above.
-COMPILER="_GLOBAL_OFFSET_TABLE_ __stack_chk_fail __isoc23_strtol __isoc23_strtoll
+COMPILER="_GLOBAL_OFFSET_TABLE_ __stack_chk_fail bcmp __isoc23_strtol __isoc23_strtoll
 	__isoc23_strtoul __isoc23_strtoull __memcpy_chk __memmove_chk __memset_chk
 	__snprintf_chk __vsnprintf_chk"
 

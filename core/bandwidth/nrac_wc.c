@@ -3,10 +3,11 @@
  * nrac-wc: NRAC's reservations and its order, and no idle link.
  *
  * Network-intensive VMs have what they are going to send reserved, whatever their migrations do
- * (but for a small share of the link, without which nothing would ever move away). Where the rest
- * does not cover what the others dirty, network-intensive VMs that are about to migrate wait (S2,
- * listing, line 8). Every migration first gets the rate at which its dirty set stays as it is, as
- * far as there is enough; what nobody reserved is then divided alike.
+ * (but for a small share of the link, without which nothing would ever move away). What nobody
+ * reserved goes to the migrations, to one after the other: S2 has them follow each other, those
+ * that are not network-intensive first (listing, line 8), and two that share would both send again
+ * what is dirtied meanwhile. Only what the first cannot use, because of its limit, is the next
+ * one's; where nothing is left a migration waits with its beginning.
  */
 #include <errno.h>
 #include <string.h>
@@ -45,14 +46,22 @@ static uint64_t dirtied_by_others(const struct gw_bandwidth *policy, const struc
 	return sum;
 }
 
-static void want(const struct gw_mover *movers, struct gw_grant *grants, size_t count, bool all)
+/* Who is served when: those under way, then those that begin, network-intensive ones last. */
+static unsigned turn_of(const struct gw_bandwidth *policy, const struct gw_mover *mover)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (movers[i].state >= GW_MOVER_SWITCHES || grants[i].waits)
-			continue;
-		grants[i].want_bytes_per_s = all ? UINT64_MAX : movers[i].dirty_bytes_per_s;
-		grants[i].reason = "its dirty rate, and a share of what is not reserved";
-	}
+	if (mover->state == GW_MOVER_COPIES)
+		return 0;
+	return gw_application_of(&policy->thresholds, mover) == GW_APP_NETWORK ? 2 : 1;
+}
+
+/* Returns what is left. */
+static uint64_t serve(const struct gw_mover *mover, struct gw_grant *grant, uint64_t free)
+{
+	grant->rate_bytes_per_s = gw_limited(mover, free);
+	grant->reason = grant->rate_bytes_per_s ? "what nobody reserved" : "nothing is left";
+	if (!grant->rate_bytes_per_s && mover->state == GW_MOVER_WAITS)
+		gw_wait(grant, "nothing is left");
+	return free - grant->rate_bytes_per_s;
 }
 
 static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *link,
@@ -61,24 +70,29 @@ static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *li
 	const struct nrac_wc *p = (const struct nrac_wc *)policy->memory;
 	uint64_t free = gw_uplink_free(link);
 	uint64_t least = free / 1000 * p->least_permille;
+	bool delays;
 
 	free = least + gw_reserve(policy, movers, grants, count, free - least);
 	free = gw_serve_switching(movers, grants, count, free);
-	if (free < dirtied_by_others(policy, movers, count))
-		for (size_t i = 0; i < count; i++)
-			if (movers[i].state == GW_MOVER_WAITS &&
-			    gw_application_of(&policy->thresholds, &movers[i]) == GW_APP_NETWORK)
+	delays = free < dirtied_by_others(policy, movers, count);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		for (size_t i = 0; i < count; i++) {
+			if (movers[i].state >= GW_MOVER_SWITCHES ||
+			    turn_of(policy, &movers[i]) != turn)
+				continue;
+			if (delays && turn == 2)
 				gw_wait(&grants[i],
 				        "those that are not network-intensive go first");
-	want(movers, grants, count, false);
-	free = gw_fill(movers, grants, count, free);
-	want(movers, grants, count, true);
-	(void)gw_fill(movers, grants, count, free);
+			else
+				free = serve(&movers[i], &grants[i], free);
+		}
+	}
 }
 
 const struct gw_bandwidth_kind gw_bandwidth_nrac_wc = {
         .name = "nrac-wc",
-        .summary = "S2's reservations and order; what nobody reserved goes to the migrations",
+        .summary = "S2's reservations and order; all that nobody reserved goes to migrations, one "
+                   "by one",
         .settings = "least=0.05 (of the link, for migrations in any case)",
         .init = init,
         .set = set,

@@ -94,7 +94,7 @@ static bool within(const struct gw_forecast *f, enum gw_figure figure, uint64_t 
 
 static bool keeps(const struct gw_forecast *f, const struct gw_limits *limits)
 {
-	return completes(f) && within(f, GW_FIGURE_DOWNTIME, limits->downtime_ns) &&
+	return completes(f) && !f->copies && within(f, GW_FIGURE_DOWNTIME, limits->downtime_ns) &&
 	       within(f, GW_FIGURE_TOTAL_TIME, limits->deadline_ns);
 }
 
@@ -105,7 +105,7 @@ static const struct gw_forecast *least_of(const struct gw_forecast *forecasts, s
 	const struct gw_forecast *least = NULL;
 
 	for (size_t i = 0; i < count; i++)
-		if (completes(&forecasts[i]) &&
+		if (completes(&forecasts[i]) && !forecasts[i].copies &&
 		    (!least || forecasts[i].figures[figure].high < least->figures[figure].high))
 			least = &forecasts[i];
 	return least;

@@ -39,6 +39,7 @@ struct gw_forecast {
 	char policy[32];
 	char settings[96];  /* "alpha=0.3 order=bubble"; "": as they are */
 	bool pulls;         /* memory is at both hosts for a while: no abort from the switch on */
+	bool copies;        /* takes a second VM's memory and processors: only if asked for */
 	unsigned samples;   /* how often it was played ... */
 	unsigned completed; /* ... and how often it ended at the destination */
 	char obstacle[192]; /* of the first that did not; "" */

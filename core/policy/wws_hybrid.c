@@ -46,7 +46,7 @@
 /* A round that leaves out the pages which are written in it with more than a chance. */
 struct round {
 	double most;  /* that chance */
-	double share; /* of the others that are known: it sends so many */
+	double share; /* of the others, as far as they are known, that it sends */
 	double ns;
 	double leaves_out;
 	double in_vain; /* pages written in it that have been sent, in it or before */

@@ -537,8 +537,9 @@ int sim_trace_open(struct sim_trace **trace, const char *path, struct gw_error *
 	return err ? err : sim_trace_parse(trace, bytes, size, path, error);
 }
 
-struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
-                               const struct gw_window *windows, size_t count)
+static struct sim_trace *make(const struct sim_trace_head *head, const struct gw_set *populated,
+                              const struct gw_set *filled, const struct gw_window *windows,
+                              size_t count)
 {
 	struct sim_trace *t = calloc(1, sizeof(*t));
 	uint64_t from_ns = count ? windows[0].start_ns : 0;
@@ -549,10 +550,15 @@ struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct g
 	t->windows = calloc(count ? count : 1, sizeof(*t->windows));
 	gw_set_init(&t->populated, calloc(gw_set_words(head->ram_pages), sizeof(uint64_t)),
 	            head->ram_pages);
-	if (!t->windows || !t->populated.words) {
+	if (filled)
+		gw_set_init(&t->filled, calloc(gw_set_words(head->ram_pages), sizeof(uint64_t)),
+		            head->ram_pages);
+	if (!t->windows || !t->populated.words || (filled && !t->filled.words)) {
 		sim_trace_free(t);
 		return NULL;
 	}
+	if (filled)
+		gw_set_copy(&t->filled, filled);
 	gw_set_copy(&t->populated, populated);
 	t->head.populated_pages = gw_set_count(populated);
 	for (; t->count < count; t->count++) {
@@ -560,6 +566,18 @@ struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct g
 		t->windows[t->count].start_ns -= from_ns;
 	}
 	return t;
+}
+
+struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
+                               const struct gw_window *windows, size_t count)
+{
+	return make(head, populated, NULL, windows, count);
+}
+
+struct sim_trace *sim_trace_with(const struct sim_trace *trace, const struct gw_window *windows,
+                                 size_t count)
+{
+	return make(&trace->head, &trace->populated, sim_trace_filled(trace), windows, count);
 }
 
 static int new_set(struct gw_set *set, uint64_t pages)
@@ -580,7 +598,6 @@ static struct sim_trace *part_of(const struct sim_trace *trace, size_t first, si
                                  struct gw_set *populated, struct gw_set *filled)
 {
 	struct sim_trace_head head = trace->head;
-	struct sim_trace *part;
 
 	add_written(trace, first, filled);
 	gw_set_copy(populated, &trace->populated);
@@ -588,12 +605,7 @@ static struct sim_trace *part_of(const struct sim_trace *trace, size_t first, si
 	if (head.populated_pages)
 		head.zero_pages = (uint64_t)((unsigned __int128)head.zero_pages *
 		                             gw_set_count(populated) / head.populated_pages);
-	part = sim_trace_of(&head, populated, trace->windows + first, last - first);
-	if (!part)
-		return NULL;
-	part->filled = *filled;
-	filled->words = NULL;
-	return part;
+	return make(&head, populated, filled, trace->windows + first, last - first);
 }
 
 struct sim_trace *sim_trace_part(const struct sim_trace *trace, uint64_t from_ns, uint64_t for_ns)

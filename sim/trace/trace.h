@@ -41,6 +41,9 @@ int sim_trace_parse(struct sim_trace **trace, const uint8_t *bytes, size_t size,
  * The head's number of populated pages is counted here. NULL: no memory. */
 struct sim_trace *sim_trace_of(const struct sim_trace_head *head, const struct gw_set *populated,
                                const struct gw_window *windows, size_t count);
+/* The same VM with other windows; likewise. */
+struct sim_trace *sim_trace_with(const struct sim_trace *trace, const struct gw_window *windows,
+                                 size_t count);
 /* The windows that begin at from_ns or later and end within for_ns of it; likewise. */
 struct sim_trace *sim_trace_part(const struct sim_trace *trace, uint64_t from_ns, uint64_t for_ns);
 void sim_trace_free(struct sim_trace *trace);

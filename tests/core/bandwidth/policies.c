@@ -161,16 +161,23 @@ static void work_conserving(void **state)
 
 	(void)state;
 	with("nrac-wc", NULL, NULL);
-	divide(10000000, 500000, m, 3); /* 9.5: 2 reserved; 1, 3 and 0.5; of 3 each a third */
-	granted(0, 2000000, 0);
-	granted(1, 4000000, 0);
-	granted(2, 1500000, 2000000);
-	m[1].dirty_bytes_per_s = 7000000; /* more than the link leaves: the third waits */
-	divide(10000000, 500000, m, 3);
-	granted(0, 1000000, 0);
-	granted(1, 6500000, 0);
+	divide(10000000, 500000, m, 3); /* 9.5, of which 2 are reserved */
+	granted(0, 7500000, 0);
+	granted(1, 0, 0);
 	assert_true(grants[2].waits);
 	assert_int_equal(grants[2].reserved_bytes_per_s, 2000000);
+	m[0].limit_bytes_per_s = 1500000;
+	m[1].limit_bytes_per_s = 4000000;
+	divide(10000000, 500000, m, 3); /* their limits leave something */
+	granted(0, 1500000, 0);
+	granted(1, 4000000, 0);
+	granted(2, 2000000, 2000000);
+	m[1].limit_bytes_per_s = 0;
+	m[1].dirty_bytes_per_s = 7000000; /* more than the link leaves: the third is delayed */
+	divide(10000000, 500000, m, 3);
+	granted(1, 6000000, 0);
+	assert_true(grants[2].waits);
+	assert_non_null(strstr(grants[2].reason, "go first"));
 	m[2].traffic_next_bytes_per_s = 20000000; /* all but the least */
 	divide(10000000, 0, m, 3);
 	assert_int_equal(grants[2].reserved_bytes_per_s, 9500000);

@@ -157,6 +157,19 @@ static void nearly_equal_is_decided_by_the_next(void **state)
 	assert_int_equal(choose(f, COUNT, 0, 0).taken, HYBRID); /* it stands less */
 }
 
+/* A VM's copy beside it is nobody's to make unasked. */
+static void what_copies_is_not_taken(void **state)
+{
+	struct gw_forecast f[COUNT];
+
+	(void)state;
+	usual(f);
+	f[PRECOPY].copies = true;
+	assert_int_equal(choose(f, COUNT, 0, 0).taken, HYBRID);
+	f[HYBRID].copies = f[POSTCOPY].copies = true;
+	assert_int_equal(choose(f, COUNT, 100, 0).taken, GW_CHOICE_NONE);
+}
+
 static void none_is_refused_with_the_reason(void **state)
 {
 	struct gw_forecast f[COUNT];
@@ -198,6 +211,7 @@ int main(void)
 	        cmocka_unit_test(limits_are_kept_by_the_upper_end),
 	        cmocka_unit_test(what_may_not_complete_is_not_taken),
 	        cmocka_unit_test(nearly_equal_is_decided_by_the_next),
+	        cmocka_unit_test(what_copies_is_not_taken),
 	        cmocka_unit_test(none_is_refused_with_the_reason),
 	        cmocka_unit_test(of_nothing_nothing_is_taken),
 	};
