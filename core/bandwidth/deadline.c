@@ -85,7 +85,10 @@ static uint64_t latest(const struct order *o, const struct gw_mover *m)
 
 static bool is_lost(const struct order *o, const struct gw_mover *m)
 {
-	return latest(o, m) < o->link->now_ns;
+	uint64_t now = o->link->now_ns;
+
+	return m->deadline_ns &&
+	       (m->deadline_ns <= now || takes_ns(m, o->free) > m->deadline_ns - now);
 }
 
 /* Then the link is another's. */

@@ -72,7 +72,6 @@ static void classes(void **state)
 	assert_int_equal(gw_application_of(&policy.thresholds, &m), GW_APP_CPU);
 	m.cpu_permille--;
 	assert_int_equal(gw_application_of(&policy.thresholds, &m), GW_APP_IDLE);
-	assert_string_equal(gw_application_name(GW_APP_NETWORK), "network");
 }
 
 /* Nt 6.25 MB/s (50 Mbit/s), Nu 0.25: Nf is 6 MB/s. */
@@ -267,6 +266,38 @@ static void in_time(void **state)
 	assert_true(grants[1].waits);
 }
 
+/* Who cannot be in time any more does not keep others from it. */
+static void the_lost_come_last(void **state)
+{
+	struct gw_mover m[2] = {
+	        {.left_bytes = 900000000, .deadline_ns = 30 * SECOND},
+	        {.left_bytes = 200000000, .deadline_ns = 30 * SECOND},
+	};
+
+	(void)state;
+	with("deadline", NULL, NULL);
+	divide(10000000, 0, m, 2);
+	assert_true(grants[0].waits);
+	granted(1, 10000000, 0);
+}
+
+/* Room that is less than twice what a VM dirties is none for it. */
+static void room_must_pay(void **state)
+{
+	struct gw_mover m[2] = {
+	        {.state = GW_MOVER_COPIES, .left_bytes = 600000000, .limit_bytes_per_s = 6000000},
+	        {.left_bytes = 100000000, .dirty_bytes_per_s = 2000000},
+	};
+
+	(void)state;
+	with("deadline", NULL, NULL);
+	divide(10000000, 0, m, 2);
+	assert_true(grants[1].waits);
+	m[1].dirty_bytes_per_s--;
+	divide(10000000, 0, m, 2);
+	granted(1, 4000000, 0);
+}
+
 /* --- what holds for every policy ------------------------------------------------------------- */
 
 static uint64_t seed = 1;
@@ -407,7 +438,8 @@ int main(void)
 	        cmocka_unit_test(listing),         cmocka_unit_test(text),
 	        cmocka_unit_test(delayed),         cmocka_unit_test(work_conserving),
 	        cmocka_unit_test(equal_shares),    cmocka_unit_test(one_after_the_other),
-	        cmocka_unit_test(in_time),         cmocka_unit_test(properties),
+	        cmocka_unit_test(in_time),         cmocka_unit_test(the_lost_come_last),
+	        cmocka_unit_test(room_must_pay),   cmocka_unit_test(properties),
 	        cmocka_unit_test(somebody_begins),
 	};
 

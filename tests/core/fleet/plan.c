@@ -82,6 +82,9 @@ static void expects(void **state)
 	e = gw_expect(&vm, false, 10 * MB);
 	assert_false(e.endless);
 	assert_int_equal(e.after_ns, 2 * SECOND);
+	vm.memory_bytes = vm.send_bytes = UINT64_C(1) << 44; /* a byte a second: it has no end */
+	e = gw_expect(&vm, false, 1);
+	assert_int_equal(e.copy_ns, UINT64_C(10000000000000000));
 }
 
 static void one_after_the_other(void **state)
@@ -101,6 +104,19 @@ static void one_after_the_other(void **state)
 	assert_true(plan.soonest_ns < plan.end_ns && plan.end_ns < plan.latest_ns);
 	assert_int_equal(plan.moved, 3);
 	assert_int_equal(plan.late + plan.left, 0);
+}
+
+/* 90 MB at 10 MB/s take nine seconds, at nine ten; costs count once, or twice. */
+static void an_interval(void **state)
+{
+	(void)state;
+	set_up(1);
+	vms[0].send_bytes = 90 * MB;
+	fleet.begin_ns = fleet.switch_ns = SECOND;
+	make();
+	assert_int_equal(moves[0].end_ns, 11 * SECOND);
+	assert_int_equal(moves[0].latest_ns, 14 * SECOND);
+	assert_true(moves[0].soonest_ns < 11 * SECOND && moves[0].soonest_ns > 10 * SECOND);
 }
 
 /* Large ones first, all but one would be late; small ones first, one is. */
@@ -273,6 +289,7 @@ int main(void)
 	        cmocka_unit_test(expects),
 	        cmocka_unit_test(one_after_the_other),
 	        cmocka_unit_test(fewer_are_late),
+	        cmocka_unit_test(an_interval),
 	        cmocka_unit_test(where_there_is_room),
 	        cmocka_unit_test(kept_apart),
 	        cmocka_unit_test(lanes),

@@ -134,6 +134,25 @@ class Evacuation(unittest.TestCase):
                     eventually(lambda name=name: self.rig.b.vm(name).state() is None)
                     subprocess.run(["rm", "-rf", os.path.join(self.rig.b.dir, name)], check=True)
 
+    def test_a_hot_one_is_pulled(self):
+        """It writes more than the link carries: pre-copy would not end, so the plan takes hybrid."""
+        self.rig.a.native("calm", pages=2048, populate=2048, writes=100, set=256)
+        self.rig.a.native("hot", pages=16384, populate=16384, writes=60000, set=8192)
+        hot = self.rig.a.vm("hot")
+        self.assertTrue(eventually(lambda: hot.operations() > 60000))
+        result, _ = self.evacuate(observe="1s")
+        self.assertEqual(self.of(result, "hot")["planned"]["policy"], "hybrid")
+        self.assertEqual(self.of(result, "hot")["result"]["policy"], "hybrid")
+        self.assertEqual(self.of(result, "calm")["result"]["policy"], "precopy")
+        self.is_at(self.rig.b, "calm", "hot")
+
+    def test_a_link_that_nobody_named(self):
+        self.guests(3, pages=1024)
+        done = self.rig.a.run(*self.command(), timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("which is assumed", done.stdout)
+        self.is_at(self.rig.b, "vm0", "vm1", "vm2")
+
     def test_groups_are_kept_apart(self):
         self.guests(3, pages=1024)
         self.c = self.third_host()
@@ -206,8 +225,7 @@ class Evacuation(unittest.TestCase):
         self.guests(3, pages=4096)
         self.c = self.third_host()
         process = self.rig.a.popen(
-            [GODWIT, *self.command("--at-once", "1", "--bandwidth", "50mbit", "--apart",
-                                   "vm0", to=[self.rig.b])],
+            [GODWIT, *self.command("--at-once", "1", "--bandwidth", "50mbit", to=[self.rig.b])],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertTrue(eventually(lambda: len(os.listdir(self.rig.b.ram_dir)) > 0))
         with open(os.path.join(self.rig.b.ram_dir, "somebody"), "wb") as file:
