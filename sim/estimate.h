@@ -5,7 +5,8 @@
  * The estimate is the engine itself, simulated over the observation: no formula, so that what a
  * policy would decide in that round it decides. What is not known is varied from sample to sample:
  *
- *   what the VM does next   the observation, begun at another of its windows
+ *   what the VM does next   the observation, begun at another of its windows, with pages drawn
+ *                           (sim/trace/extend.h)
  *   the link's rate         by SIM_DOUBT_LINK_PERMILLE at most, up and down
  *   the hosts' costs        by SIM_DOUBT_COSTS_PERCENT at most, up and down
  *

@@ -50,17 +50,6 @@ void gw_bandwidth_divide(const struct gw_bandwidth *policy, const struct gw_upli
 	policy->kind->divide(policy, link, movers, grants, count);
 }
 
-const char *gw_application_name(enum gw_application application)
-{
-	switch (application) {
-	case GW_APP_IDLE: return "idle";
-	case GW_APP_CPU: return "cpu";
-	case GW_APP_MEMORY: return "memory";
-	case GW_APP_NETWORK: return "network";
-	}
-	return "unknown";
-}
-
 enum gw_application gw_application_of(const struct gw_thresholds *thresholds,
                                       const struct gw_mover *mover)
 {

@@ -28,8 +28,6 @@
 /* S2's four kinds of VM. */
 enum gw_application { GW_APP_IDLE, GW_APP_CPU, GW_APP_MEMORY, GW_APP_NETWORK };
 
-const char *gw_application_name(enum gw_application application);
-
 enum gw_mover_state {
 	GW_MOVER_WAITS,    /* its migration has not begun */
 	GW_MOVER_COPIES,   /* it runs at the source, rounds are sent */

@@ -6,6 +6,7 @@
 #define ROUNDS_MAX 30 /* Xen's: then it does not converge */
 #define LANES_MAX  16
 #define SECOND     1e9
+#define LONGEST_NS 1e16 /* of a move, four months: sums of a thousand fit 64 bits */
 
 const char *gw_plan_problem_name(enum gw_plan_problem problem)
 {
@@ -31,6 +32,13 @@ static double dirtied(const struct gw_fleet_vm *vm, double seconds)
 	return bytes < hot ? bytes : hot;
 }
 
+static uint64_t ns_of(double seconds)
+{
+	double ns = seconds * SECOND;
+
+	return (uint64_t)(ns < LONGEST_NS ? ns : LONGEST_NS);
+}
+
 struct gw_expected gw_expect(const struct gw_fleet_vm *vm, bool pulls, uint64_t rate_bytes_per_s)
 {
 	double rate = rate_bytes_per_s ? (double)rate_bytes_per_s : 1;
@@ -47,8 +55,8 @@ struct gw_expected gw_expect(const struct gw_fleet_vm *vm, bool pulls, uint64_t 
 		sent += left;
 		left = next;
 	}
-	e.copy_ns = (uint64_t)(copy * SECOND);
-	e.after_ns = (uint64_t)(left / rate * SECOND);
+	e.copy_ns = ns_of(copy);
+	e.after_ns = ns_of(left / rate);
 	e.sent_bytes = (uint64_t)(sent + left);
 	return e;
 }
@@ -193,7 +201,7 @@ static uint64_t sent_by(const struct making *m, const struct gw_fleet_vm *vm, si
 
 	*lane = first_lane(m, host, own);
 	begin = larger(m->lanes[*lane][EXPECTED], m->link[vm->source][EXPECTED]);
-	return begin + (uint64_t)((double)vm->send_bytes * SECOND / (double)(rate ? rate : 1));
+	return begin + ns_of((double)vm->send_bytes / (double)(rate ? rate : 1));
 }
 
 /* Its host and lane; *problem where there is none. */

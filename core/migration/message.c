@@ -508,8 +508,11 @@ int gw_message_decode(struct gw_message *message, const uint8_t *from, size_t by
 struct gw_message gw_message_reason(enum gw_message_kind kind, const char *text)
 {
 	struct gw_message message = {.kind = kind};
-	size_t bytes = text ? strlen(text) : 0;
+	size_t bytes;
 
+	if (!text)
+		text = "";
+	bytes = strlen(text);
 	if (bytes > GW_REASON_MAX) { /* never through the middle of a UTF-8 character */
 		bytes = GW_REASON_MAX;
 		while (bytes && ((unsigned char)text[bytes] & 0xc0) == 0x80)

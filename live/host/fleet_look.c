@@ -8,9 +8,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -243,9 +245,13 @@ static pid_t begin_to_observe(const struct gw_evacuation *e, const struct gw_mem
 	if (pipe(ends))
 		return -1;
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		observe(e, m, ends[1]);
+	}
 	close(ends[1]);
+	if (pid < 0)
+		close(ends[0]);
 	*from = ends[0];
 	return pid;
 }
@@ -265,8 +271,9 @@ static void take_seen(struct gw_member *m, pid_t pid, int from, uint64_t observe
 	close(from);
 	(void)waitpid(pid, NULL, 0);
 	m->used = gw_usage_read(&m->usage);
-	if (!observed_ns || !m->usage.vcpus)
-		return;
+	if (!observed_ns || !m->usage.vcpus || m->used.cpu_ns < before.cpu_ns ||
+	    m->used.network_bytes < before.network_bytes)
+		return; /* it has ended meanwhile, or lost a thread or a tap */
 	cpu_ns = m->used.cpu_ns - before.cpu_ns;
 	m->cpu_permille = (uint32_t)(cpu_ns * 1000 / (observed_ns * m->usage.vcpus));
 	gw_traffic_add(&m->traffic,

@@ -176,7 +176,7 @@ static int draw_all(struct extending *e, size_t times)
 {
 	int err = 0;
 
-	for (size_t i = 2 * e->windows; i < times * e->windows && !err; i++) {
+	for (size_t i = e->windows; i < times * e->windows && !err; i++) {
 		if (i % e->windows == 0 && e->run_count > SIM_EXTENDED_RUNS_MAX)
 			return 0;
 		if (i % e->windows == 0)
@@ -198,7 +198,7 @@ static void settle(struct extending *e)
 
 		w->start_ns = end_ns;
 		end_ns += w->length_ns;
-		if (i < 2 * e->windows)
+		if (i < e->windows)
 			continue;
 		w->written = e->runs + at;
 		at += w->written_count;
@@ -225,8 +225,6 @@ static int extend(struct extending *e, uint64_t length_ns)
 		return -ENOMEM;
 	for (; e->all_count < e->windows; e->all_count++)
 		e->all[e->all_count] = *sim_trace_window(e->seen, e->all_count);
-	for (; e->all_count < 2 * e->windows; e->all_count++)
-		e->all[e->all_count] = *next_of(e, e->all_count);
 	count(e);
 	err = make_pool(e);
 	if (!err)

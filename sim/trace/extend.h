@@ -20,9 +20,9 @@ struct sim_extended {
 };
 
 /*
- * The windows of `seen`, then once more from number `first` on and around to it, then so again as
- * often as it takes for `length_ns` in all, or as SIM_EXTENDED_RUNS_MAX allows, with pages drawn.
- * `seen` is borrowed. -ENOMEM.
+ * The windows of `seen`, then once more from number `first` on and around to it, with pages drawn,
+ * and so again as often as it takes for `length_ns` in all, or as SIM_EXTENDED_RUNS_MAX allows. A
+ * policy that learned from the first part does not meet it again. `seen` is borrowed. -ENOMEM.
  */
 #define SIM_EXTENDED_RUNS_MAX (UINT64_C(1) << 20)
 int sim_trace_extend(struct sim_extended *extended, const struct sim_trace *seen, size_t first,

@@ -13,9 +13,9 @@ import unittest
 
 GODWIT = sys.argv.pop(1) if len(sys.argv) > 1 else "build/godwit"
 FIGURES = ("total_time_ns", "downtime_ns", "unavailable_ns", "bytes_on_link")
-CALM = {"vm": {"ram": "32M"}, "workload": {"kind": "idle"}, "link": {"bandwidth": "200mbit"}}
+CALM = {"vm": {"ram": "8M"}, "workload": {"kind": "idle"}, "link": {"bandwidth": "200mbit"}}
 # Writes more than the link carries: pre-copy does not converge.
-BUSY = {"vm": {"ram": "32M"}, "workload": {"kind": "random", "write_rate": 20000, "read_rate": 0},
+BUSY = {"vm": {"ram": "8M"}, "workload": {"kind": "random", "write_rate": 20000, "read_rate": 0},
         "link": {"bandwidth": "200mbit"}}
 
 
@@ -123,15 +123,15 @@ class BadInput(Case):
         self.refused(1, "x.trace", path)
 
     def test_several_vms(self):
-        many = {**CALM, "vms": [{"name": "a", "ram": "16M"}, {"name": "b", "ram": "32M"}]}
+        many = {**CALM, "vms": [{"name": "a", "ram": "16M"}, {"name": "b", "ram": "8M"}]}
         del many["vm"]
         path = self.scenario(many)
         self.refused(1, "--vm NAME", path)
         self.refused(1, "no VM of that name", path, "--vm", "c")
-        self.assertEqual(self.estimate(many, "--vm", "b")["vm"]["ram_bytes"], 32 << 20)
+        self.assertEqual(self.estimate(many, "--vm", "b")["vm"]["ram_bytes"], 8 << 20)
 
     def test_a_paused_vm(self):
-        self.refused(1, "not observed", self.scenario({**CALM, "vm": {"ram": "32M", "paused": True}}))
+        self.refused(1, "not observed", self.scenario({**CALM, "vm": {"ram": "8M", "paused": True}}))
 
 
 class Auto(Case):

@@ -107,7 +107,8 @@ static void a_set_is_filled_and_no_more(void **state)
 	is = different(e.trace, 0, sim_trace_windows(e.trace));
 	assert_true(was < 1400);
 	assert_in_range(is, 1600, 2400);
-	assert_int_equal(different(e.trace, 0, 2 * WINDOWS), was);
+	assert_int_equal(different(e.trace, 0, WINDOWS), was);
+	assert_int_equal(different(e.trace, WINDOWS, 2 * WINDOWS), was);
 	sim_extended_clear(&e);
 	sim_trace_free(trace);
 }

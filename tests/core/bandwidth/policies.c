@@ -72,7 +72,6 @@ static void classes(void **state)
 	assert_int_equal(gw_application_of(&policy.thresholds, &m), GW_APP_CPU);
 	m.cpu_permille--;
 	assert_int_equal(gw_application_of(&policy.thresholds, &m), GW_APP_IDLE);
-	assert_string_equal(gw_application_name(GW_APP_NETWORK), "network");
 }
 
 /* Nt 6.25 MB/s (50 Mbit/s), Nu 0.25: Nf is 6 MB/s. */

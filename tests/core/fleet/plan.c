@@ -82,6 +82,9 @@ static void expects(void **state)
 	e = gw_expect(&vm, false, 10 * MB);
 	assert_false(e.endless);
 	assert_int_equal(e.after_ns, 2 * SECOND);
+	vm.memory_bytes = vm.send_bytes = UINT64_C(1) << 44; /* a byte a second: it has no end */
+	e = gw_expect(&vm, false, 1);
+	assert_int_equal(e.copy_ns, UINT64_C(10000000000000000));
 }
 
 static void one_after_the_other(void **state)
