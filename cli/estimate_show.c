@@ -89,13 +89,14 @@ json_t *gw_estimate_json(const struct sim_plan *plan, const struct gw_estimate_a
 {
 	const struct sim_vm *vm = &about->scenario->vms[0];
 	const struct sim_estimate *e = &plan->estimate;
+	uint64_t ram_bytes = vm->ram_pages * GW_PAGE_BYTES;
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < e->count; i++)
 		(void)json_array_append_new(rows, forecast_json(&e->forecasts[i], &e->moves[i]));
 	return json_pack("{s:s, s:{s:s, s:I, s:i}, s:o, s:I, s:f, s:o, s:o, s:o}", "schema",
 	                 "godwit.estimate/1", "vm", "name", vm->name, "ram_bytes",
-	                 (json_int_t)(vm->ram_pages * GW_PAGE_BYTES), "vcpus", (int)vm->vcpus,
+	                 (json_int_t)ram_bytes, "vcpus", (int)vm->vcpus,
 	                 "link", link_json(about), "observation_ns",
 	                 (json_int_t)about->observation_ns, "written_bytes_per_s",
 	                 e->written_bytes_per_s, "limits", limits_json(&vm->move), "policies", rows,

@@ -216,9 +216,11 @@ static uint64_t length_of(const struct sim_trace *trace)
 
 static int extend(struct extending *e, uint64_t length_ns)
 {
-	size_t times = (size_t)(length_ns / (length_of(e->seen) + 1)) + 1;
+	uint64_t times = length_ns / (length_of(e->seen) + 1) + 1;
 	int err = new_sets(e);
 
+	if (times > SIM_EXTENDED_WINDOWS_MAX / e->windows)
+		times = SIM_EXTENDED_WINDOWS_MAX / e->windows;
 	times = times < 2 ? 2 : times;
 	e->all = calloc(times * e->windows, sizeof(*e->all));
 	if (err || !e->all)

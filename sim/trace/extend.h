@@ -21,10 +21,12 @@ struct sim_extended {
 
 /*
  * The windows of `seen`, then once more from number `first` on and around to it, with pages drawn,
- * and so again as often as it takes for `length_ns` in all, or as SIM_EXTENDED_RUNS_MAX allows. A
- * policy that learned from the first part does not meet it again. `seen` is borrowed. -ENOMEM.
+ * and so again as often as it takes for `length_ns` in all, or as the limits here allow: a long
+ * move of an idle VM would take any number of windows. A policy that learned from the first part
+ * does not meet it again. `seen` is borrowed. -ENOMEM.
  */
-#define SIM_EXTENDED_RUNS_MAX (UINT64_C(1) << 20)
+#define SIM_EXTENDED_RUNS_MAX    (UINT64_C(1) << 20)
+#define SIM_EXTENDED_WINDOWS_MAX (UINT64_C(1) << 16) /* 54 minutes */
 int sim_trace_extend(struct sim_extended *extended, const struct sim_trace *seen, size_t first,
                      uint64_t length_ns, uint64_t seed);
 void sim_extended_clear(struct sim_extended *extended);

@@ -153,6 +153,9 @@ static void nothing_seen_is_nothing_drawn(void **state)
 	(void)state;
 	assert_int_equal(different(e.trace, 0, sim_trace_windows(e.trace)), 0);
 	sim_extended_clear(&e);
+	assert_int_equal(sim_trace_extend(&e, trace, 0, UINT64_MAX, 1), 0);
+	assert_in_range(sim_trace_windows(e.trace), 2 * WINDOWS, SIM_EXTENDED_WINDOWS_MAX);
+	sim_extended_clear(&e);
 	sim_trace_free(trace);
 }
 

@@ -76,7 +76,10 @@ static void listen_somewhere(struct place *p)
 static int set_up(void **state)
 {
 	struct place *p = calloc(1, sizeof(*p));
+	char *program = getenv("GW_INTRUDER");
 
+	if (!p || !program)
+		return -1;
 	(void)snprintf(p->dir, sizeof(p->dir), "/dev/shm/godwit-cage-XXXXXX");
 	assert_non_null(mkdtemp(p->dir));
 	(void)snprintf(p->image, sizeof(p->image), "%s/image", p->dir);
@@ -86,7 +89,7 @@ static int set_up(void **state)
 	listen_somewhere(p);
 	p->log = memfd_create("log", MFD_CLOEXEC);
 	p->image_fd = open(p->image, O_RDONLY | O_CLOEXEC);
-	p->argv[0] = getenv("GW_INTRUDER");
+	p->argv[0] = program;
 	p->argv[1] = p->image;
 	p->argv[2] = p->file;
 	p->argv[3] = p->port;
