@@ -152,13 +152,20 @@ def show(entries, key, out):
     print("\n".join(table.render(cells)) + "\n", file=out)
 
 
+def by_workload(entries):
+    for group in sorted({entry["workload"] for entry in entries}):
+        yield group, [entry for entry in entries if entry["workload"] == group]
+
+
 def calibrate(entries):
-    cells = [["figure", "moves", "wider by"]]
+    """As wide as the worst recording needs: a VM to come is another one again."""
+    cells = [["figure", "moves", "wider by", "because of"]]
     by = []
     for figure in FIGURES:
-        values = of_figure(entries, figure)
-        by.append(f"{quantile(map(excess, values), PROMISED):.3f}")
-        cells.append([figure, str(len(values)), by[-1]])
+        worst, group = max((quantile(map(excess, of_figure(own, figure)), PROMISED), group)
+                           for group, own in by_workload(entries) if of_figure(own, figure))
+        by.append(f"{worst:.2f}")
+        cells.append([figure, str(len(of_figure(entries, figure))), by[-1], group])
     print("\n".join(table.render(cells)) + f"\n\n--by {','.join(by)}")
 
 

@@ -40,6 +40,7 @@ static int add(struct gw_evacuation *e, const char *name)
 		return -ENOMEM;
 	e->members = larger;
 	larger[e->count] = (struct gw_member){.host = GW_PLAN_NOWHERE};
+	gw_move_init(&larger[e->count].move);
 	(void)snprintf(larger[e->count++].name, sizeof(larger->name), "%s", name);
 	return 0;
 }

@@ -187,10 +187,10 @@ int gw_journal_create(struct gw_journal *journal, const char *dir, struct gw_err
 	gw_boot_id(journal->boot, sizeof(journal->boot));
 	n = snprintf(text, sizeof(text),
 	             HEADING "\nname %s\npeer %s\nboot %s\nkind %s\nram %s\nram_bytes %llu\n"
-	                     "control %s\npid %d\nvcpus %u\npaused %d\n",
+	                     "control %s\npid %d\nvcpus %u\npaused %d\nverifies %d\n",
 	             journal->name, journal->peer, journal->boot, journal->kind, journal->ram,
 	             (unsigned long long)journal->ram_bytes, journal->control, (int)journal->pid,
-	             journal->vcpus, journal->paused);
+	             journal->vcpus, journal->paused, journal->verifies);
 	if (n < 0 || (size_t)n >= sizeof(text) || write(journal->fd, text, (size_t)n) != n) {
 		(void)unlink(journal->path); /* half of it would be a riddle */
 		close(journal->fd);
@@ -325,6 +325,8 @@ static void read_line(struct gw_journal *journal, char *line)
 		journal->pulls = value[0] == '1';
 	} else if (!strcmp(line, "paused")) {
 		journal->paused = value[0] == '1';
+	} else if (!strcmp(line, "verifies")) {
+		journal->verifies = value[0] == '1';
 	}
 }
 

@@ -42,8 +42,9 @@ struct gw_journal {
 	pid_t pid; /* of the hypervisor */
 	uint64_t ram_bytes;
 	uint32_t vcpus;
-	bool paused; /* the VM does not run and must not be started */
-	bool pulls;  /* destination: pages are missing here, and fault */
+	bool paused;   /* the VM does not run and must not be started */
+	bool verifies; /* source: the destination was told to wait for digests */
+	bool pulls;    /* destination: pages are missing here, and fault */
 	enum gw_journal_record record;
 	int fd; /* owned; -1: closed. Locked while an agent works on the migration */
 };

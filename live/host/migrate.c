@@ -1356,7 +1356,7 @@ static void config_of(const struct agent *a, const struct gw_guest *guest,
 	        .reconnect_ns = o->reconnect_ns,
 	        .latency_ns = a->link.up ? gw_net_rtt_ns(gw_mailbox_fd(a->link.control)) / 2 : 0,
 	        .state_bytes = STATE_BYTES_GUESS,
-	        .verify = o->verify,
+	        .verify = a->journal.verifies,
 	        .paused = a->journal.paused,
 	        .destination = a->journal.host,
 	};
@@ -1423,6 +1423,7 @@ static int open_journal(struct agent *a, struct gw_error *error)
 	if (err)
 		return err;
 	j->side = GW_SIDE_SOURCE;
+	j->verifies = a->options->verify;
 	gw_agent_note_guest(j, a->guest);
 	(void)snprintf(j->peer, sizeof(j->peer), "%s", a->options->to);
 	err = gw_journal_create(j, a->options->dir, error);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ static void compose(struct words *w, const struct gw_move *move, const struct gw
 {
 	char *json = w->texts[w->used++];
 
-	(void)snprintf(json, sizeof(w->texts[0]), "%s/result", move->folder);
+	(void)snprintf(json, sizeof(w->texts[0]), "/proc/self/fd/%d", move->result_fd);
 	add(w, o->program);
 	add(w, o->policy ? "migrate" : "recover");
 	add(w, o->name);
@@ -72,18 +73,16 @@ static void compose(struct words *w, const struct gw_move *move, const struct gw
 
 static _Noreturn void become(const struct gw_move *move, struct words *w, pid_t parent)
 {
-	char said[96];
-	int out;
+	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	/* Where the one that divides the link is killed, the moves that have not switched stay. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(1);
-	(void)snprintf(said, sizeof(said), "%s/said", move->folder);
-	out = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	(void)dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
-	(void)dup2(STDIN_FILENO, STDOUT_FILENO);
-	(void)dup2(out, STDERR_FILENO);
+	(void)dup2(nothing, STDIN_FILENO);
+	(void)dup2(nothing, STDOUT_FILENO);
+	(void)dup2(move->said_fd, STDERR_FILENO);
+	(void)fcntl(move->result_fd, F_SETFD, 0); /* it is opened by its name in /proc */
 	(void)execv(w->argv[0], (char *const *)w->argv);
 	_exit(127);
 }
@@ -94,22 +93,21 @@ int gw_move_begin(struct gw_move *move, const struct gw_move_order *order, struc
 	pid_t parent = getpid();
 
 	gw_move_clear(move);
-	(void)snprintf(move->folder, sizeof(move->folder), "/tmp/godwit-move-XXXXXX");
-	if (!mkdtemp(move->folder)) {
-		move->folder[0] = '\0';
-		return gw_fail(error, errno, "no folder for the result of %s: %s", order->name,
-		               strerror(errno));
+	move->result_fd = memfd_create("godwit-result", MFD_CLOEXEC);
+	move->said_fd = memfd_create("godwit-said", MFD_CLOEXEC);
+	if (move->result_fd >= 0 && move->said_fd >= 0) {
+		compose(&words, move, order);
+		move->rate = order->granted_bytes_per_s;
+		move->pid = fork();
+		if (move->pid == 0)
+			become(move, &words, parent);
+		if (move->pid > 0)
+			return 0;
 	}
-	compose(&words, move, order);
-	move->rate = order->granted_bytes_per_s;
-	move->pid = fork();
-	if (move->pid == 0)
-		become(move, &words, parent);
-	if (move->pid > 0)
-		return 0;
-	move->pid = 0;
-	return gw_fail(error, errno, "the move of %s cannot be begun: %s", order->name,
-	               strerror(errno));
+	(void)gw_fail(error, errno, "the move of %s cannot be begun: %s", order->name,
+	              strerror(errno));
+	gw_move_clear(move);
+	return -EAGAIN;
 }
 
 /* --- while it runs --------------------------------------------------------------------------- */
@@ -176,14 +174,24 @@ void gw_move_stop(const struct gw_move *move)
 
 /* --- its end --------------------------------------------------------------------------------- */
 
+/* From the beginning, as a stream that the caller closes. */
+static FILE *stream_of(int *fd)
+{
+	FILE *file;
+
+	(void)lseek(*fd, 0, SEEK_SET);
+	file = fdopen(*fd, "r");
+	if (file)
+		*fd = -1;
+	return file;
+}
+
 /* The last line that is the program's sentence. */
 static void read_said(struct gw_move *move)
 {
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[96], line[400];
+	_cleanup_fclose_ FILE *file = stream_of(&move->said_fd);
+	char line[400];
 
-	(void)snprintf(path, sizeof(path), "%s/said", move->folder);
-	file = fopen(path, "re");
 	while (file && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
 		(void)snprintf(move->said, sizeof(move->said), "%s",
@@ -191,16 +199,22 @@ static void read_said(struct gw_move *move)
 	}
 }
 
+static void read_result(struct gw_move *move)
+{
+	_cleanup_fclose_ FILE *file = stream_of(&move->result_fd);
+
+	if (file)
+		move->result = json_loadf(file, 0, NULL);
+}
+
 bool gw_move_ended(struct gw_move *move, bool *completed)
 {
-	char path[96];
 	int status;
 
 	if (!move->pid || waitpid(move->pid, &status, WNOHANG) != move->pid)
 		return false;
 	move->pid = 0;
-	(void)snprintf(path, sizeof(path), "%s/result", move->folder);
-	move->result = json_load_file(path, 0, NULL);
+	read_result(move);
 	*completed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	if (*completed)
 		return true;
@@ -213,17 +227,15 @@ bool gw_move_ended(struct gw_move *move, bool *completed)
 	return true;
 }
 
+void gw_move_init(struct gw_move *move)
+{
+	*move = (struct gw_move){.result_fd = -1, .said_fd = -1};
+}
+
 void gw_move_clear(struct gw_move *move)
 {
-	static const char *const files[] = {"result", "said"};
-	char path[96];
-
-	for (size_t i = 0; move->folder[0] && i < 2; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", move->folder, files[i]);
-		(void)unlink(path);
-	}
-	if (move->folder[0])
-		(void)rmdir(move->folder);
+	gw_cleanup_close(&move->result_fd);
+	gw_cleanup_close(&move->said_fd);
 	json_decref(move->result);
-	*move = (struct gw_move){0};
+	gw_move_init(move);
 }

@@ -27,12 +27,12 @@ struct gw_move_order {
 };
 
 struct gw_move {
-	pid_t pid;         /* 0: none runs */
-	char folder[64];   /* owned: result and what it said */
-	char journal[512]; /* of its migration; "": not known yet */
-	char said[400];    /* its sentence, once it has ended without success */
-	json_t *result;    /* owned: as `migrate --json` gives it; NULL: none */
-	uint64_t rate;     /* as last told; 0: none was */
+	pid_t pid;              /* 0: none runs */
+	int result_fd, said_fd; /* owned: files in memory, while it runs */
+	char journal[512];      /* of its migration; "": not known yet */
+	char said[400];         /* its sentence, once it has ended without success */
+	json_t *result;         /* owned: as `migrate --json` gives it; NULL: none */
+	uint64_t rate;          /* as last told; 0: none was */
 };
 
 /* Answer to "state" on a source's control socket, in this order, as decimal numbers. */
@@ -45,6 +45,7 @@ struct gw_move_state {
 	uint64_t bandwidth_bytes_per_s; /* measured in it; 0: not known */
 };
 
+void gw_move_init(struct gw_move *move);
 int gw_move_begin(struct gw_move *move, const struct gw_move_order *order, struct gw_error *error);
 /* False: it cannot be asked (yet, or any more). */
 bool gw_move_ask(struct gw_move *move, const char *dir, const char *name,

@@ -38,6 +38,7 @@ static int set_up(void **state)
 	f->journal.ram_bytes = 1u << 20;
 	f->journal.vcpus = 3;
 	f->journal.paused = true;
+	f->journal.verifies = true;
 	assert_int_equal(gw_journal_create(&f->journal, f->dir, &error), 0);
 	*state = f;
 	return 0;
@@ -116,6 +117,7 @@ static void the_last_record_counts(void **state)
 	assert_int_equal(j.ram_bytes, 1u << 20);
 	assert_int_equal(j.vcpus, 3);
 	assert_true(j.paused);
+	assert_true(j.verifies);
 	gw_journal_close(&j);
 	assert_int_equal(access(f->journal.path, F_OK), 0);
 }

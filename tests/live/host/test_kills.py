@@ -190,6 +190,16 @@ class Lasting(Case):
         self.a.recover("vm", self.b).completes()
         self.assertEqual(self.rig.settle(self, "vm").name, "b")
 
+    def test_digests_that_were_promised_come(self):
+        """The destination waits for them, whoever takes the move up."""
+        self.prepare()
+        move = self.a.migrate("vm", self.b, policy="postcopy", bandwidth=SLOW, verify=True)
+        self.assertTrue(move.reached("-> Pull"), self.rig.story())
+        kill(move.pid)
+        move.wait()
+        result = self.a.recover("vm", self.b).completes()
+        self.assertEqual(result["verified"], {"pages_compared": PAGES, "pages_different": 0})
+
 
 if __name__ == "__main__":
     main(why_not())
