@@ -15,7 +15,7 @@
 #include "live/net/device.h"
 #include "live/vm/registry.h"
 
-static uint64_t available_memory(void)
+uint64_t gw_room_memory(void)
 {
 	_cleanup_fclose_ FILE *file = fopen("/proc/meminfo", "re");
 	char line[128];
@@ -30,7 +30,7 @@ static uint64_t available_memory(void)
 /* Where guests' memory lies, and of what is left of the host's own: the less. */
 static uint64_t free_bytes(void)
 {
-	uint64_t memory = available_memory(), room;
+	uint64_t memory = gw_room_memory(), room;
 	struct gw_error error;
 	struct statvfs fs;
 	char path[256];

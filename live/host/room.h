@@ -14,6 +14,8 @@ struct gw_room {
 	int ifindex;         /* of this host's device by which that host is reached; 0: not known */
 };
 
+/* What this host could give out without swapping; UINT64_MAX: the kernel does not say. */
+uint64_t gw_room_memory(void);
 /* This host's agent says it to whoever asked, over a connection that has been greeted. */
 void gw_room_tell(int fd);
 /* Asks the agent of another host. The error says why there is no answer. */

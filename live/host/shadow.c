@@ -32,6 +32,7 @@
 #include "base/cleanup.h"
 #include "live/host/agent.h"
 #include "live/host/clock.h"
+#include "live/host/room.h"
 #include "live/memory/touches.h"
 #include "live/vm/cage.h"
 #include "live/vm/launch.h"
@@ -121,21 +122,9 @@ static void tell(struct gw_shadow *s, bool *flag)
 
 /* --- what it may use ------------------------------------------------------------------------ */
 
-static uint64_t available_bytes(void)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long long kib;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-			return kib << 10;
-	return 0;
-}
-
 static int set_memory_limit(struct gw_shadow *s, struct gw_error *error)
 {
-	uint64_t free_half = available_bytes() / 2;
+	uint64_t free_half = gw_room_memory() / 2;
 
 	if (!s->limits.memory_bytes)
 		s->limits.memory_bytes = s->ram->bytes / 2 + HEAP_BYTES;

@@ -117,10 +117,13 @@ static bool read_path(const struct gw_cage *cage, uint64_t address, char *path)
 		there.iov_len = to_page_end;
 	got = process_vm_readv(cage->pid, &here, 1, &there, 1, 0);
 	if (got > 0 && (size_t)got == to_page_end && !memchr(path, 0, (size_t)got)) {
+		ssize_t more;
+
 		here.iov_base = path + got;
 		there = (struct iovec){(void *)(uintptr_t)(address + (uint64_t)got),
 		                       PATH_ROOM - 1 - (size_t)got};
-		got += process_vm_readv(cage->pid, &here, 1, &there, 1, 0);
+		more = process_vm_readv(cage->pid, &here, 1, &there, 1, 0);
+		got = more > 0 ? got + more : -1; /* it does not end */
 	}
 	if (got <= 0)
 		return false;

@@ -46,7 +46,11 @@ def shadow_of(move, caged=True):
 
 
 class Case(unittest.TestCase):
+    rig = None
+
     def prepare(self):
+        if self.rig:
+            self.rig.close()  # else its guests would keep the processors busy until the test ends
         self.rig = Rig(self)
         self.rig.b.serve()
         self.rig.a.native("vm", **GUEST)
