@@ -10,6 +10,7 @@ A host is a GODWIT_DIR and a GODWIT_RAM_DIR of its own, so what is left behind a
 processes of a rig carry its GODWIT_DIR in their environment: that is how they are found at the end.
 """
 
+import atexit
 import contextlib
 import glob
 import json
@@ -447,6 +448,7 @@ class Rig:
         self.processes = []
         self.log = open(os.path.join(self.dir, "log"), "a", encoding="utf-8")
         self.a, self.b = Host(self, "a"), Host(self, "b")
+        atexit.register(self.close)  # an interrupted test has no clean-up
         if isinstance(test, unittest.TestCase):
             test.addCleanup(self.close)
         else:
@@ -520,6 +522,7 @@ class Rig:
         return "\n".join(parts)
 
     def close(self):
+        atexit.unregister(self.close)
         for relay in getattr(self, "_closing", []):
             relay.close()
         for _ in range(3):  # an agent that dies may have been starting something
@@ -540,4 +543,5 @@ def main(why_not=None):
     if why_not:
         print(f"skipped: {why_not}")
         sys.exit(77)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: a time limit's end
     unittest.main(verbosity=2)
