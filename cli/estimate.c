@@ -195,7 +195,9 @@ static int observe_guest(struct subject *s, const struct gw_guest *guest, struct
 	s->observed = gw_observed_trace(&s->seen, guest->vm->name);
 	if (!s->observed)
 		return gw_fail(error, ENOMEM, "no memory for what was observed");
-	return sim_scenario_of_trace(&s->scenario, s->observed, error);
+	err = sim_scenario_of_trace(&s->scenario, s->observed, error);
+	s->scenario.costs = sim_costs_of(guest->kind);
+	return err;
 }
 
 static int open_guest(struct subject *s, const char *name, struct watch *watch,

@@ -431,6 +431,7 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	err = take_earlier(asked, &guest, o, &trace, error);
 	prepare_plan(asked, o, t);
 	t->plan.name = guest.vm->name;
+	t->plan.hypervisor = guest.kind;
 	t->plan.trace = trace;
 	o->plan = o->observe_ns || trace || o->policy.kind->chooses ? plan : NULL;
 	if (!err)

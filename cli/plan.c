@@ -44,6 +44,7 @@ static int estimate(struct gw_plan *plan, const struct sim_trace *trace,
 
 	if (err)
 		return err;
+	scenario.costs = sim_costs_of(plan->hypervisor);
 	scenario.links[0].bytes_per_s = link->bytes_per_s;
 	if (link->latency_ns)
 		scenario.links[0].latency_ns = link->latency_ns;

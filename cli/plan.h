@@ -24,6 +24,7 @@ struct gw_plan_link {
 struct gw_plan {
 	/* The caller's, borrowed. */
 	const char *name;              /* of the VM */
+	const char *hypervisor;        /* its kind */
 	const struct sim_trace *trace; /* what was observed earlier; NULL: nothing */
 	struct gw_plan_link link;
 	struct sim_move asked; /* with its limits; its policy may be one that chooses */

@@ -38,6 +38,8 @@ struct sim_costs {
 };
 
 extern const struct sim_costs sim_costs_default;
+/* Where the hypervisor is of that kind ("qemu", "native") and no scenario says otherwise. */
+struct sim_costs sim_costs_of(const char *hypervisor);
 
 #define SIM_SETTINGS_MAX 16
 #define SIM_PATH_MAX     4
@@ -113,8 +115,8 @@ struct sim_vm {
 /* A bandwidth policy that divides each link among the VMs whose path begins with it. */
 struct sim_sharing {
 	struct gw_bandwidth policy; /* no kind: none; links share by themselves */
-	unsigned at_once;           /* so many moves of each link at a time; 0: as the policy says */
-	uint64_t interval_ns;       /* from one answer to the next, if nothing happens */
+	unsigned at_once;     /* so many moves of each link at a time; 0: as the policy says */
+	uint64_t interval_ns; /* from one answer to the next, if nothing happens */
 };
 
 struct sim_scenario {
