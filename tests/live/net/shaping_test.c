@@ -184,7 +184,7 @@ static void test_installed_and_removed(void **state)
 	open_flow(flow);
 	if (gw_shaping_install(&shaping, flow[0], RATE, &error))
 		fail_msg("%s", error.text);
-	assert_true(shaping.ifindex > 0);
+	assert_true(shaping.htb.ifindex > 0);
 	assert_true(device_shows("htb 474d: root"));
 	assert_true(class_field("474d:1", "rate") == RATE);
 	assert_true(class_field("474d:10", "prio") == 0);
@@ -202,7 +202,7 @@ static void test_installed_and_removed(void **state)
 	assert_true(class_field("474d:20", "prio") == 7);
 	assert_int_equal(gw_shaping_set_rate(&shaping, 0, &error), -ERANGE);
 	gw_shaping_remove(&shaping);
-	assert_int_equal(shaping.ifindex, 0);
+	assert_int_equal(shaping.htb.ifindex, 0);
 	gw_shaping_remove(&shaping);
 	after = output_of("tc qdisc show dev g0");
 	assert_string_equal(before, after);
@@ -377,7 +377,7 @@ static void leaves_alone(const char *qdisc)
 	before = qdiscs();
 	assert_int_equal(gw_shaping_install(&shaping, flow[0], RATE, &error), -EBUSY);
 	assert_non_null(strstr(error.text, "g0"));
-	assert_int_equal(shaping.ifindex, 0);
+	assert_int_equal(shaping.htb.ifindex, 0);
 	gw_shaping_remove(&shaping);
 	after = qdiscs();
 	assert_string_equal(before, after);
