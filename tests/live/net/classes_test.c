@@ -52,24 +52,34 @@ static int destroy_bridge(void **state)
 	return destroy_world(state);
 }
 
+/* Of the test that runs: taken away however it ends. */
+static struct gw_classes classes;
+
+static int remove_tree(void **state)
+{
+	(void)state;
+	gw_classes_remove(&classes);
+	return 0;
+}
+
 static int device(void)
 {
 	return (int)if_nametoindex("g0");
 }
 
-static void install(struct gw_classes *classes)
+static void install(void)
 {
 	struct gw_error error;
 
-	if (gw_classes_install(classes, device(), LINK, 2, &error))
+	if (gw_classes_install(&classes, device(), LINK, 2, &error))
 		fail_msg("%s", error.text);
 }
 
-static void divide(struct gw_classes *classes, const struct gw_class_share *shares)
+static void divide(const struct gw_class_share *shares)
 {
 	struct gw_error error;
 
-	if (gw_classes_divide(classes, shares, &error))
+	if (gw_classes_divide(&classes, shares, &error))
 		fail_msg("%s", error.text);
 }
 
@@ -153,14 +163,13 @@ static void test_a_vm_keeps_its_reservation(void **state)
 	const struct gw_class_share shares[] = {{1000000, LINK, 0}, {500000, LINK, 2000000}};
 	struct source first, second, vm, others;
 	struct source *all[] = {&vm, &first, &second, &others};
-	struct gw_classes classes;
 	struct gw_error error;
 	unsigned percent[4];
 
 	(void)state;
-	install(&classes);
+	install();
 	assert_int_equal(gw_classes_match(&classes, VM_SLOT, "v0", &error), 0);
-	divide(&classes, shares);
+	divide(shares);
 	open_source(&first, world.near_ns);
 	open_source(&second, world.near_ns);
 	open_source(&others, world.near_ns);
@@ -183,19 +192,18 @@ static void test_ceilings_hold(void **state)
 	const struct gw_class_share shares[] = {{250000, 500000, 0}, {250000, LINK, 0}};
 	const struct gw_class_share turned[] = {{250000, LINK, 0}, {250000, 500000, 0}};
 	struct source first, second, *all[] = {&first, &second};
-	struct gw_classes classes;
 	unsigned percent[2];
 
 	(void)state;
-	install(&classes);
-	divide(&classes, shares);
+	install();
+	divide(shares);
 	open_source(&first, world.near_ns);
 	open_source(&second, world.near_ns);
 	mark(&first, 0, 0);
 	mark(&second, 1, 0);
 	measure(all, 2, percent);
 	assert_in_range(percent[0], 6, 20); /* 12.5 */
-	divide(&classes, turned);
+	divide(turned);
 	measure(all, 2, percent);
 	assert_in_range(percent[1], 6, 20);
 	gw_classes_remove(&classes);
@@ -208,11 +216,10 @@ static void test_urgent_before_bulk(void **state)
 	const struct gw_class_share shares[] = {{LINK / 2, LINK / 2, 0}, {0, 0, 0}};
 	struct source source, *all[] = {&source};
 	long long urgent, bulk;
-	struct gw_classes classes;
 
 	(void)state;
-	install(&classes);
-	divide(&classes, shares);
+	install();
+	divide(shares);
 	open_source(&source, world.near_ns);
 	mark(&source, 0, 1);
 	send_all(all, 1, MEASURED);
@@ -232,15 +239,14 @@ static void test_installed_and_removed(void **state)
 	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
 	const struct gw_class_share too_much[] = {{LINK, LINK, 0}, {0, 0, LINK}};
 	char *before = output_of("tc qdisc show"), *after;
-	struct gw_classes classes;
 	struct gw_error error;
 
 	(void)state;
-	install(&classes);
+	install();
 	assert_true(class_field("474d:1", "rate") == LINK);
 	assert_true(class_field("474d:2", "rate") == LINK);
 	assert_true(class_field(MIGRATION, "rate") == -1);
-	divide(&classes, shares);
+	divide(shares);
 	assert_true(class_field(MIGRATION, "rate") == 1000000);
 	assert_true(class_field(MIGRATION, "ceil") == 2000000);
 	assert_true(class_field("474d:101", "prio") == 0);
@@ -250,11 +256,11 @@ static void test_installed_and_removed(void **state)
 	assert_true(class_field("474d:2", "rate") == LINK - 1500000);
 	assert_int_equal(gw_classes_match(&classes, VM_SLOT, "v0", &error), 0);
 	assert_int_equal(gw_classes_match(&classes, VM_SLOT, "no0", &error), -ENODEV);
-	divide(&classes, shares);
+	divide(shares);
 	assert_true(class_field("474d:107", "rate") == 500000);
 	assert_true(class_field("474d:107", "ceil") == LINK);
 	/* Guarantees fit into the link, and leave the others something. */
-	divide(&classes, too_much);
+	divide(too_much);
 	assert_true(class_field("474d:2", "rate") == LINK / 20);
 	assert_true(class_field(MIGRATION, "rate") == LINK / 40 * 19);
 	assert_true(class_field("474d:107", "rate") == LINK / 40 * 19);
@@ -271,7 +277,6 @@ static void test_installed_and_removed(void **state)
 static void test_leftovers_of_a_crash(void **state)
 {
 	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
-	struct gw_classes classes;
 	struct gw_error error;
 	pid_t child = fork();
 	int status;
@@ -287,7 +292,7 @@ static void test_leftovers_of_a_crash(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	assert_true(class_field(MIGRATION, "rate") == 1000000);
-	install(&classes);
+	install();
 	assert_true(class_field(MIGRATION, "rate") == -1);
 	/* While its owner lives, it is not a leftover. */
 	child = fork();
@@ -306,7 +311,6 @@ static void test_leftovers_of_a_crash(void **state)
 
 static void test_an_operators_qdisc(void **state)
 {
-	struct gw_classes classes;
 	struct gw_error error;
 	char *before, *after;
 
@@ -325,7 +329,6 @@ static void test_an_operators_qdisc(void **state)
 
 static void test_no_right(void **state)
 {
-	struct gw_classes classes;
 	struct gw_error error = {""};
 	pid_t child = fork();
 	int status;
@@ -347,13 +350,13 @@ static void test_no_right(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_installed_and_removed),
-	        cmocka_unit_test(test_a_vm_keeps_its_reservation),
-	        cmocka_unit_test(test_ceilings_hold),
-	        cmocka_unit_test(test_urgent_before_bulk),
-	        cmocka_unit_test(test_leftovers_of_a_crash),
-	        cmocka_unit_test(test_an_operators_qdisc),
-	        cmocka_unit_test(test_no_right),
+	        cmocka_unit_test_teardown(test_installed_and_removed, remove_tree),
+	        cmocka_unit_test_teardown(test_a_vm_keeps_its_reservation, remove_tree),
+	        cmocka_unit_test_teardown(test_ceilings_hold, remove_tree),
+	        cmocka_unit_test_teardown(test_urgent_before_bulk, remove_tree),
+	        cmocka_unit_test_teardown(test_leftovers_of_a_crash, remove_tree),
+	        cmocka_unit_test_teardown(test_an_operators_qdisc, remove_tree),
+	        cmocka_unit_test_teardown(test_no_right, remove_tree),
 	};
 
 	if (unshare(CLONE_NEWNET)) {
