@@ -10,14 +10,10 @@
 #ifndef GW_LIVE_NET_SHAPING_H
 #define GW_LIVE_NET_SHAPING_H
 
-#include "base/error.h"
-
-#include <stdint.h>
+#include "live/net/htb.h"
 
 struct gw_shaping {
-	int ifindex; /* 0: not installed */
-	int hold;    /* holds the device against other migrations; owned while installed */
-	uint64_t rate_bytes_per_s;
+	struct gw_htb htb;
 };
 
 /*

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live/net/classes.c - an HTB tree for all that leaves by a device.
+ *
+ *     root
+ *       1       the link
+ *         2       what is nobody's                          priority 3
+ *         100     a migration: guarantee and ceiling
+ *           101     urgent                                  priority 0
+ *           102     bulk                                    priority 7
+ *         103     its VM's own traffic, guaranteed          priority 3
+ *         104     the next migration
+ *         ...
+ *
+ * HTB serves classes inside their own guarantee first, the deepest before the others, and then
+ * those that borrow, by priority. So reservations come first, then migrations up to theirs, and
+ * what is left goes to urgent pages, to other traffic, and to bulk last. Inside a migration nearly
+ * all is borrowed from its own class, which makes priority decide between urgent and bulk.
+ */
+#include "live/net/classes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { MINOR_LINK = 0x1, MINOR_OTHERS = 0x2, MINOR_FIRST = 0x100, MINORS_EACH = 4 };
+enum { URGENT = 1, BULK = 2, OWN = 3 };
+
+#define OTHERS_LEAST 20 /* part of the link */
+
+uint32_t gw_classes_of(size_t slot)
+{
+	return MINOR_FIRST + MINORS_EACH * (uint32_t)slot;
+}
+
+int gw_classes_install(struct gw_classes *c, int ifindex, uint64_t link, size_t count,
+                       struct gw_error *error)
+{
+	const struct gw_htb_class classes[] = {
+	        {MINOR_LINK, 0, 0, link, link, 0},
+	        {MINOR_OTHERS, MINOR_LINK, 3, link, link, 0},
+	};
+	int err = gw_htb_check_rate(link, error);
+
+	*c = (struct gw_classes){.htb.hold = -1};
+	if (!err && count > GW_CLASSES_MAX)
+		err = gw_fail(error, ERANGE, "%zu VMs are too many for traffic classes", count);
+	if (!err)
+		err = gw_htb_install(&c->htb, ifindex, MINOR_OTHERS, error);
+	if (err)
+		return err;
+	c->link_bytes_per_s = c->others = link;
+	c->count = count;
+	c->shares = calloc(count + 1, sizeof(*c->shares));
+	c->matched = calloc(count + 1, sizeof(*c->matched));
+	err = c->shares && c->matched
+	              ? gw_htb_put(&c->htb, classes, sizeof(classes) / sizeof(classes[0]), true,
+	                           error)
+	              : gw_fail(error, ENOMEM, "no memory for the classes of %zu VMs", count);
+	if (err)
+		gw_classes_remove(c);
+	return err;
+}
+
+static struct gw_htb_class own_class(const struct gw_classes *c, size_t slot, uint64_t reserved)
+{
+	return (struct gw_htb_class){gw_classes_of(slot) + OWN, MINOR_LINK, 3, reserved,
+	                             c->link_bytes_per_s,       0};
+}
+
+int gw_classes_match(struct gw_classes *c, size_t slot, const char *tap, struct gw_error *error)
+{
+	struct gw_htb_class own = own_class(c, slot, 0);
+	int err = c->matched[slot] ? 0 : gw_htb_put(&c->htb, &own, 1, true, error);
+
+	if (err)
+		return err;
+	c->matched[slot] = true;
+	return gw_htb_match(&c->htb, tap, own.minor, error);
+}
+
+/* --- dividing -------------------------------------------------------------------------------- */
+
+static struct gw_class_share scaled(const struct gw_class_share *share, double factor)
+{
+	return (struct gw_class_share){(uint64_t)((double)share->rate * factor), share->ceiling,
+	                               (uint64_t)((double)share->reserved * factor)};
+}
+
+/* By what all guarantees are multiplied, so that they fit beside the least of the others. */
+static double factor_of(const struct gw_classes *c, const struct gw_class_share *shares,
+                        uint64_t *others)
+{
+	double sum = 0, link = (double)c->link_bytes_per_s, room = link - link / OTHERS_LEAST;
+
+	for (size_t i = 0; i < c->count; i++)
+		sum += (double)shares[i].rate + (double)shares[i].reserved;
+	*others = (uint64_t)(sum < room ? link - sum : link / OTHERS_LEAST);
+	return sum > room ? room / sum : 1;
+}
+
+static int put_migration(const struct gw_classes *c, size_t slot,
+                         const struct gw_class_share *share, struct gw_error *error)
+{
+	uint32_t all = gw_classes_of(slot);
+	uint64_t ceiling = share->ceiling;
+	uint64_t rate = share->rate < ceiling ? share->rate : ceiling;
+	const struct gw_htb_class classes[] = {
+	        {all, MINOR_LINK, 0, rate, ceiling, 0},
+	        {all + URGENT, all, 0, rate / 4, ceiling, 0},
+	        {all + BULK, all, 7, rate / 100, ceiling, GW_BULK_QUEUE_PACKETS},
+	};
+
+	return gw_htb_put(&c->htb, classes, sizeof(classes) / sizeof(classes[0]),
+	                  !c->shares[slot].ceiling, error);
+}
+
+static int put_slot(struct gw_classes *c, size_t slot, const struct gw_class_share *share,
+                    struct gw_error *error)
+{
+	struct gw_class_share *is = &c->shares[slot];
+	struct gw_htb_class own = own_class(c, slot, share->reserved);
+	int err = 0;
+
+	if (share->ceiling && (share->rate != is->rate || share->ceiling != is->ceiling)) {
+		err = put_migration(c, slot, share, error);
+		if (!err) {
+			is->rate = share->rate;
+			is->ceiling = share->ceiling;
+		}
+	}
+	if (!err && c->matched[slot] && share->reserved != is->reserved) {
+		err = gw_htb_put(&c->htb, &own, 1, false, error);
+		if (!err)
+			is->reserved = share->reserved;
+	}
+	return err;
+}
+
+int gw_classes_divide(struct gw_classes *c, const struct gw_class_share *shares,
+                      struct gw_error *error)
+{
+	struct gw_htb_class class = {MINOR_OTHERS, MINOR_LINK, 3, 0, c->link_bytes_per_s, 0};
+	double factor = factor_of(c, shares, &class.rate_bytes_per_s);
+	int err = 0;
+
+	if (class.rate_bytes_per_s != c->others)
+		err = gw_htb_put(&c->htb, &class, 1, false, error);
+	if (!err)
+		c->others = class.rate_bytes_per_s;
+	for (size_t i = 0; !err && i < c->count; i++) {
+		struct gw_class_share share = scaled(&shares[i], factor);
+
+		err = put_slot(c, i, &share, error);
+	}
+	return err;
+}
+
+/* --- and the rest ---------------------------------------------------------------------------- */
+
+int gw_classes_mark(uint32_t class, int urgent, int bulk, struct gw_error *error)
+{
+	int err = gw_htb_mark(urgent, class + URGENT, error);
+
+	return err ? err : gw_htb_mark(bulk, class + BULK, error);
+}
+
+void gw_classes_remove(struct gw_classes *c)
+{
+	gw_htb_remove(&c->htb);
+	free(c->shares);
+	free(c->matched);
+	*c = (struct gw_classes){.htb.hold = -1};
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live/net/classes.h - Linux traffic control for several migrations and the VMs' own traffic that
+ * share one device: each has a guaranteed rate, and a migration a ceiling too. What is nobody's
+ * keeps a class of its own.
+ *
+ * A migration and its VM have the same slot. Which packets are a VM's own is told by the tap that
+ * they came in by: where the tap is a port of a bridge, the device must be one too.
+ */
+#ifndef GW_LIVE_NET_CLASSES_H
+#define GW_LIVE_NET_CLASSES_H
+
+#include "live/net/htb.h"
+
+#define GW_CLASSES_MAX 8192 /* slots */
+
+/* Bytes a second on the device, headers and all. */
+struct gw_class_share {
+	uint64_t rate;     /* guaranteed to the migration */
+	uint64_t ceiling;  /* it gets no more; 0: it has no class yet */
+	uint64_t reserved; /* guaranteed to the VM's own traffic */
+};
+
+struct gw_classes {
+	struct gw_htb htb;
+	uint64_t link_bytes_per_s;
+	size_t count;
+	struct gw_class_share *shares; /* owned: as they are in the kernel */
+	uint64_t others;               /* as well */
+	bool *matched;                 /* owned: the VM has a class */
+};
+
+/* Errors as of gw_htb_install(); -ERANGE: the link's rate, or too many slots; -ENOMEM. */
+int gw_classes_install(struct gw_classes *classes, int ifindex, uint64_t link_bytes_per_s,
+                       size_t count, struct gw_error *error);
+/* What comes in by the tap is the VM's. -ENODEV: it is not on this host. */
+int gw_classes_match(struct gw_classes *classes, size_t slot, const char *tap,
+                     struct gw_error *error);
+/*
+ * One share a slot. Guarantees that together exceed the link are lowered in proportion, so that a
+ * twentieth of it is left to what is nobody's. Only what has changed goes to the kernel.
+ */
+int gw_classes_divide(struct gw_classes *classes, const struct gw_class_share *shares,
+                      struct gw_error *error);
+/* The class of a migration, as another process marks its connections with; never 0. */
+uint32_t gw_classes_of(size_t slot);
+int gw_classes_mark(uint32_t class, int urgent, int bulk, struct gw_error *error);
+/* Removes the whole tree; may be called again. */
+void gw_classes_remove(struct gw_classes *classes);
+
+#endif
