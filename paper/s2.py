@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""S2: grey prediction GM(1,N) of the pages that a round leaves dirty, beside what the paper names."""
+"""S2: grey prediction GM(1,N) of the pages that a round leaves dirty, beside what the paper names; and NRAC."""
 
-import os
 import random
 import tempfile
 from statistics import median
 
+import nrac
 from kit.claim import Claim
 from kit.live import Moves
-from kit.numbers import interval
 from kit.paper import Paper
 from kit.run import Column
 
@@ -182,6 +181,7 @@ def simulate(run):
     scenarios = {f"{name}, {rate}": {"vm": {"ram": "1G", "vcpus": 4}, "workload": VMS[name], **link(rate)}
                  for name in names for rate in LINKS}
     show(run, "modelled", "Modelled VMs", measure(run, scenarios, "1-2" if run.quick else "1-10"))
+    nrac.simulate(run)
 
 
 FEATURES = (  # X2 to X6 as a round reports them; X5 is the round before
@@ -269,10 +269,11 @@ CLAIMS = [
           "a median error smaller by a hundredth or more, both forms, modelled and recorded", correction_helps),
     Claim("section 4", "grey prediction does well with the few samples that a move gives", "",
           "a smaller median error than the last value's, both forms, modelled and recorded", few_samples),
+    *nrac.CLAIMS,
 ]
 
 PAPER = Paper(
-    "s2", "Grey prediction of dirty pages, GM(1,N)",
+    "s2", "Grey prediction of dirty pages, GM(1,N), and bandwidth reserved by NRAC",
     "Li, Chen, Yang, Li: Optimization strategy of virtual machine online migration with awareness of application"
-    " characteristics and network bandwidth, 2017. Here its prediction (section 4); the text gives no figures for"
-    " it.", CLAIMS, simulate, live)
+    " characteristics and network bandwidth, 2017. Its prediction (section 4) and its division of the link (section 5);"
+    " the text gives no figures for either.", CLAIMS, simulate, live)

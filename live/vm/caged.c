@@ -218,7 +218,8 @@ static void arrange_files(const struct gw_cage_start *start, int null, const int
 	int from[GW_CAGE_FIRST_FD + GW_CAGE_FDS_MAX] = {null, start->log, start->log};
 	int *others = from + GW_CAGE_FIRST_FD;
 
-	memcpy(others, start->fds, start->fd_count * sizeof(int));
+	for (unsigned i = 0; i < start->fd_count; i++)
+		others[i] = start->fds[i];
 	memcpy(others + start->fd_count, taps, tap_fds * sizeof(int));
 	for (unsigned i = 0; i < count; i++)
 		must("arrange its files", from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, HIGH_FD));

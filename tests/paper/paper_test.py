@@ -93,8 +93,12 @@ class Left(PaperTest):
         self.assertEqual([c["verdict"] for c in results["claims"][:2]], ["confirmed"] * 2)
 
     def test_s2(self):
-        results = self.check("s2", 1)
-        self.assertEqual(results["claims"][0]["verdict"], "confirmed")
+        results = self.check("s2", 13)
+        verdicts = {claim["where"]: claim["verdict"] for claim in results["claims"]}
+        for where in ("equations 1 to 8", *(f"figure {n}, concurrent" for n in (6, 7, 8)), "section 5",
+                      "section 5, beyond half"):
+            self.assertEqual(verdicts[where], "confirmed", where)
+        self.assertEqual(verdicts["NRAC, lines 10 and 15"], "not confirmed")
 
     def test_s4(self):
         results = self.check("s4", 9)

@@ -199,8 +199,9 @@ static void ends_with_its_parent(void **state)
 		assert_int_equal(pipe2(line, O_CLOEXEC), 0);
 		parent = fork();
 		if (parent == 0) {
-			if (gw_cage_start(&cage, &p->start, NULL) == 0)
-				(void)!write(line[1], &cage.pid, sizeof(cage.pid));
+			if (gw_cage_start(&cage, &p->start, NULL) < 0)
+				_exit(1);
+			(void)!write(line[1], &cage.pid, sizeof(cage.pid));
 			for (;;)
 				pause();
 		}
