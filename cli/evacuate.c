@@ -3,6 +3,7 @@
  * cli/evacuate.c - `godwit evacuate --to HOST...`: all VMs of this host, or some, move away.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,8 +23,8 @@
 
 struct asked {
 	struct gw_cli_list to, set, limits, priorities, deadlines, apart;
-	const char *sharing, *policy, *json, *deadline;
-	uint64_t bandwidth, downtime, observe, at_once;
+	const char *sharing, *policy, *json, *deadline, *device;
+	uint64_t bandwidth, carries, downtime, observe, at_once;
 	bool plan, verify, quiet;
 };
 
@@ -182,6 +183,15 @@ static int take_deadline_of_all(struct gw_evacuation *e, const char *text, struc
 	return 0;
 }
 
+static int take_device(struct gw_evacuation *e, const char *name, struct gw_error *error)
+{
+	e->ifindex = name ? (int)if_nametoindex(name) : 0;
+	if (name && !e->ifindex)
+		return gw_fail(error, ENODEV, "--device %s: there is no such device on this host",
+		               name);
+	return 0;
+}
+
 static int understand(struct gw_evacuation *e, const struct asked *a, struct gw_error *error)
 {
 	struct gw_policy policy;
@@ -191,10 +201,13 @@ static int understand(struct gw_evacuation *e, const struct asked *a, struct gw_
 		err = set_sharing(&e->options.sharing, a, error);
 	if (!err)
 		err = take_deadline_of_all(e, a->deadline, error);
+	if (!err)
+		err = take_device(e, a->device, error);
 	if (!err && a->policy && gw_policy_init(&policy, a->policy))
 		err = gw_fail(error, EINVAL, "--policy %s: there is no such policy", a->policy);
 	e->options.policy = a->policy;
 	e->options.link_bytes_per_s = a->bandwidth;
+	e->options.carries_bytes_per_s = a->carries;
 	e->options.downtime_ns = a->downtime;
 	e->options.observe_ns = a->observe;
 	e->options.at_once = (unsigned)a->at_once;
@@ -346,6 +359,10 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"plan", 0, GW_CLI_FLAG, &a.plan, NULL, "show the plan, and move nothing"},
 	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE",
 	         "what all moves together may use (default: what the link is seen to carry)"},
+	        {"device", 0, GW_CLI_STRING, &a.device, "NAME",
+	         "whose traffic is controlled (default: the one that leads to the hosts)"},
+	        {"carries", 0, GW_CLI_RATE, &a.carries, "RATE",
+	         "what that device carries, for all on it (default: what it says)"},
 	        {"sharing", 0, GW_CLI_STRING, &a.sharing, "NAME",
 	         "how the link is divided: deadline (default), fair, nrac, nrac-wc"},
 	        {"set", 's', GW_CLI_LIST, &a.set, "KEY=VALUE", "a setting of the sharing"},

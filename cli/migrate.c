@@ -28,7 +28,7 @@
 struct asked {
 	const char *to, *tracker, *policy, *order, *json, *trace, *qmp, *observed;
 	struct gw_cli_list set;
-	uint64_t bandwidth, granted, downtime, deadline, reconnect, pid;
+	uint64_t bandwidth, granted, class, downtime, deadline, reconnect, pid;
 	uint64_t link;    /* what it carries; 0: as its device says */
 	uint64_t observe; /* AS_POLICY: for as long as the policy wants */
 	bool verify, quiet;
@@ -303,6 +303,7 @@ static void options_of(const struct asked *asked, struct gw_migrate_options *o)
 	o->tracker = asked->tracker;
 	o->bandwidth_bytes_per_s = asked->bandwidth;
 	o->granted_bytes_per_s = asked->granted;
+	o->traffic_class = (uint32_t)asked->class;
 	o->downtime_ns = asked->downtime;
 	o->deadline_ns = asked->deadline;
 	o->reconnect_ns = asked->reconnect;
@@ -535,6 +536,9 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	        {MIGRATES | RECOVERS,
 	         {"granted", 0, GW_CLI_RATE, &a->granted, "RATE",
 	          "so fast to begin with, where evacuate divides a link"}},
+	        {MIGRATES | RECOVERS,
+	         {"class", 0, GW_CLI_NUMBER, &a->class, "N",
+	          "of traffic, for its connections, where evacuate has made some"}},
 	        {MIGRATES,
 	         {"downtime", 'd', GW_CLI_DURATION, &a->downtime, "TIME",
 	          "that the VM may stand (default 300ms)"}},
@@ -584,6 +588,11 @@ static enum gw_exit choose_and_act(const char *name, struct asked *asked, struct
 
 	if (bad_words(name, asked->to, error))
 		return GW_EXIT_USAGE;
+	if (asked->class > UINT16_MAX) {
+		(void)gw_fail(error, EINVAL, "--class %llu: there is no such class",
+		              (unsigned long long)asked->class);
+		return GW_EXIT_USAGE;
+	}
 	settings = json_object();
 	err = choose(asked, &o, settings, error);
 	status = err ? GW_EXIT_USAGE : GW_EXIT_FAILED;

@@ -217,7 +217,7 @@ int gw_fleet_plan(struct gw_evacuation *e, struct gw_error *error)
 
 /* --- moves begin and end --------------------------------------------------------------------- */
 
-static void begin(struct gw_evacuation *e, struct gw_member *m, uint64_t rate)
+static void begin(struct gw_evacuation *e, struct gw_member *m)
 {
 	const struct gw_plan_move *p = &m->planned;
 	uint64_t takes = p->latest_ns > p->begin_ns ? p->latest_ns - p->begin_ns : 0;
@@ -229,7 +229,8 @@ static void begin(struct gw_evacuation *e, struct gw_member *m, uint64_t rate)
 	                  : e->options.policy ? e->options.policy
 	                                      : p->policy,
 	        .limit_bytes_per_s = m->limit_bytes_per_s,
-	        .granted_bytes_per_s = rate,
+	        .granted_bytes_per_s = m->rate_bytes_per_s,
+	        .traffic_class = gw_fleet_class(e, m),
 	        .downtime_ns = e->options.downtime_ns,
 	        .deadline_ns = PATIENCE * takes + PATIENCE_NS,
 	        .verify = e->options.verify,
@@ -488,13 +489,18 @@ static void divide(struct gw_evacuation *e, const struct use *use, struct dividi
 	gw_bandwidth_divide(&e->options.sharing, &link, d->movers, d->grants, n);
 	for (size_t i = 0; i < n; i++) {
 		struct gw_member *m = &e->members[d->which[i]];
-		uint64_t rate = told_rate(e, &d->grants[i]);
 
 		m->grant = d->grants[i];
+		m->rate_bytes_per_s = told_rate(e, &d->grants[i]);
+	}
+	gw_fleet_share(e);
+	for (size_t i = 0; i < n; i++) {
+		struct gw_member *m = &e->members[d->which[i]];
+
 		if (m->state == GW_MEMBER_WAITS && !m->grant.waits)
-			begin(e, m, rate);
+			begin(e, m);
 		if (d->movers[i].state != GW_MOVER_SETTLES)
-			gw_move_grant(&m->move, rate);
+			gw_move_grant(&m->move, m->rate_bytes_per_s);
 	}
 }
 
@@ -579,9 +585,11 @@ int gw_fleet_run(struct gw_evacuation *e, struct gw_error *error)
 		return gw_fail(error, ENOMEM, "no memory for %zu VMs", e->count);
 	e->announced_ns = e->plan.end_ns;
 	e->began_ns = use.window_ns = use.at_ns = gw_now_ns();
+	gw_fleet_shape(e);
 	divide(e, &use, &d);
 	while (!err && !is_over(e))
 		err = turn(e, &use, &d, error);
+	gw_fleet_unshape(e);
 	e->ended_ns = gw_now_ns();
 	name_what_is_left(e);
 	return err;

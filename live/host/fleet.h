@@ -13,8 +13,9 @@
  * host is tried. Stopped, and asked again, an evacuation goes on with what is still here, and first
  * with migrations that were interrupted.
  *
- * Rates are the engine's own limits: the VMs' own traffic is left room by them, but nothing
- * enforces that a guest keeps to it, or gets it before others.
+ * Rates are the engine's own limits, and where there is the right to do so classes of traffic on
+ * the device besides (live/net/classes.h): then a VM's own traffic gets what is reserved for it
+ * before others. Else it is left room, but nothing enforces that it gets it.
  */
 #ifndef GW_LIVE_HOST_FLEET_H
 #define GW_LIVE_HOST_FLEET_H
@@ -23,6 +24,7 @@
 #include "core/bandwidth/traffic.h"
 #include "core/fleet/plan.h"
 #include "live/host/move.h"
+#include "live/net/classes.h"
 #include "live/vm/usage.h"
 
 #define GW_HOSTS_MAX    64
@@ -62,6 +64,7 @@ struct gw_member {
 	uint64_t begin_ns, end_ns; /* since the evacuation began */
 	struct gw_plan_move planned;
 	struct gw_grant grant;
+	uint64_t rate_bytes_per_s; /* as it is told for that; 0: all of the link */
 };
 
 struct gw_fleet_to {
@@ -75,7 +78,8 @@ struct gw_fleet_options {
 	const char *dir;           /* GODWIT_DIR */
 	const char *program;       /* godwit itself */
 	uint64_t link_bytes_per_s; /* what all moves together may use; 0: what the link carries */
-	uint64_t deadline_ns;      /* 0: none */
+	uint64_t carries_bytes_per_s; /* the device; 0: as it says */
+	uint64_t deadline_ns;         /* 0: none */
 	uint64_t downtime_ns, observe_ns;
 	unsigned at_once;   /* 0: as many as the bandwidth policy lets */
 	const char *policy; /* of every move; NULL: as planned */
@@ -95,7 +99,9 @@ struct gw_evacuation {
 	size_t count;
 	struct gw_fleet_to hosts[GW_HOSTS_MAX];
 	size_t host_count;
-	int ifindex;               /* of the device that the moves leave by; 0: not known */
+	int ifindex; /* of the device that the moves leave by, or that was named; 0: not known */
+	struct gw_classes classes; /* of traffic on that device; owned while it runs */
+	char enforced[300];        /* by what the rates are: one sentence; "": not tried yet */
 	uint64_t link_bytes_per_s; /* that the moves were seen to get; 0: not yet */
 	struct gw_schedule plan;   /* owned moves */
 	uint64_t announced_ns; /* when the first plan said that it would be over; 0: no plan yet */
@@ -115,6 +121,14 @@ int gw_fleet_plan(struct gw_evacuation *evacuation, struct gw_error *error);
 /* 0 if it came to its end, or was stopped: see the members. */
 int gw_fleet_run(struct gw_evacuation *evacuation, struct gw_error *error);
 void gw_fleet_clear(struct gw_evacuation *evacuation);
+
+/* Classes of traffic for all members; where they cannot be had, `enforced` says why not. */
+void gw_fleet_shape(struct gw_evacuation *evacuation);
+/* As the members' grants are now. */
+void gw_fleet_share(struct gw_evacuation *evacuation);
+/* Of its move; 0: none. */
+uint32_t gw_fleet_class(const struct gw_evacuation *evacuation, const struct gw_member *member);
+void gw_fleet_unshape(struct gw_evacuation *evacuation);
 
 /* Of the data that has to be moved; of all members that are to be moved. */
 void gw_fleet_progress(const struct gw_evacuation *evacuation, uint64_t *done_bytes,

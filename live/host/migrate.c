@@ -36,6 +36,7 @@
 #include "live/memory/attach.h"
 #include "live/memory/digest.h"
 #include "live/memory/tracker.h"
+#include "live/net/classes.h"
 #include "live/net/pacing.h"
 #include "live/net/shaping.h"
 #include "live/vm/registry.h"
@@ -377,6 +378,13 @@ static void use_all(struct agent *a)
 	gw_pacer_limit(&a->pacer, limit_of(a));
 }
 
+static void describe_shaping(struct agent *a, const struct gw_error *error)
+{
+	(void)snprintf(
+	        a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
+	        a->shaped ? "an HTB class of highest priority" : "paced bulk only: ", error->text);
+}
+
 static void shape_once(struct agent *a, uint64_t rate)
 {
 	struct gw_error error = {{0}};
@@ -386,9 +394,23 @@ static void shape_once(struct agent *a, uint64_t rate)
 	a->shaped_rate = rate;
 	if (a->shaped)
 		use_all(a);
-	(void)snprintf(
-	        a->result->shaping, sizeof(a->result->shaping), "%s%.120s",
-	        a->shaped ? "an HTB class of highest priority" : "paced bulk only: ", error.text);
+	describe_shaping(a, &error);
+}
+
+/* Into the class that was given to this move, or into its own, where it has made some. */
+static void mark_connections(struct agent *a)
+{
+	int urgent = gw_mailbox_fd(a->link.urgent);
+	struct gw_error error = {{0}};
+
+	if (a->options->traffic_class) {
+		a->shaped =
+		        !gw_classes_mark(a->options->traffic_class, urgent, a->link.bulk, &error);
+		describe_shaping(a, &error);
+	} else if (a->shaped) {
+		(void)gw_shaping_mark_bulk(&a->shaping, a->link.bulk, NULL);
+		(void)gw_shaping_mark_urgent(&a->shaping, urgent, NULL);
+	}
 }
 
 /*
@@ -399,7 +421,7 @@ static void adapt_class(struct agent *a)
 {
 	uint64_t rate = a->pacer.link_bytes_per_s;
 
-	if (!rate)
+	if (!rate || a->options->traffic_class)
 		return;
 	if (a->pacer.rate_bytes_per_s > rate)
 		rate = a->pacer.rate_bytes_per_s;
@@ -878,10 +900,7 @@ static void link_stands(struct agent *a)
 	a->urgent_count = a->urgent_taken = 0;
 	a->paced_rate = 0;
 	a->pacing = false;
-	if (a->shaped) {
-		(void)gw_shaping_mark_bulk(&a->shaping, a->link.bulk, NULL);
-		(void)gw_shaping_mark_urgent(&a->shaping, gw_mailbox_fd(a->link.urgent), NULL);
-	}
+	mark_connections(a);
 	update_pace(a);
 }
 

@@ -24,6 +24,7 @@ struct gw_migrate_options {
 	/* Of a link that several moves divide, to begin with: "rate" on the control socket changes
 	 * it. 0: all. */
 	uint64_t granted_bytes_per_s;
+	uint32_t traffic_class; /* of a tree that such moves share; 0: none */
 	uint64_t downtime_ns;
 	uint64_t deadline_ns;  /* 0: none */
 	uint64_t reconnect_ns; /* 0: the default */

@@ -57,6 +57,8 @@ static void compose(struct words *w, const struct gw_move *move, const struct gw
 		add_number(w, "--bandwidth", o->limit_bytes_per_s, "B/s");
 	if (o->granted_bytes_per_s)
 		add_number(w, "--granted", o->granted_bytes_per_s, "B/s");
+	if (o->traffic_class)
+		add_number(w, "--class", o->traffic_class, "");
 	if (!o->policy)
 		return;
 	add(w, "--to");

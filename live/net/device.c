@@ -131,14 +131,25 @@ bool gw_device_sent(int ifindex, uint64_t *bytes)
 	return true;
 }
 
-uint64_t gw_device_speed(int socket)
+bool gw_device_is_bridge(int ifindex)
+{
+	_cleanup_link_ struct rtnl_link *link = NULL;
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+	const char *type;
+
+	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
+		return false;
+	type = rtnl_link_get_type(link);
+	return type && !strcmp(type, "bridge");
+}
+
+uint64_t gw_device_carries(int ifindex)
 {
 	char name[IF_NAMESIZE], path[64];
-	int ifindex = gw_device_of(socket, NULL);
 	long long mbit = 0;
 	FILE *file;
 
-	if (ifindex < 0 || !if_indextoname((unsigned)ifindex, name))
+	if (!if_indextoname((unsigned)ifindex, name))
 		return 0;
 	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/speed", name);
 	file = fopen(path, "re");
@@ -148,4 +159,11 @@ uint64_t gw_device_speed(int socket)
 		mbit = 0;
 	(void)fclose(file);
 	return (uint64_t)mbit * 125000;
+}
+
+uint64_t gw_device_speed(int socket)
+{
+	int ifindex = gw_device_of(socket, NULL);
+
+	return ifindex < 0 ? 0 : gw_device_carries(ifindex);
 }

@@ -14,6 +14,10 @@
 int gw_device_of(int socket, struct gw_error *error);
 /* Bytes that have left by it, whoever sent them. False: they cannot be read. */
 bool gw_device_sent(int ifindex, uint64_t *bytes);
+/* Its ports lead on: what it forwards from one to another does not leave by itself. */
+bool gw_device_is_bridge(int ifindex);
+/* What it says it carries, bytes a second; 0: it does not say. */
+uint64_t gw_device_carries(int ifindex);
 /* What the device by which the socket reaches its peer says it carries; 0: it does not say. */
 uint64_t gw_device_speed(int socket);
 

@@ -270,26 +270,28 @@ class Host:
         self.agent = None
         self.address = None
         self.moves = 0
+        self.within = []  # words before each command: what puts it into a namespace
+        self.listen = "127.0.0.1"
 
     def environment(self, **more):
         return {**os.environ, "GODWIT_DIR": self.dir, "GODWIT_RAM_DIR": self.ram_dir, **more}
 
     def popen(self, words, fault=None, **more):
         environment = self.environment(**({"GODWIT_FAULT": fault} if fault else {}))
-        process = subprocess.Popen(words, env=environment, text=True, **more)
+        process = subprocess.Popen([*self.within, *words], env=environment, text=True, **more)
         self.rig.processes.append(process)
         return process
 
     def run(self, *words, timeout=PATIENCE):
         """godwit WORDS, to its end."""
-        return subprocess.run([GODWIT, *words], env=self.environment(), text=True,
+        return subprocess.run([*self.within, GODWIT, *words], env=self.environment(), text=True,
                               capture_output=True, timeout=timeout, check=False)
 
     # -- the agent --
 
     def serve(self, fault=None, port=0, more=()):
         """Starts the agent; waits until it listens."""
-        words = [GODWIT, "serve", "--listen", f"127.0.0.1:{port}", "--native-guest", NATIVE,
+        words = [GODWIT, "serve", "--listen", f"{self.listen}:{port}", "--native-guest", NATIVE,
                  "--images", self.rig.dir, "--images", GUEST_DIR,
                  "--trace", self.trace_path, *more]
         self.agent = self.popen(words, fault, stdout=subprocess.PIPE, stderr=self.rig.log)

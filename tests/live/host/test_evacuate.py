@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -298,6 +299,109 @@ class Evacuation(unittest.TestCase):
         done = self.rig.a.run(*self.command("nobody"))
         self.assertEqual(done.returncode, 1)
         self.assertIn("no VM is named nobody", done.stderr)
+
+    def test_a_device_that_is_not_there(self):
+        self.guests(1, pages=1024)
+        done = self.rig.a.run(*self.command("--device", "no0"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--device no0: there is no such device", done.stderr)
+
+    # -- traffic control: the hosts are namespaces of their own, joined by a veth pair --
+
+    def join(self):
+        """g0 is at a, g1 at b."""
+        holders = {}
+        self.rig.b.stop_agent()
+        for host, own in ((self.rig.a, "10.78.0.1"), (self.rig.b, "10.78.0.2")):
+            holder = self.rig.a.popen(["unshare", "-n", "sleep", "infinity"])
+            self.assertTrue(eventually(lambda pid=holder.pid: os.readlink(
+                f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")))
+            holders[host] = str(holder.pid), own
+        for host, (pid, own) in holders.items():
+            host.within, host.listen = ["nsenter", "-n", "-t", pid], own
+        self.at_a("ip", "link", "add", "g0", "type", "veth", "peer", "name", "g1", "netns",
+                  holders[self.rig.b][0])
+        for host, device in ((self.rig.a, "g0"), (self.rig.b, "g1")):
+            for words in (["link", "set", "lo", "up"],
+                          ["address", "add", host.listen + "/24", "dev", device],
+                          ["link", "set", device, "up"]):
+                subprocess.run([*host.within, "ip", *words], check=True)
+        self.rig.b.serve(more=["--insecure"])
+
+    def at_a(self, *words):
+        return subprocess.run([*self.rig.a.within, *words], check=True, capture_output=True,
+                              text=True).stdout
+
+    def sent(self):
+        """Bytes by class of the tree on g0."""
+        shown = self.at_a("tc", "-s", "class", "show", "dev", "g0")
+        return {name: int(sent) for name, sent in
+                re.findall(r"class htb 474d:(\w+) .*?Sent (\d+) bytes", shown, re.DOTALL)}
+
+    def qdisc(self):
+        return re.sub(r"direct_packets_stat \d+", "", self.at_a("tc", "qdisc", "show", "dev", "g0"))
+
+    def begin(self, *words):
+        return self.rig.a.popen([GODWIT, *self.command("--bandwidth", LINK, *words)],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def test_traffic_classes(self):
+        self.join()
+        self.guests(2)
+        before, most = self.qdisc(), {}
+        process = self.begin("--carries", "100mbit")
+        while process.poll() is None:
+            most = self.sent() or most
+            time.sleep(0.02)
+        result = self.result()
+        self.assertEqual(self.outcomes(result), ["moved"] * 2)
+        self.assertEqual(result["traffic_control"], "classes of traffic on g0")
+        for bulk in ("102", "106"):
+            self.assertGreater(most[bulk], 1 << 20, most)
+        self.assertLess(most["2"], 1 << 20, most)
+        self.assertEqual(self.qdisc(), before)
+        self.is_at(self.rig.b, "vm0", "vm1")
+
+    def test_traffic_classes_left_by_a_crash(self):
+        self.join()
+        self.guests(2, pages=8192)
+        before = self.qdisc()
+        process = self.begin("--carries", "50mbit")
+        self.assertTrue(eventually(lambda: self.sent().get("102", 0) > 1 << 20))
+        kill(process.pid)
+        process.wait()
+        self.assertIn("htb 474d:", self.qdisc())
+        self.assertTrue(self.rig.a.no_open_question())
+        result, _ = self.evacuate("--carries", "1gbit")
+        self.assertEqual(result["traffic_control"], "classes of traffic on g0")
+        self.assertEqual(self.qdisc(), before)
+
+    def not_enforced(self, why, *words):
+        """All the same they are moved."""
+        before = self.qdisc()
+        result, done = self.evacuate(*words)
+        self.assertEqual(self.outcomes(result), ["moved"])
+        self.assertRegex(result["traffic_control"], "reservations are not enforced.*" + why)
+        self.assertIn("note: " + result["traffic_control"], done.stderr)
+        self.assertEqual(self.qdisc(), before)
+
+    def test_traffic_that_is_not_controlled(self):
+        self.join()
+        self.guests(1, pages=1024)
+        self.at_a("tc", "qdisc", "add", "dev", "g0", "root", "handle", "1:", "htb", "default", "1")
+        self.not_enforced("g0 has a traffic control of its own", "--carries", "1gbit")
+
+    def test_traffic_without_the_right(self):
+        self.join()
+        self.guests(1, pages=1024)
+        self.rig.a.within += ["setpriv", "--bounding-set", "-net_admin"]
+        self.not_enforced("no right to shape traffic", "--carries", "1gbit")
+
+    def test_traffic_by_a_bridge(self):
+        self.join()
+        self.guests(1, pages=1024)
+        self.at_a("ip", "link", "add", "br0", "type", "bridge")
+        self.not_enforced("br0 is a bridge", "--carries", "1gbit", "--device", "br0")
 
 
 if __name__ == "__main__":
