@@ -234,6 +234,21 @@ static void on_migration(struct qemu *q, const char *status)
 	}
 }
 
+/*
+ * Nothing can go wrong with a `cont` any more when QEMU says RESUME. Its answer may come much
+ * later: a vCPU that takes an interrupt first waits for missing pages with QEMU's big lock held.
+ */
+static void on_resume(struct qemu *q)
+{
+	bool ours = q->request == CONTINUING;
+
+	if (ours && !q->id)
+		return; /* ours is still to come */
+	if (ours)
+		q->request = IDLE;
+	tell(q, GW_VM_RUNNING, ours ? "running" : "resumed by someone else");
+}
+
 static void on_event(struct qemu *q, const struct gw_qmp_message *m)
 {
 	const char *status = json_string_value(json_object_get(m->data, "status"));
@@ -249,8 +264,8 @@ static void on_event(struct qemu *q, const struct gw_qmp_message *m)
 		tell(q, GW_VM_PANICKED, "the guest panicked");
 	else if (strcmp(m->name, "STOP") == 0 && q->request != STOPPING && q->request != SAVING)
 		tell(q, GW_VM_STOPPED, "paused by someone else");
-	else if (strcmp(m->name, "RESUME") == 0 && q->request != CONTINUING)
-		tell(q, GW_VM_RUNNING, "resumed by someone else");
+	else if (strcmp(m->name, "RESUME") == 0)
+		on_resume(q);
 }
 
 static void on_death(struct qemu *q)
