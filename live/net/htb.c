@@ -255,20 +255,21 @@ static int put_filter(struct nl_sock *nl, int ifindex, const char *from, uint32_
 	struct tcmsg filter = {.tcm_ifindex = ifindex,
 	                       .tcm_parent = ROOT_HANDLE,
 	                       .tcm_info = TC_H_MAKE(1u << 16, htons(ETH_P_ALL))};
-	struct {
-		struct tc_u32_sel sel;
-		struct tc_u32_key key;
-	} any = {.sel = {.flags = TC_U32_TERMINAL, .nkeys = 1}};
+	/* One key that any packet has: no bits of it are looked at. */
+	_Alignas(struct tc_u32_sel)
+	        uint8_t any[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)] = {0};
+	struct tc_u32_sel *sel = (struct tc_u32_sel *)any;
 	struct nlattr *options;
 	struct nl_msg *sent;
 
+	sel->flags = TC_U32_TERMINAL;
+	sel->nkeys = 1;
 	if (!msg || nlmsg_append(msg, &filter, sizeof(filter), NLMSG_ALIGNTO) ||
 	    nla_put_string(msg, TCA_KIND, "u32"))
 		return -NLE_NOMEM;
 	options = nla_nest_start(msg, TCA_OPTIONS);
 	if (!options || nla_put_u32(msg, TCA_U32_CLASSID, ROOT_HANDLE | minor) ||
-	    nla_put(msg, TCA_U32_SEL, sizeof(any), &any) ||
-	    nla_put_string(msg, TCA_U32_INDEV, from))
+	    nla_put(msg, TCA_U32_SEL, sizeof(any), any) || nla_put_string(msg, TCA_U32_INDEV, from))
 		return -NLE_NOMEM;
 	nla_nest_end(msg, options);
 	sent = msg;
