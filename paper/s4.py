@@ -206,7 +206,7 @@ def simulate(run):
 
 LIVE_WORKLOADS = ("sequential", "strided", "random", "chase", "phases", "compile")
 LIVE_ORDERS = ("demand", "linear", "bubble", "queue")
-LIVE_LINKS = ("200mbit:2ms",)
+LIVE_LINKS = ("200mbit:2ms", "400mbit:1ms")
 LIVE_ROUNDS = 3
 
 
