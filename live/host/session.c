@@ -249,7 +249,6 @@ static void act_run(struct session *s)
 {
 	struct gw_error error;
 
-	gw_cleanup_close(&s->state_fd);
 	s->bulk.staged = s->urgent.staged = true;
 	if (!s->has_guest)
 		queue(s, GW_EV_RUN_REFUSED, "the hypervisor is gone");

@@ -118,8 +118,11 @@ class Moves(Case):
                                 ("precopy", "digest"), ("postcopy", None), ("hybrid", "pagemap")):
             with self.subTest(policy=policy, tracker=tracker):
                 before = self.client.command("ping", 60)
-                result = self.arrives(*self.move(policy=policy, tracker=tracker))
+                moved = self.move(policy=policy, tracker=tracker)
+                result = self.arrives(*moved)
                 self.assertEqual(result.get("tracker"), tracker)
+                if policy in ("postcopy", "hybrid"):  # its last word comes back while pages are pulled
+                    self.assertTrue(moved[0].reached("the device state is saved"), self.rig.story())
                 self.assertEqual(result["vm"]["ram_bytes"], MEMORY)
                 self.connect()
                 after = self.is_well()
