@@ -325,13 +325,14 @@ static void drop_return_path(struct gw_shadow *s)
 
 static int serve_state(struct gw_shadow *s, struct gw_error *error)
 {
-	bool any;
+	bool may;
 	int rc = 0;
 
+	/* Not while the VM's state is saved: that is downtime, and takes the same processors. */
 	pthread_mutex_lock(&s->lock);
-	any = s->state_count > 0;
+	may = s->may_run && s->state_count > 0;
 	pthread_mutex_unlock(&s->lock);
-	if (any && !s->loading)
+	if (may && !s->loading)
 		rc = begin_load(s, error);
 	if (rc < 0 || !s->loading || s->loaded)
 		return rc;
