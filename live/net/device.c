@@ -11,27 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static void cleanup_nl(struct nl_sock **nl)
-{
-	if (*nl)
-		nl_socket_free(*nl);
-}
-
-static void cleanup_msg(struct nl_msg **msg)
-{
-	if (*msg)
-		nlmsg_free(*msg);
-}
-
-static void cleanup_link(struct rtnl_link **link)
-{
-	if (*link)
-		rtnl_link_put(*link);
-}
-
-#define _cleanup_nl_   __attribute__((cleanup(cleanup_nl)))
-#define _cleanup_msg_  __attribute__((cleanup(cleanup_msg)))
-#define _cleanup_link_ __attribute__((cleanup(cleanup_link)))
+#include "live/net/netlink.h"
 
 static struct nl_sock *open_nl(void)
 {

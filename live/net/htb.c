@@ -25,6 +25,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "live/net/netlink.h"
+
 #define ROOT_HANDLE 0x474d0000u /* "GM" */
 
 /* A class may send so long ahead of its rate: below one scheduler tick the rate is not reached. */
@@ -33,12 +35,6 @@
 #define QUANTUM_BYTES    3028 /* two full Ethernet frames */
 #define RATE_BYTES_S_MIN 1000
 #define RATE_BYTES_S_MAX INT32_MAX /* the limit of libnl's arithmetic: 17 Gbit/s */
-
-static void cleanup_nl(struct nl_sock **nl)
-{
-	if (*nl)
-		nl_socket_free(*nl);
-}
 
 static void cleanup_cache(struct nl_cache **cache)
 {
@@ -58,24 +54,9 @@ static void cleanup_class(struct rtnl_class **class)
 		rtnl_class_put(*class);
 }
 
-static void cleanup_msg(struct nl_msg **msg)
-{
-	if (*msg)
-		nlmsg_free(*msg);
-}
-
-static void cleanup_link(struct rtnl_link **link)
-{
-	if (*link)
-		rtnl_link_put(*link);
-}
-
-#define _cleanup_nl_    __attribute__((cleanup(cleanup_nl)))
 #define _cleanup_cache_ __attribute__((cleanup(cleanup_cache)))
 #define _cleanup_qdisc_ __attribute__((cleanup(cleanup_qdisc)))
 #define _cleanup_class_ __attribute__((cleanup(cleanup_class)))
-#define _cleanup_msg_   __attribute__((cleanup(cleanup_msg)))
-#define _cleanup_link_  __attribute__((cleanup(cleanup_link)))
 
 static int fail_nl(struct gw_error *error, int result, const char *what)
 {
