@@ -15,6 +15,9 @@ extern const struct gw_policy_kind gw_policy_split;
 extern const struct gw_policy_kind gw_policy_wws_hybrid;
 extern const struct gw_policy_kind gw_policy_run_ahead, gw_policy_auto;
 
+/* S3, section 3.1: what a policy that forecasts from windows wants to see, if nobody says else. */
+#define GW_OBSERVES_NS UINT64_C(8000000000)
+
 __attribute__((format(printf, 3, 4))) void
 gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...);
 

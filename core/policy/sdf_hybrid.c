@@ -52,7 +52,6 @@ struct sdf {
 	double last_sdf; /* of the round before */
 	unsigned first;  /* what the first pass sends */
 	uint64_t dirty_threshold;
-	uint64_t observe_ns;
 	struct gw_write_set *windows;
 	struct gw_ranked *ranked, *spare;
 };
@@ -61,8 +60,8 @@ _Static_assert(sizeof(struct sdf) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct sdf *)policy->memory = (struct sdf){
-	        .alpha = 500, .first = HALF, .dirty_threshold = 50, .observe_ns = 8000000000};
+	*(struct sdf *)policy->memory =
+	        (struct sdf){.alpha = 500, .first = HALF, .dirty_threshold = 50};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -78,8 +77,6 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 		return gw_setting_choice(value, firsts, &s->first);
 	if (!strcmp(key, "dirty_threshold"))
 		return gw_setting_number(value, 0, (uint64_t)1 << 40, &s->dirty_threshold);
-	if (!strcmp(key, "observe"))
-		return gw_setting_duration(value, &s->observe_ns);
 	return -ENOENT;
 }
 
@@ -125,7 +122,8 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 
 static uint64_t observes_ns(const struct gw_policy *policy)
 {
-	return ((const struct sdf *)policy->memory)->observe_ns;
+	(void)policy;
+	return GW_OBSERVES_NS;
 }
 
 /* t / (t + q f); see above. */
@@ -234,8 +232,7 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 const struct gw_policy_kind gw_policy_sdf_hybrid = {
         .name = "sdf-hybrid",
         .summary = "pre-copy of what is least likely written while that pays, then post-copy (S3)",
-        .settings =
-                "alpha=0.5 (0 to 1, auto) first=half (half|whole) dirty_threshold=50 observe=8s",
+        .settings = "alpha=0.5 (0 to 1, auto) first=half (half|whole) dirty_threshold=50",
         .order = "forecast",
         .pulls = true,
         .init = init,

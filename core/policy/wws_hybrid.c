@@ -57,7 +57,6 @@ struct wws {
 	uint64_t stop_share; /* thousandths */
 	uint64_t worth;
 	uint64_t max_rounds;
-	uint64_t observe_ns;
 	struct gw_renewal *pages;
 	struct gw_ranked *ranked, *spare;
 	uint64_t ram_pages;
@@ -73,8 +72,8 @@ _Static_assert(sizeof(struct wws) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct wws *)policy->memory = (struct wws){
-	        .stop_share = 500, .worth = 10, .max_rounds = 60, .observe_ns = 8000000000};
+	*(struct wws *)policy->memory =
+	        (struct wws){.stop_share = 500, .worth = 10, .max_rounds = 60};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -87,14 +86,13 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 		return gw_setting_number(value, 0, 1000, &w->worth);
 	if (!strcmp(key, "max_rounds"))
 		return gw_setting_number(value, 1, 1000000, &w->max_rounds);
-	if (!strcmp(key, "observe"))
-		return gw_setting_duration(value, &w->observe_ns);
 	return -ENOENT;
 }
 
 static uint64_t observes_ns(const struct gw_policy *policy)
 {
-	return ((const struct wws *)policy->memory)->observe_ns;
+	(void)policy;
+	return GW_OBSERVES_NS;
 }
 
 static uint32_t pages_for(uint64_t ram_pages)
@@ -483,7 +481,7 @@ static void keep(struct gw_policy *policy, const struct gw_set *written, struct 
 const struct gw_policy_kind gw_policy_wws_hybrid = {
         .name = "wws-hybrid",
         .summary = "the writable working set last, what is needed at once with the VM stopped",
-        .settings = "worth=10 (0 to 1000) stop_share=0.5 (0 to 1) max_rounds=60 observe=8s",
+        .settings = "worth=10 (0 to 1000) stop_share=0.5 (0 to 1) max_rounds=60",
         .order = "forecast",
         .pulls = true,
         .init = init,
