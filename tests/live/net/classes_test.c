@@ -8,6 +8,10 @@
 #include "live/net/classes.h"
 
 #include <net/if.h>
+#include <netlink/route/class.h>
+#include <netlink/route/qdisc/htb.h>
+
+#include "live/net/netlink.h"
 
 #define LINK      4000000u
 #define FLOWS     4          /* of each */
@@ -274,6 +278,51 @@ static void test_installed_and_removed(void **state)
 	free(after);
 }
 
+/* As the kernel has it, to the byte; -1: no such class. */
+static int64_t rate_of(uint32_t minor, int (*get)(struct rtnl_class *, uint64_t *))
+{
+	_cleanup_nl_ struct nl_sock *nl = nl_socket_alloc();
+	struct nl_cache *cache = NULL;
+	struct rtnl_class *class;
+	uint64_t rate = UINT64_MAX;
+
+	assert_non_null(nl);
+	assert_int_equal(nl_connect(nl, NETLINK_ROUTE), 0);
+	assert_int_equal(rtnl_class_alloc_cache(nl, device(), &cache), 0);
+	class = rtnl_class_get(cache, device(), 0x474d0000 | minor);
+	if (class) {
+		assert_int_equal(get(class, &rate), 0);
+		rtnl_class_put(class);
+	}
+	nl_cache_free(cache);
+	return (int64_t)rate;
+}
+
+/* Bytes a second of 25, 100 and 400 Gbit/s, and of 17.18, which is 2^31. */
+static void test_fast_devices(void **state)
+{
+	const uint64_t links[] = {3125000000, 12500000000, 50000000000, UINT64_C(1) << 31};
+	struct gw_error error;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		const struct gw_class_share shares[] = {{links[i] / 2 + 1, links[i] - 1, 0},
+		                                        {0, 0, links[i] / 4 + 1}};
+
+		if (gw_classes_install(&classes, device(), links[i], 2, &error))
+			fail_msg("%s", error.text);
+		assert_int_equal(gw_classes_match(&classes, VM_SLOT, "v0", &error), 0);
+		divide(shares);
+		assert_int_equal(rate_of(0x1, rtnl_htb_get_rate64), links[i]);
+		assert_int_equal(rate_of(0x1, rtnl_htb_get_ceil64), links[i]);
+		assert_int_equal(rate_of(0x100, rtnl_htb_get_rate64), links[i] / 2 + 1);
+		assert_int_equal(rate_of(0x100, rtnl_htb_get_ceil64), links[i] - 1);
+		assert_int_equal(rate_of(0x107, rtnl_htb_get_rate64), links[i] / 4 + 1);
+		gw_classes_remove(&classes);
+	}
+	assert_int_equal(gw_classes_install(&classes, device(), UINT64_MAX, 2, &error), -ERANGE);
+}
+
 static void test_leftovers_of_a_crash(void **state)
 {
 	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
@@ -351,6 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_teardown(test_installed_and_removed, remove_tree),
+	        cmocka_unit_test_teardown(test_fast_devices, remove_tree),
 	        cmocka_unit_test_teardown(test_a_vm_keeps_its_reservation, remove_tree),
 	        cmocka_unit_test_teardown(test_ceilings_hold, remove_tree),
 	        cmocka_unit_test_teardown(test_urgent_before_bulk, remove_tree),
