@@ -101,21 +101,16 @@ static int check_device(struct nl_sock *nl, int ifindex, struct gw_error *error)
 
 /* What is there now. */
 
-/* The device's root qdisc; NULL if it has none. The caller puts it. */
-static struct rtnl_qdisc *find_root(struct nl_cache *qdiscs, int ifindex)
-{
-	return rtnl_qdisc_get_by_parent(qdiscs, ifindex, TC_H_ROOT);
-}
-
 static bool is_ours(struct rtnl_qdisc *root)
 {
 	const char *kind = rtnl_tc_get_kind(TC_CAST(root));
 
-	return rtnl_tc_get_handle(TC_CAST(root)) == ROOT_HANDLE && kind && !strcmp(kind, "htb");
+	return rtnl_tc_get_parent(TC_CAST(root)) == TC_H_ROOT &&
+	       rtnl_tc_get_handle(TC_CAST(root)) == ROOT_HANDLE && kind && !strcmp(kind, "htb");
 }
 
-/* Removes the device's root if it is a leftover; -EBUSY if it is an operator's. */
-static int clear_device(struct nl_sock *nl, int ifindex, struct gw_error *error)
+/* 0 where the root is the kernel's own default, which has no handle; else -EBUSY. */
+static int check_root(struct nl_sock *nl, int ifindex, struct gw_error *error)
 {
 	_cleanup_cache_ struct nl_cache *qdiscs = NULL;
 	_cleanup_qdisc_ struct rtnl_qdisc *root = NULL;
@@ -124,18 +119,27 @@ static int clear_device(struct nl_sock *nl, int ifindex, struct gw_error *error)
 
 	if (result)
 		return fail_nl(error, result, "list of qdiscs");
-	root = find_root(qdiscs, ifindex);
-	/* The kernel's own default has no handle. */
+	root = rtnl_qdisc_get_by_parent(qdiscs, ifindex, TC_H_ROOT);
 	if (!root || !rtnl_tc_get_handle(TC_CAST(root)))
 		return 0;
-	if (is_ours(root)) {
-		result = rtnl_qdisc_delete(nl, root);
-		return result ? fail_nl(error, result, "leftover of an earlier run") : 0;
-	}
 	(void)if_indextoname((unsigned int)ifindex, name);
 	return gw_fail(error, EBUSY,
 	               "the device %s has a traffic control of its own (%s), which is left alone",
 	               name, rtnl_tc_get_kind(TC_CAST(root)));
+}
+
+/* The kernel compares kind and handle: whatever is there by now, nothing else is removed. */
+static void remove_root(struct nl_sock *nl, int ifindex)
+{
+	_cleanup_qdisc_ struct rtnl_qdisc *root = rtnl_qdisc_alloc();
+
+	if (!root)
+		return;
+	rtnl_tc_set_ifindex(TC_CAST(root), ifindex);
+	rtnl_tc_set_parent(TC_CAST(root), TC_H_ROOT);
+	rtnl_tc_set_handle(TC_CAST(root), ROOT_HANDLE);
+	if (!rtnl_tc_set_kind(TC_CAST(root), "htb"))
+		(void)rtnl_qdisc_delete(nl, root);
 }
 
 /* Holding the device against other migrations. */
@@ -278,16 +282,27 @@ static int put_filter(struct nl_sock *nl, int ifindex, const char *from, uint32_
 	return send_and_wait(nl, &msg);
 }
 
-static void remove_root(struct nl_sock *nl, int ifindex)
+/* A root of ours that nobody holds. */
+static void remove_leftover(struct nl_object *object, void *arg)
 {
-	_cleanup_cache_ struct nl_cache *qdiscs = NULL;
-	_cleanup_qdisc_ struct rtnl_qdisc *root = NULL;
+	struct rtnl_qdisc *qdisc = (struct rtnl_qdisc *)object;
+	_cleanup_close_ int hold = -1;
+	int ifindex = rtnl_tc_get_ifindex(TC_CAST(qdisc));
 
-	if (rtnl_qdisc_alloc_cache(nl, &qdiscs))
+	if (!is_ours(qdisc))
 		return;
-	root = find_root(qdiscs, ifindex);
-	if (root && is_ours(root))
-		(void)rtnl_qdisc_delete(nl, root);
+	hold = hold_device(ifindex, NULL);
+	if (hold >= 0)
+		remove_root(arg, ifindex);
+}
+
+void gw_htb_sweep(void)
+{
+	_cleanup_nl_ struct nl_sock *nl = NULL;
+	_cleanup_cache_ struct nl_cache *qdiscs = NULL;
+
+	if (!open_nl(&nl, NULL) && !rtnl_qdisc_alloc_cache(nl, &qdiscs))
+		nl_cache_foreach(qdiscs, remove_leftover, nl);
 }
 
 int gw_htb_check_rate(uint64_t bytes_per_s, struct gw_error *error)
@@ -312,10 +327,11 @@ int gw_htb_install(struct gw_htb *htb, int ifindex, uint32_t default_minor, stru
 		result = check_device(nl, ifindex, error);
 	if (result)
 		return result;
+	gw_htb_sweep();
 	hold = hold_device(ifindex, error);
 	if (hold < 0)
 		return hold;
-	result = clear_device(nl, ifindex, error);
+	result = check_root(nl, ifindex, error);
 	if (result)
 		return result;
 	result = put_root(nl, ifindex, default_minor);

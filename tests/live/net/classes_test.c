@@ -323,6 +323,16 @@ static void test_fast_devices(void **state)
 	assert_int_equal(gw_classes_install(&classes, device(), UINT64_MAX, 2, &error), -ERANGE);
 }
 
+/* Of ours, on all devices. */
+static int trees(void)
+{
+	char *text = output_of("tc qdisc show | grep -c 'htb 474d: ' || true");
+	int count = atoi(text);
+
+	free(text);
+	return count;
+}
+
 static void test_leftovers_of_a_crash(void **state)
 {
 	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
@@ -356,6 +366,75 @@ static void test_leftovers_of_a_crash(void **state)
 	assert_int_equal(gw_classes_match(&classes, VM_SLOT, "v0", &error), 0);
 	gw_classes_remove(&classes);
 	assert_false(device_shows("htb"));
+}
+
+static int install_elsewhere(const char *name)
+{
+	return gw_classes_install(&classes, (int)if_nametoindex(name), LINK, 1, NULL);
+}
+
+/* The next start may be over another device, or over none. */
+static void test_leftovers_on_other_devices(void **state)
+{
+	const char *const names[] = {"g0", "v0", "br0"};
+	int status;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			signal(SIGSEGV, SIG_DFL);
+			_exit(install_elsewhere(names[i]) ? 1 : 0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+		/* What crashed before was swept by this start. */
+		assert_int_equal(trees(), 1);
+	}
+	install();
+	assert_int_equal(trees(), 1);
+	assert_true(device_shows("htb 474d: root"));
+	gw_htb_sweep();
+	assert_int_equal(trees(), 1); /* it is held */
+	gw_classes_remove(&classes);
+	assert_int_equal(trees(), 0);
+}
+
+/* Removed while it was in use, and replaced: what is there by then is not ours. */
+static void test_replaced_by_the_operator(void **state)
+{
+	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
+	struct gw_error error;
+	char *before, *after;
+
+	(void)state;
+	install();
+	shell("tc qdisc replace dev g0 root handle 1: htb default 1");
+	before = qdiscs();
+	assert_true(gw_classes_divide(&classes, shares, &error) < 0);
+	gw_classes_remove(&classes);
+	after = qdiscs();
+	assert_string_equal(before, after);
+	shell("tc qdisc del dev g0 root");
+	free(before);
+	free(after);
+}
+
+static void test_the_device_vanishes(void **state)
+{
+	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
+	struct gw_error error;
+
+	(void)state;
+	shell("ip link add gone0 type veth peer name gone1");
+	assert_int_equal(install_elsewhere("gone0"), 0);
+	shell("ip link del gone0");
+	assert_int_equal(gw_classes_divide(&classes, shares, &error), -ENODEV);
+	assert_int_equal(gw_classes_match(&classes, 0, "v0", &error), -ENODEV);
+	gw_classes_remove(&classes);
+	assert_int_equal(gw_classes_install(&classes, 999999, LINK, 1, &error), -ENODEV);
 }
 
 static void test_an_operators_qdisc(void **state)
@@ -405,6 +484,9 @@ int main(void)
 	        cmocka_unit_test_teardown(test_ceilings_hold, remove_tree),
 	        cmocka_unit_test_teardown(test_urgent_before_bulk, remove_tree),
 	        cmocka_unit_test_teardown(test_leftovers_of_a_crash, remove_tree),
+	        cmocka_unit_test_teardown(test_leftovers_on_other_devices, remove_tree),
+	        cmocka_unit_test_teardown(test_replaced_by_the_operator, remove_tree),
+	        cmocka_unit_test_teardown(test_the_device_vanishes, remove_tree),
 	        cmocka_unit_test_teardown(test_an_operators_qdisc, remove_tree),
 	        cmocka_unit_test_teardown(test_no_right, remove_tree),
 	};
