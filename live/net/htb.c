@@ -33,7 +33,6 @@
 #define BURST_BYTES_MIN  4096
 #define QUANTUM_BYTES    3028 /* two full Ethernet frames */
 #define RATE_BYTES_S_MIN 1000
-#define RATE_BYTES_S_MAX UINT64_C(1000000000000)
 
 static void cleanup_cache(struct nl_cache **cache)
 {
@@ -169,7 +168,7 @@ static uint64_t within_range(uint64_t rate)
 {
 	if (rate < RATE_BYTES_S_MIN)
 		return RATE_BYTES_S_MIN;
-	return rate < RATE_BYTES_S_MAX ? rate : RATE_BYTES_S_MAX;
+	return rate < GW_HTB_RATE_MAX ? rate : GW_HTB_RATE_MAX;
 }
 
 /* The kernel takes a burst as the time that it takes at the rate. */
@@ -307,7 +306,7 @@ void gw_htb_sweep(void)
 
 int gw_htb_check_rate(uint64_t bytes_per_s, struct gw_error *error)
 {
-	if (bytes_per_s < RATE_BYTES_S_MIN || bytes_per_s > RATE_BYTES_S_MAX)
+	if (bytes_per_s < RATE_BYTES_S_MIN || bytes_per_s > GW_HTB_RATE_MAX)
 		return gw_fail(error, ERANGE,
 		               "a link of %llu bytes/s is not shaped: the rate must be between "
 		               "8 kbit/s and 8 Tbit/s",

@@ -16,6 +16,7 @@
 
 /* Bulk's own queue: TCP keeps little there, other senders' bursts may not either. */
 #define GW_BULK_QUEUE_PACKETS 64
+#define GW_HTB_RATE_MAX       UINT64_C(1000000000000) /* bytes a second; faster than any device */
 
 struct gw_htb {
 	int ifindex; /* 0: not installed */

@@ -138,7 +138,9 @@ static inline long long number_behind(const char *text, const char *word)
 	if (!at)
 		return -1;
 	value = strtod(at + strlen(word), &unit);
-	if (!strncmp(unit, "Gbit", 4))
+	if (!strncmp(unit, "Tbit", 4))
+		value *= 1e12 / 8;
+	else if (!strncmp(unit, "Gbit", 4))
 		value *= 1e9 / 8;
 	else if (!strncmp(unit, "Mbit", 4))
 		value *= 1e6 / 8;
