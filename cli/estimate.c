@@ -178,7 +178,7 @@ static int observe_guest(struct subject *s, const struct gw_guest *guest, struct
 	const struct asked *asked = watch->asked;
 	const struct gw_observe_options options = {.tracker = asked->tracker,
 	                                           .for_ns = asked->length ? asked->length
-	                                                                   : GW_AUTO_OBSERVES_NS,
+	                                                                   : GW_OBSERVES_NS,
 	                                           .count_zeros = true,
 	                                           .arg = watch,
 	                                           .goes_on = observing,
