@@ -102,14 +102,13 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 static void learn_link(struct wws *w, const struct gw_view *view)
 {
 	uint64_t rate = gw_view_rate(view);
-	uint64_t limit = view->downtime_limit_ns, stop;
+	uint64_t limit = view->downtime_limit_ns;
+	uint64_t most = limit > SWITCH_NS ? limit - SWITCH_NS : 0, stop;
 
 	w->page_ns = GW_PAGE_BYTES * 1e9 / (double)rate;
 	w->fault_ns = gw_view_fault_ns(view, w->page_ns);
 	stop = limit / 1000 * w->stop_share;
-	if (stop > limit - SWITCH_NS)
-		stop = limit > SWITCH_NS ? limit - SWITCH_NS : 0;
-	w->kept_most = gw_rate_carries(rate, stop) / GW_PAGE_BYTES;
+	w->kept_most = gw_rate_carries(rate, stop < most ? stop : most) / GW_PAGE_BYTES;
 }
 
 /* Unavailable time that a page costs at the switch if it is touched with this chance. */
