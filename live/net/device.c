@@ -2,10 +2,12 @@
 #include "live/net/device.h"
 
 #include <errno.h>
+#include <linux/pkt_sched.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
+#include <netlink/route/qdisc.h>
 #include <netlink/route/route.h>
 #include <stdio.h>
 #include <string.h>
@@ -130,7 +132,32 @@ bool gw_device_is_bridge(int ifindex)
 	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
 		return false;
 	type = rtnl_link_get_type(link);
-	return type && !strcmp(type, "bridge");
+	return type && (!strcmp(type, "bridge") || !strcmp(type, "openvswitch"));
+}
+
+int gw_device_master(int ifindex)
+{
+	_cleanup_link_ struct rtnl_link *link = NULL;
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+
+	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
+		return 0;
+	return rtnl_link_get_master(link);
+}
+
+bool gw_device_has_ingress(int ifindex)
+{
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+	struct nl_cache *qdiscs = NULL;
+	struct rtnl_qdisc *ingress;
+
+	if (!nl || rtnl_qdisc_alloc_cache(nl, &qdiscs))
+		return false;
+	ingress = rtnl_qdisc_get_by_parent(qdiscs, ifindex, TC_H_INGRESS);
+	if (ingress)
+		rtnl_qdisc_put(ingress);
+	nl_cache_free(qdiscs);
+	return ingress != NULL;
 }
 
 uint64_t gw_device_carries(int ifindex)
