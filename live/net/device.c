@@ -2,17 +2,20 @@
 #include "live/net/device.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/pkt_sched.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
 #include <netlink/route/qdisc.h>
 #include <netlink/route/route.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "live/net/netlink.h"
 
 static struct nl_sock *open_nl(void)
@@ -160,22 +163,19 @@ bool gw_device_has_ingress(int ifindex)
 	return ingress != NULL;
 }
 
+/* Not from /sys, which shows the network namespace of whoever mounted it. */
 uint64_t gw_device_carries(int ifindex)
 {
-	char name[IF_NAMESIZE], path[64];
-	long long mbit = 0;
-	FILE *file;
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ethtool_cmd command = {.cmd = ETHTOOL_GSET};
+	struct ifreq request = {.ifr_data = (char *)&command};
+	uint32_t mbit;
 
-	if (!if_indextoname((unsigned)ifindex, name))
+	if (fd < 0 || !if_indextoname((unsigned)ifindex, request.ifr_name) ||
+	    ioctl(fd, SIOCETHTOOL, &request))
 		return 0;
-	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/speed", name);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%lld", &mbit) != 1 || mbit < 0)
-		mbit = 0;
-	(void)fclose(file);
-	return (uint64_t)mbit * 125000;
+	mbit = ethtool_cmd_speed(&command);
+	return mbit == (uint32_t)SPEED_UNKNOWN ? 0 : (uint64_t)mbit * 125000;
 }
 
 uint64_t gw_device_speed(int socket)
