@@ -910,6 +910,7 @@ static void activated(struct gw_source *s, const struct gw_event *ev, struct gw_
 		uint64_t back = trip > after_ns ? (trip - after_ns) / 2 : 0;
 
 		s->metrics.downtime_ns = ev->now_ns - back - s->stopped_ns;
+		s->metrics.stopped_after_ns = s->stopped_ns - s->begun_ns;
 		s->metrics.downtime_known = s->stopped_ns != 0;
 	}
 	enter(s, ev, out, GW_STATE_ACTIVATION, "the destination has the VM");
