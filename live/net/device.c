@@ -57,6 +57,14 @@ static uint8_t raw_address(const struct sockaddr_storage *address, const void **
 	return 16;
 }
 
+/* A link-local address is one on a device, which is part of it; 0: on any. */
+static uint32_t scope_of(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+	return address->ss_family == AF_INET6 ? v6->sin6_scope_id : 0;
+}
+
 /* The device by which packets from `own` to `peer` leave; 0 if the kernel names none. */
 static int ask_route(struct nl_sock *nl, const struct sockaddr_storage *own,
                      const struct sockaddr_storage *peer)
@@ -73,6 +81,8 @@ static int ask_route(struct nl_sock *nl, const struct sockaddr_storage *own,
 	route.rtm_src_len = route.rtm_dst_len;
 	if (nlmsg_append(msg, &route, sizeof(route), NLMSG_ALIGNTO) ||
 	    nla_put(msg, RTA_DST, bytes, to) || nla_put(msg, RTA_SRC, bytes, from))
+		return 0;
+	if (scope_of(peer) && nla_put_u32(msg, RTA_OIF, scope_of(peer)))
 		return 0;
 	nl_socket_modify_cb(nl, NL_CB_VALID, NL_CB_CUSTOM, take_route, &ifindex);
 	/*

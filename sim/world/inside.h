@@ -132,7 +132,7 @@ struct shadow {
 	struct sim_workload *workload; /* as the guest's, when that was stopped */
 	struct shadow_vcpu *vcpus;
 	struct gw_set touched, written;
-	uint64_t written_pages;
+	uint64_t touched_pages, written_pages;
 	struct gw_run *runs; /* touched and not yet told */
 	unsigned count, new_pages;
 };

@@ -8,6 +8,10 @@
 #include "live/net/classes.h"
 
 #include <net/if.h>
+#include <netlink/route/class.h>
+#include <netlink/route/qdisc/htb.h>
+
+#include "live/net/netlink.h"
 
 #define LINK      4000000u
 #define FLOWS     4          /* of each */
@@ -274,6 +278,61 @@ static void test_installed_and_removed(void **state)
 	free(after);
 }
 
+/* As the kernel has it, to the byte; -1: no such class. */
+static int64_t rate_of(uint32_t minor, int (*get)(struct rtnl_class *, uint64_t *))
+{
+	_cleanup_nl_ struct nl_sock *nl = nl_socket_alloc();
+	struct nl_cache *cache = NULL;
+	struct rtnl_class *class;
+	uint64_t rate = UINT64_MAX;
+
+	assert_non_null(nl);
+	assert_int_equal(nl_connect(nl, NETLINK_ROUTE), 0);
+	assert_int_equal(rtnl_class_alloc_cache(nl, device(), &cache), 0);
+	class = rtnl_class_get(cache, device(), 0x474d0000 | minor);
+	if (class) {
+		assert_int_equal(get(class, &rate), 0);
+		rtnl_class_put(class);
+	}
+	nl_cache_free(cache);
+	return (int64_t)rate;
+}
+
+/* Bytes a second of 25, 100 and 400 Gbit/s, and of 17.18, which is 2^31. */
+static void test_fast_devices(void **state)
+{
+	const uint64_t links[] = {3125000000, 12500000000, 50000000000, UINT64_C(1) << 31};
+	struct gw_error error;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		const struct gw_class_share shares[] = {{links[i] / 2 + 1, links[i] - 1, 0},
+		                                        {0, 0, links[i] / 4 + 1}};
+
+		if (gw_classes_install(&classes, device(), links[i], 2, &error))
+			fail_msg("%s", error.text);
+		assert_int_equal(gw_classes_match(&classes, VM_SLOT, "v0", &error), 0);
+		divide(shares);
+		assert_int_equal(rate_of(0x1, rtnl_htb_get_rate64), links[i]);
+		assert_int_equal(rate_of(0x1, rtnl_htb_get_ceil64), links[i]);
+		assert_int_equal(rate_of(0x100, rtnl_htb_get_rate64), links[i] / 2 + 1);
+		assert_int_equal(rate_of(0x100, rtnl_htb_get_ceil64), links[i] - 1);
+		assert_int_equal(rate_of(0x107, rtnl_htb_get_rate64), links[i] / 4 + 1);
+		gw_classes_remove(&classes);
+	}
+	assert_int_equal(gw_classes_install(&classes, device(), UINT64_MAX, 2, &error), -ERANGE);
+}
+
+/* Of ours, on all devices. */
+static int trees(void)
+{
+	char *text = output_of("tc qdisc show | grep -c 'htb 474d: ' || true");
+	int count = atoi(text);
+
+	free(text);
+	return count;
+}
+
 static void test_leftovers_of_a_crash(void **state)
 {
 	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
@@ -307,6 +366,75 @@ static void test_leftovers_of_a_crash(void **state)
 	assert_int_equal(gw_classes_match(&classes, VM_SLOT, "v0", &error), 0);
 	gw_classes_remove(&classes);
 	assert_false(device_shows("htb"));
+}
+
+static int install_elsewhere(const char *name)
+{
+	return gw_classes_install(&classes, (int)if_nametoindex(name), LINK, 1, NULL);
+}
+
+/* The next start may be over another device, or over none. */
+static void test_leftovers_on_other_devices(void **state)
+{
+	const char *const names[] = {"g0", "v0", "br0"};
+	int status;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			signal(SIGSEGV, SIG_DFL);
+			_exit(install_elsewhere(names[i]) ? 1 : 0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+		/* What crashed before was swept by this start. */
+		assert_int_equal(trees(), 1);
+	}
+	install();
+	assert_int_equal(trees(), 1);
+	assert_true(device_shows("htb 474d: root"));
+	gw_htb_sweep();
+	assert_int_equal(trees(), 1); /* it is held */
+	gw_classes_remove(&classes);
+	assert_int_equal(trees(), 0);
+}
+
+/* Removed while it was in use, and replaced: what is there by then is not ours. */
+static void test_replaced_by_the_operator(void **state)
+{
+	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
+	struct gw_error error;
+	char *before, *after;
+
+	(void)state;
+	install();
+	shell("tc qdisc replace dev g0 root handle 1: htb default 1");
+	before = qdiscs();
+	assert_true(gw_classes_divide(&classes, shares, &error) < 0);
+	gw_classes_remove(&classes);
+	after = qdiscs();
+	assert_string_equal(before, after);
+	shell("tc qdisc del dev g0 root");
+	free(before);
+	free(after);
+}
+
+static void test_the_device_vanishes(void **state)
+{
+	const struct gw_class_share shares[] = {{1000000, 2000000, 0}, {0, 0, 500000}};
+	struct gw_error error;
+
+	(void)state;
+	shell("ip link add gone0 type veth peer name gone1");
+	assert_int_equal(install_elsewhere("gone0"), 0);
+	shell("ip link del gone0");
+	assert_int_equal(gw_classes_divide(&classes, shares, &error), -ENODEV);
+	assert_int_equal(gw_classes_match(&classes, 0, "v0", &error), -ENODEV);
+	gw_classes_remove(&classes);
+	assert_int_equal(gw_classes_install(&classes, 999999, LINK, 1, &error), -ENODEV);
 }
 
 static void test_an_operators_qdisc(void **state)
@@ -351,10 +479,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_teardown(test_installed_and_removed, remove_tree),
+	        cmocka_unit_test_teardown(test_fast_devices, remove_tree),
 	        cmocka_unit_test_teardown(test_a_vm_keeps_its_reservation, remove_tree),
 	        cmocka_unit_test_teardown(test_ceilings_hold, remove_tree),
 	        cmocka_unit_test_teardown(test_urgent_before_bulk, remove_tree),
 	        cmocka_unit_test_teardown(test_leftovers_of_a_crash, remove_tree),
+	        cmocka_unit_test_teardown(test_leftovers_on_other_devices, remove_tree),
+	        cmocka_unit_test_teardown(test_replaced_by_the_operator, remove_tree),
+	        cmocka_unit_test_teardown(test_the_device_vanishes, remove_tree),
 	        cmocka_unit_test_teardown(test_an_operators_qdisc, remove_tree),
 	        cmocka_unit_test_teardown(test_no_right, remove_tree),
 	};
