@@ -358,6 +358,8 @@ void sim_step(struct migration *m, int side, struct gw_event *event)
 		                                          : "a frame");
 	carry_out(m, side, out);
 	watch_deadline(a);
-	if (side == SIM_SOURCE)
+	if (side == SIM_SOURCE) {
+		sim_has_stepped(m);
 		sim_ask_for_room(m);
+	}
 }
