@@ -6,6 +6,7 @@ import tempfile
 from statistics import median
 
 import nrac
+import nrac_live
 from kit.claim import Claim
 from kit.live import Moves
 from kit.paper import Paper
@@ -217,6 +218,7 @@ def live(run):
         nothing of what is compared was tuned on them.""")
     show(run, "recorded", "Recorded VMs", found)
     grades(run, scenarios)
+    nrac_live.live(run)
 
 
 # --- what the text claims ---
@@ -270,6 +272,7 @@ CLAIMS = [
     Claim("section 4", "grey prediction does well with the few samples that a move gives", "",
           "a smaller median error than the last value's, both forms, modelled and recorded", few_samples),
     *nrac.CLAIMS,
+    *nrac_live.CLAIMS,
 ]
 
 PAPER = Paper(
