@@ -362,7 +362,8 @@ json_t *gw_evacuation_json(const struct gw_evacuation *e)
 		                          json_integer((json_int_t)e->options.deadline_ns));
 	if (json && e->ended_ns)
 		(void)json_object_update_new(
-		        json, json_pack("{s:I, s:I, s:I, s:b, s:s}", "total_time_ns",
+		        json, json_pack("{s:I, s:I, s:I, s:I, s:b, s:s}", "began_at_ns",
+		                        (json_int_t)e->began_ns, "total_time_ns",
 		                        (json_int_t)(e->ended_ns - e->began_ns), "unavailable_ns",
 		                        (json_int_t)unavailable, "bytes_on_link",
 		                        (json_int_t)e->sent_bytes, "stopped", e->stopped,
