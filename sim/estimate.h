@@ -29,6 +29,8 @@ struct sim_estimate_options {
 	uint64_t seed;
 	unsigned samples; /* 0: SIM_ESTIMATE_SAMPLES */
 	unsigned jobs;    /* threads beside the caller's; 0: the caller's does all */
+	/* Ended by NULL, borrowed: only these, each as it is. NULL: all, and a few settings. */
+	const char *const *policies;
 	/* Now and then, by the caller's thread; false ends it with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, size_t done, size_t all);
 	void *arg;
