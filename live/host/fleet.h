@@ -70,6 +70,7 @@ struct gw_member {
 struct gw_fleet_to {
 	const char *name; /* HOST[:PORT], borrowed */
 	uint64_t free_bytes;
+	int ifindex; /* of the device by which it is reached; 0: not known */
 	bool silent;
 	char why[300]; /* it does not answer */
 };
