@@ -78,6 +78,7 @@ struct gw_fleet_to {
 	const char *name;          /* HOST[:PORT], borrowed */
 	uint64_t link_bytes_per_s; /* what the way to it carries; 0: no less than the link here */
 	uint64_t free_bytes;
+	int ifindex; /* of the device by which it is reached; 0: not known */
 	bool silent;
 	char why[300]; /* it does not answer */
 };
