@@ -39,6 +39,7 @@ extern const struct gw_verb gw_verb_predict;
 extern const struct gw_verb gw_verb_probe;
 extern const struct gw_verb gw_verb_record;
 extern const struct gw_verb gw_verb_recover;
+extern const struct gw_verb gw_verb_report;
 extern const struct gw_verb gw_verb_resolve;
 extern const struct gw_verb gw_verb_run;
 extern const struct gw_verb gw_verb_serve;
