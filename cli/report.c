@@ -165,9 +165,10 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 
 static void help(FILE *out)
 {
-	(void)fprintf(out, "\nRESULT is what migrate, sim, evacuate, estimate or bench wrote with "
-	                   "--json; several are\nset side by side. The page needs nothing "
-	                   "else: no network, no script.\n");
+	(void)fprintf(out,
+	              "\nRESULT is what migrate, sim, evacuate, estimate or bench wrote with "
+	              "--json;\nseveral are set side by side. The page needs no network and no "
+	              "script.\n");
 }
 
 const struct gw_verb gw_verb_report = {

@@ -29,6 +29,7 @@ struct gw_verb {
 };
 
 extern const struct gw_verb gw_verb_abort;
+extern const struct gw_verb gw_verb_bench;
 extern const struct gw_verb gw_verb_estimate;
 extern const struct gw_verb gw_verb_evacuate;
 extern const struct gw_verb gw_verb_list;
