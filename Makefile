@@ -3,7 +3,6 @@
 BUILD      ?= build
 FUZZ_SECONDS ?= 10
 DEMO       ?= lab/demo.py
-BENCH      ?= bench/bench.py
 ARGS       ?=
 JOBS       ?= $(shell nproc)
 UNITS       = --no-suite live --no-suite qemu --no-suite house --no-suite fuzz --no-suite torture
@@ -34,7 +33,7 @@ check: all ## every test; ends with "N passed, N failed, N skipped"
 
 bench: all ## side by side with QEMU's own migration (ARGS=--help)
 	@tools/packages.sh vm
-	@python3 $(BENCH) $(ARGS)
+	@$(BUILD)/godwit bench $(ARGS)
 
 asan: ## unit tests under address and undefined-behaviour sanitizers
 	@tools/packages.sh build
