@@ -207,6 +207,7 @@ static int understand(struct gw_evacuation *e, const struct asked *a, struct gw_
 		err = gw_fail(error, EINVAL, "--policy %s: there is no such policy", a->policy);
 	e->options.policy = a->policy;
 	e->options.link_bytes_per_s = a->bandwidth;
+	e->options.shape = a->device || a->carries;
 	e->options.carries_bytes_per_s = a->carries;
 	e->options.downtime_ns = a->downtime;
 	e->options.observe_ns = a->observe;
@@ -360,7 +361,7 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE",
 	         "what all moves together may use (default: what the link is seen to carry)"},
 	        {"device", 0, GW_CLI_STRING, &a.device, "NAME",
-	         "whose traffic is controlled (default: the one that leads to the hosts)"},
+	         "whose traffic is controlled (default: none's; with --carries that to the hosts)"},
 	        {"carries", 0, GW_CLI_RATE, &a.carries, "RATE",
 	         "what that device carries, for all on it (default: what it says)"},
 	        {"sharing", 0, GW_CLI_STRING, &a.sharing, "NAME",

@@ -25,8 +25,8 @@ gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char
 uint64_t gw_rate_carries(uint64_t bytes_per_s, uint64_t ns);
 /*
  * What a fault takes after the switch, of the time of all vCPUs: two latencies, the page, 70 us
- * into and out of the agents, and half a frame of 300 us that is being pushed (source.c); measured
- * latencies in docs/bench.md.
+ * into and out of the agents, and half a frame of 300 us that is being pushed (source/pull.c);
+ * measured latencies in docs/bench.md.
  */
 double gw_view_fault_ns(const struct gw_view *view, double page_ns);
 /* Bytes/s at which the guest dirtied memory in the last round. */

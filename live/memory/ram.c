@@ -136,6 +136,8 @@ int gw_ram_open(struct gw_ram *ram, const char *path, pid_t pid, struct gw_error
 		goto fail;
 	}
 	ram->map = map;
+	/* A huge page for one that is written here would fill its neighbours, yet to come, with zeros. */
+	(void)madvise(map, ram->bytes, MADV_NOHUGEPAGE);
 	return 0;
 fail:
 	gw_ram_close(ram);
