@@ -354,6 +354,12 @@ json_t *gw_evacuation_json(const struct gw_evacuation *e)
 	        (json_int_t)(e->began_ns ? e->announced_ns : e->plan.end_ns), "late",
 	        (json_int_t)e->plan.late, "left", (json_int_t)e->plan.left, "soonest_ns",
 	        (json_int_t)e->plan.soonest_ns, "latest_ns", (json_int_t)e->plan.latest_ns);
+	if (json && e->options.link_bytes_per_s)
+		(void)json_object_set_new(json, "link_bytes_per_s",
+		                          json_integer((json_int_t)e->options.link_bytes_per_s));
+	if (json && e->options.deadline_ns)
+		(void)json_object_set_new(json, "deadline_ns",
+		                          json_integer((json_int_t)e->options.deadline_ns));
 	if (json && e->ended_ns)
 		(void)json_object_update_new(
 		        json, json_pack("{s:I, s:I, s:I, s:b, s:s}", "total_time_ns",

@@ -191,6 +191,8 @@ static void weigh(const struct census *census, const struct gw_renewal_outlook *
 		for (unsigned a = 0; a < GW_RENEWAL_AGES; a++) {
 			double written = (double)outlook->written[c][a];
 
+			if (census->clean[c][a] + census->dirty[c][a] <= 0)
+				continue; /* most are: no page is in them */
 			round->in_vain += census->clean[c][a] * written;
 			if (written > round->most) {
 				round->leaves_out += census->dirty[c][a];
@@ -351,7 +353,7 @@ static void another(struct wws *w, const struct gw_view *view, struct gw_verdict
 		gw_verdict_say(verdict, GW_POST_COPY,
 		               "%llu pages left; no round would be worth it, with %.0f pages that "
 		               "may be sent in vain",
-		               (unsigned long long)view->dirty_pages, spare);
+		               (unsigned long long)view->dirty_pages, spare > 0 ? spare : 0);
 }
 
 /* VMs are known to write faster while they are moved; what a round has shown holds for the next. */

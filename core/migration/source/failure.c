@@ -216,10 +216,10 @@ void gw_source_runs_again(struct gw_source *s, const struct gw_event *ev, struct
 	    (s->state == GW_STATE_STOP_AND_COPY && !s->stopped_ns))
 		return;
 	if (gw_source_is_ours(s)) {
-		gw_source_cancel(s, ev, out,
-		                 "somebody else resumed the VM in the middle of the switch", true);
+		gw_source_cancel(s, ev, out, SOMEBODY_RESUMED, true);
 		return;
 	}
+	s->ran_on = true;
 	gw_trace(out, ev->now_ns, WHO,
 	         "somebody else resumed the VM, which was handed over: it is stopped again");
 	gw_act(out, GW_ACT_STOP);

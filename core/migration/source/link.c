@@ -104,13 +104,20 @@ static int unknown_there(struct gw_source *s, const struct gw_event *ev, struct 
 	return 0;
 }
 
-/* On a new link it waits for COMMIT: one that was said on an old link never comes. */
-static int prepared_there(struct gw_source *s, bool asked_for, struct gw_actions *out)
+/*
+ * On a new link it waits for COMMIT: one that was said on an old link never comes. What has run on
+ * since is not what is loaded there.
+ */
+static int prepared_there(struct gw_source *s, const struct gw_event *ev, bool asked_for,
+                          struct gw_actions *out)
 {
 	if (s->state != GW_STATE_COMMITMENT || !asked_for)
 		return -EPROTO;
 	s->committed = false;
-	gw_source_look(s, out);
+	if (s->ran_on)
+		gw_source_cancel(s, ev, out, SOMEBODY_RESUMED, true);
+	else
+		gw_source_look(s, out);
 	return 0;
 }
 
@@ -124,7 +131,7 @@ int gw_source_standing(struct gw_source *s, const struct gw_event *ev, struct gw
 		return where == GW_STANDS_RUNNING || where == GW_STANDS_COMPLETE ? -EPROTO : 0;
 	switch (where) {
 	case GW_STANDS_UNKNOWN: return unknown_there(s, ev, out);
-	case GW_STANDS_PREPARED: return prepared_there(s, asked_for, out);
+	case GW_STANDS_PREPARED: return prepared_there(s, ev, asked_for, out);
 	case GW_STANDS_RUNNING:
 		s->pulls = s->stands = true;
 		if (s->state == GW_STATE_COMMITMENT)

@@ -166,6 +166,7 @@ void gw_source_activated(struct gw_source *s, const struct gw_event *ev, struct 
 		uint64_t back = trip > after_ns ? (trip - after_ns) / 2 : 0;
 
 		s->metrics.downtime_ns = ev->now_ns - back - s->stopped_ns;
+		s->metrics.stopped_after_ns = s->stopped_ns - s->begun_ns;
 		s->metrics.downtime_known = s->stopped_ns != 0;
 	}
 	gw_source_enter(s, ev, out, GW_STATE_ACTIVATION, "the destination has the VM");
