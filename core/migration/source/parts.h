@@ -63,9 +63,10 @@ struct gw_source {
 
 	uint64_t begun_ns; /* Reservation accepted */
 	uint64_t stopped_ns, commit_ns;
-	uint64_t image_pages; /* owed at the switch */
-	uint64_t push_rate;   /* after the switch, as the policy asked; 0: the user's limit */
-	uint64_t first_rate;  /* that the policy asked for before tracking began */
+	uint64_t image_pages;   /* owed at the switch */
+	uint64_t push_rate;     /* after the switch, as the policy asked; 0: the user's limit */
+	uint64_t first_rate;    /* that the policy asked for before tracking began */
+	uint64_t waiting_bytes; /* on the link, when something was last seen to go on */
 	uint64_t heard_ns, pinged_ns, waiting_since_ns, lost_ns, retry_ns;
 
 	bool sending; /* ROOM is wanted */
