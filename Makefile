@@ -26,6 +26,7 @@ demo: all ## watch a VM move there and back while a client talks to it (ARGS=--h
 check: all ## every test; ends with "N passed, N failed, N skipped"
 	@tools/packages.sh test
 	@tools/packages.sh --try vm
+	@tools/packages.sh --try browser
 	@rm -f $(LOGS:%=%/meson-logs/testlog.json)
 	-@$(TEST) -C $(BUILD)
 	-@$(MAKE) --no-print-directory asan

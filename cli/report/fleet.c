@@ -245,7 +245,7 @@ static double gantt(struct gw_page *page, const struct gw_scale *x, const struct
 
 		if (labelled)
 			gw_chart_words(page, LEFT - 10, y + 14, GW_ANCHOR_END, "",
-			               gw_page_shorten(text, sizeof(text), f->bars[i].name, 20));
+			               gw_page_shorten(text, sizeof(text), f->bars[i].name, 17));
 		draw_bar(page, x, y, row, &f->bars[i]);
 	}
 	if (!labelled) {

@@ -11,7 +11,7 @@
 #define ROW      21.0
 #define HEAD     22.0
 #define A_ROW    3  /* columns beside each other */
-#define LABEL_AT 27 /* letters of a label */
+#define LABEL_AT 24 /* letters of a label */
 
 static bool scale_of(struct gw_scale *x, const struct gw_panel_row *rows, size_t count,
                      unsigned figure)

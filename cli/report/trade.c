@@ -7,7 +7,7 @@
 
 #define POINTS_MAX 200
 #define LABELS_MAX 24
-#define LETTER     6.2 /* its width, about */
+#define LETTER     7.5 /* its width, about */
 #define LINE       13.0
 #define TOP        26.0
 #define BOTTOM     270.0

@@ -86,7 +86,6 @@ static void maybe_switch(struct gw_destination *d, const struct gw_event *ev,
 		return;
 	}
 	gw_set_copy(&d->punch, &d->missing);
-	gw_set_intersect(&d->punch, &d->placed);
 	if (GW_PLANT == 3) /* stale pages stay */
 		gw_set_clear(&d->punch);
 	gw_act(out, GW_ACT_ARM)->set = &d->punch;
