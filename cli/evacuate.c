@@ -235,6 +235,7 @@ static int understand(struct gw_evacuation *e, const struct asked *a, struct gw_
 	/* What auto would choose for each of them is what the plan does. */
 	e->options.policy = !err && a->policy && !policy.kind->chooses ? a->policy : NULL;
 	e->options.link_bytes_per_s = a->bandwidth;
+	e->options.shape = a->device || a->carries;
 	e->options.carries_bytes_per_s = a->carries;
 	e->options.downtime_ns = a->downtime;
 	e->options.observe_ns = a->observe;
@@ -420,7 +421,7 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE",
 	         "what all moves together may use (default: what the link is seen to carry)"},
 	        {"device", 0, GW_CLI_STRING, &a.device, "NAME",
-	         "whose traffic is controlled (default: the one that leads to the hosts)"},
+	         "whose traffic is controlled (default: none's; with --carries that to the hosts)"},
 	        {"link", 0, GW_CLI_LIST, &a.links, "HOST=RATE",
 	         "what the way to that host carries (default: no less than the link here)"},
 	        {"carries", 0, GW_CLI_RATE, &a.carries, "RATE",

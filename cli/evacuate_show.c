@@ -380,9 +380,16 @@ json_t *gw_evacuation_json(const struct gw_evacuation *e)
 	json = json_pack("{s:s, s:s, s:o, s:o}", "schema", "godwit.evacuation/1", "sharing",
 	                 e->options.sharing.kind->name, "vms", members, "plan",
 	                 plan_json(e->began_ns ? &e->announced : &e->plan));
+	if (json && e->options.link_bytes_per_s)
+		(void)json_object_set_new(json, "link_bytes_per_s",
+		                          json_integer((json_int_t)e->options.link_bytes_per_s));
+	if (json && e->options.deadline_ns)
+		(void)json_object_set_new(json, "deadline_ns",
+		                          json_integer((json_int_t)e->options.deadline_ns));
 	if (json && e->ended_ns)
 		(void)json_object_update_new(
-		        json, json_pack("{s:I, s:I, s:I, s:b, s:s}", "total_time_ns",
+		        json, json_pack("{s:I, s:I, s:I, s:I, s:b, s:s}", "began_at_ns",
+		                        (json_int_t)e->began_ns, "total_time_ns",
 		                        (json_int_t)(e->ended_ns - e->began_ns), "unavailable_ns",
 		                        (json_int_t)unavailable, "bytes_on_link",
 		                        (json_int_t)e->sent_bytes, "stopped", e->stopped,

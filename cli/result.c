@@ -81,6 +81,7 @@ static void add_costs(json_t *json, const struct gw_result *r)
 
 	(void)json_object_set_new(json, "total_time_ns", number(m->total_time_ns));
 	if (m->downtime_known) {
+		(void)json_object_set_new(json, "stopped_after_ns", number(m->stopped_after_ns));
 		(void)json_object_set_new(json, "downtime_ns", number(m->downtime_ns));
 		(void)json_object_set_new(json, "stall_ns", number(m->stall_ns));
 		(void)json_object_set_new(json, "unavailable_ns",

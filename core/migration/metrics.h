@@ -40,6 +40,7 @@ struct gw_round {
 
 struct gw_metrics {
 	uint64_t total_time_ns;
+	uint64_t stopped_after_ns; /* of total_time: when the downtime began */
 	uint64_t downtime_ns;
 	uint64_t stall_ns;
 	uint64_t pages_sent;

@@ -14,8 +14,8 @@
  * host is tried. Stopped, and asked again, an evacuation goes on with what is still here, and first
  * with migrations that were interrupted.
  *
- * Rates are the engine's own limits, and where there is the right to do so classes of traffic on
- * the device besides (live/net/classes.h): then a VM's own traffic gets what is reserved for it
+ * Rates are the engine's own limits, and where the user wants them classes of traffic on the device
+ * besides (live/net/classes.h): then a VM's own traffic gets what is reserved for it
  * before others. Else it is left room, but nothing enforces that it gets it.
  */
 #ifndef GW_LIVE_HOST_FLEET_H
@@ -80,6 +80,7 @@ struct gw_fleet_to {
 	const char *name;          /* HOST[:PORT], borrowed */
 	uint64_t link_bytes_per_s; /* what the way to it carries; 0: no less than the link here */
 	uint64_t free_bytes;
+	int ifindex; /* of the device by which it is reached; 0: not known */
 	bool silent;
 	char why[300]; /* it does not answer */
 };
@@ -90,6 +91,7 @@ struct gw_fleet_options {
 	const char *dir;           /* GODWIT_DIR */
 	const char *program;       /* godwit itself */
 	uint64_t link_bytes_per_s; /* what all moves together may use; 0: what the link carries */
+	bool shape;                /* the user wants classes of traffic on the device */
 	uint64_t carries_bytes_per_s; /* the device; 0: as it says */
 	uint64_t deadline_ns;         /* 0: none */
 	uint64_t downtime_ns, observe_ns;

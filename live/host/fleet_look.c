@@ -385,6 +385,7 @@ void gw_fleet_ask_hosts(struct gw_evacuation *e)
 		if (host->silent)
 			continue;
 		host->free_bytes = room.free_bytes;
+		host->ifindex = room.ifindex;
 		if (!e->ifindex)
 			e->ifindex = room.ifindex;
 	}

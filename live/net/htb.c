@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "live/net/netlink.h"
+#include "live/net/origin.h"
 
 #define ROOT_HANDLE 0x474d0000u /* "GM" */
 
@@ -254,28 +255,48 @@ static int put_root(struct nl_sock *nl, int ifindex, uint32_t default_minor)
 	return result ? result : rtnl_qdisc_add(nl, root, NLM_F_CREATE | NLM_F_EXCL);
 }
 
+/* A filter at the root, of which only the options are still to come. NULL: no memory. */
+static struct nl_msg *begin_filter(int ifindex, const char *kind, struct nlattr **options)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL);
+	struct tcmsg filter = {.tcm_ifindex = ifindex,
+	                       .tcm_parent = ROOT_HANDLE,
+	                       .tcm_info = TC_H_MAKE(0, htons(ETH_P_ALL))};
+
+	if (!msg || nlmsg_append(msg, &filter, sizeof(filter), NLMSG_ALIGNTO) ||
+	    nla_put_string(msg, TCA_KIND, kind) || !(*options = nla_nest_start(msg, TCA_OPTIONS))) {
+		gw_cleanup_msg(&msg);
+		return NULL;
+	}
+	return msg;
+}
+
 /* A u32 filter that looks at nothing but where a packet came in: libnl has no name for that. */
 static int put_filter(struct nl_sock *nl, int ifindex, const char *from, uint32_t minor)
 {
-	_cleanup_msg_ struct nl_msg *msg =
-	        nlmsg_alloc_simple(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL);
-	struct tcmsg filter = {.tcm_ifindex = ifindex,
-	                       .tcm_parent = ROOT_HANDLE,
-	                       .tcm_info = TC_H_MAKE(1u << 16, htons(ETH_P_ALL))};
+	struct nlattr *options = NULL;
+	_cleanup_msg_ struct nl_msg *msg = begin_filter(ifindex, "u32", &options);
 	/* One key that any packet has: no bits of it are looked at. */
 	_Alignas(struct tc_u32_sel)
 	        uint8_t any[sizeof(struct tc_u32_sel) + sizeof(struct tc_u32_key)] = {0};
 	struct tc_u32_sel *sel = (struct tc_u32_sel *)any;
-	struct nlattr *options;
 
 	sel->flags = TC_U32_TERMINAL;
 	sel->nkeys = 1;
-	if (!msg || nlmsg_append(msg, &filter, sizeof(filter), NLMSG_ALIGNTO) ||
-	    nla_put_string(msg, TCA_KIND, "u32"))
-		return -NLE_NOMEM;
-	options = nla_nest_start(msg, TCA_OPTIONS);
-	if (!options || nla_put_u32(msg, TCA_U32_CLASSID, ROOT_HANDLE | minor) ||
+	if (!msg || nla_put_u32(msg, TCA_U32_CLASSID, ROOT_HANDLE | minor) ||
 	    nla_put(msg, TCA_U32_SEL, sizeof(any), any) || nla_put_string(msg, TCA_U32_INDEV, from))
+		return -NLE_NOMEM;
+	nla_nest_end(msg, options);
+	return send_and_wait(nl, &msg);
+}
+
+static int put_program(struct nl_sock *nl, int ifindex, int program)
+{
+	struct nlattr *options = NULL;
+	_cleanup_msg_ struct nl_msg *msg = begin_filter(ifindex, "bpf", &options);
+
+	if (!msg || nla_put_u32(msg, TCA_BPF_FD, (uint32_t)program) ||
+	    nla_put_string(msg, TCA_BPF_NAME, "godwit_origin"))
 		return -NLE_NOMEM;
 	nla_nest_end(msg, options);
 	return send_and_wait(nl, &msg);
@@ -369,6 +390,18 @@ int gw_htb_match(const struct gw_htb *htb, const char *from, uint32_t minor, str
 		return result;
 	result = put_filter(nl, htb->ifindex, from, minor);
 	return result ? fail_nl(error, result, "a filter for what comes from a VM") : 0;
+}
+
+int gw_htb_follow(const struct gw_htb *htb, struct gw_error *error)
+{
+	_cleanup_nl_ struct nl_sock *nl = NULL;
+	_cleanup_close_ int program = gw_origin_read(ROOT_HANDLE, error);
+	int result = program < 0 ? program : open_nl(&nl, error);
+
+	if (result)
+		return result;
+	result = put_program(nl, htb->ifindex, program);
+	return result ? fail_nl(error, result, "a filter for what came in by a tap") : 0;
 }
 
 int gw_htb_mark(int socket, uint32_t minor, struct gw_error *error)

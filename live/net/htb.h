@@ -44,7 +44,15 @@ int gw_htb_check_rate(uint64_t bytes_per_s, struct gw_error *error);
 /* Parents first. With `add` they are new, else they are changed, and keep their queues. */
 int gw_htb_put(const struct gw_htb *htb, const struct gw_htb_class *classes, size_t count, bool add,
                struct gw_error *error);
-/* What came in by the device `from` leaves in this class. -ENODEV: it is not on this host. */
+/*
+ * What has a number by gw_origin_write() leaves in the class of that minor, until the tree is
+ * removed. -EPERM, -EOPNOTSUPP: see there.
+ */
+int gw_htb_follow(const struct gw_htb *htb, struct gw_error *error);
+/*
+ * What came in by the device `from`, and no other since, leaves in this class. -ENODEV: it is not
+ * on this host.
+ */
 int gw_htb_match(const struct gw_htb *htb, const char *from, uint32_t minor,
                  struct gw_error *error);
 /* Puts a socket's packets into a class of the tree on whatever device they leave by. */

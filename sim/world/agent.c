@@ -202,7 +202,7 @@ void sim_restart(struct migration *m, int side)
 		return;
 	if (side == SIM_SOURCE && m->image_lost && a->record != GW_REC_LEAVING)
 		return; /* its memory file is gone: there is nothing to go on with */
-	if (side == SIM_SOURCE && m->source.released) { /* live/host/migrate.c: finish_release() */
+	if (side == SIM_SOURCE && m->source.released) { /* live/host/migrate/migrate.c: finish_release() */
 		a->record = GW_REC_RELEASED;
 		return;
 	}

@@ -389,7 +389,8 @@ class Evacuation(unittest.TestCase):
             time.sleep(0.02)
         result = self.result()
         self.assertEqual(self.outcomes(result), ["moved"] * 2)
-        self.assertEqual(result["traffic_control"], "classes of traffic on g0")
+        self.assertEqual(result["traffic_control"],
+                         "classes of traffic on g0, which is held to 100 Mbit/s")
         for bulk in ("102", "106"):
             self.assertGreater(most[bulk], 1 << 20, most)
         self.assertLess(most["2"], 1 << 20, most)
@@ -406,9 +407,25 @@ class Evacuation(unittest.TestCase):
         process.wait()
         self.assertIn("htb 474d:", self.qdisc())
         self.assertTrue(self.rig.a.no_open_question())
-        result, _ = self.evacuate("--carries", "1gbit")
-        self.assertEqual(result["traffic_control"], "classes of traffic on g0")
+        result, done = self.evacuate("--device", "g0")  # a veth pair says 10 Gbit/s
+        self.assertEqual(result["traffic_control"],
+                         "classes of traffic on g0, which says it carries 10000 Mbit/s")
+        self.assertIn("note: " + result["traffic_control"], done.stderr)
         self.assertEqual(self.qdisc(), before)
+
+    def test_no_device_is_named(self):
+        """Then none is touched, though we may, but for what a crash has left on another one."""
+        self.join()
+        self.guests(1, pages=1024)
+        self.at_a("ip", "link", "add", "h0", "type", "veth", "peer", "name", "h1")
+        process = self.begin("--device", "h0")
+        self.assertTrue(eventually(
+            lambda: "htb 474d:" in self.at_a("tc", "qdisc", "show", "dev", "h0")))
+        kill(process.pid)
+        process.wait()
+        self.assertTrue(self.rig.a.no_open_question())
+        self.not_enforced("no device was named for them: --device g0")
+        self.assertNotIn("htb", self.at_a("tc", "qdisc", "show"))
 
     def not_enforced(self, why, *words):
         """All the same they are moved."""

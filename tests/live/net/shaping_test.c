@@ -278,6 +278,15 @@ static void test_an_operators_qdisc(void **state)
 	leaves_alone("handle 474d: tbf rate 400mbit burst 64k latency 20ms");
 }
 
+/* Also where /sys is that of another network namespace, as here. */
+static void test_what_a_device_carries(void **state)
+{
+	(void)state;
+	assert_int_equal(gw_device_carries((int)if_nametoindex("g0")), 1250000000);
+	assert_int_equal(gw_device_carries((int)if_nametoindex("lo")), 0);
+	assert_int_equal(gw_device_carries(999999), 0);
+}
+
 static void test_loopback(void **state)
 {
 	struct gw_shaping shaping;
@@ -324,6 +333,7 @@ int main(void)
 	        cmocka_unit_test(test_every_address),
 	        cmocka_unit_test(test_leftovers_of_a_crash),
 	        cmocka_unit_test(test_an_operators_qdisc),
+	        cmocka_unit_test(test_what_a_device_carries),
 	        cmocka_unit_test(test_loopback),
 	        cmocka_unit_test(test_no_right),
 	};
