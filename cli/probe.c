@@ -83,7 +83,8 @@ static int show(const char *json, struct gw_error *error)
 	        {"wp_async", "track writes without stopping the writer", probe.wp_async},
 	        {"pagemap_scan", "read what was written", probe.pagemap_scan},
 	        {"net_admin", "traffic control: urgent pages first", probe.net_admin},
-	        {"kvm", "hardware virtualization", probe.kvm},
+	        {"kvm", "VMs under KVM", probe.kvm},
+	        {"hardware", "a processor that virtualises, which makes KVM fast", probe.hardware},
 	};
 	size_t count = sizeof(features) / sizeof(features[0]);
 

@@ -54,14 +54,15 @@ def accelerator():
 
 
 def arguments(folder, netdev=None, memory="512M", cpus=1, serial=None, ram_path=None, disk=None,
-              options=None):
+              options=None, mac=MAC, kernel=()):
     """QEMU's arguments, without the program's name, for a guest that can be moved.
 
     netdev: from Host.netdev() (its id is net0); serial: a file to which the console is appended;
     ram_path: a shared file for the memory, where nobody else (`godwit run`) adds one; disk: a raw
-    image, with direct I/O; options: the workload's, such as {"ws": "64M", "rate": 2000}.
+    image, with direct I/O; options: the workload's, such as {"ws": "64M", "rate": 2000}; mac: where
+    several guests share a network, each has its own; kernel: more words for the kernel.
     """
-    words = ["console=ttyS0", "quiet", "mitigations=off"]
+    words = ["console=ttyS0", "quiet", "mitigations=off", *kernel]
     words += [f"godwit.{key}={value}" for key, value in (options or {}).items()]
     machine = "q35,memory-backend=ram0" if ram_path else "q35"
     result = ["-machine", machine, "-accel", accelerator(), "-m", memory, "-smp", str(cpus),
@@ -77,7 +78,7 @@ def arguments(folder, netdev=None, memory="512M", cpus=1, serial=None, ram_path=
                    "-serial", "chardev:console"]
     if netdev:
         result += ["-netdev", netdev,
-                   "-device", f"virtio-net-pci,netdev=net0,mac={MAC},romfile="]
+                   "-device", f"virtio-net-pci,netdev=net0,mac={mac},romfile="]
     if disk:
         result += ["-blockdev", "driver=raw,node-name=disk0,cache.direct=on,"
                    f"file.driver=file,file.filename={disk},file.cache.direct=on",

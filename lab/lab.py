@@ -458,6 +458,10 @@ class Lab(_LabBase):
     def _set_up(self):
         for host in (self.switch, self.a, self.b, self.client):
             self._add_namespace(host.netns)
+        self._wire()
+        self.set_rate(self.rate)
+
+    def _wire(self):
         switch = self.switch.netns
         bridge = "type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
         self._ip(switch, f"link add migbr {bridge}", f"link add vmbr {bridge}",
@@ -472,25 +476,27 @@ class Lab(_LabBase):
                      f"link set {mig} master migbr up", f"link set {vm} master vmbr up")
             self._ip(host.netns, f"link add vmbr {bridge}", "link set vmup master vmbr up",
                      "link set vmbr up", f"addr add {host.ip}/24 dev mig0", "link set mig0 up")
-        self.set_rate(self.rate)
 
     def set_rate(self, rate):
         """Changes the migration network's rate, also while it carries something."""
         self.rate = parse_rate(rate)
-        for host in self.hosts:
+        for device in self._limited():
             port = ["tc", "-n", self.switch.netns, "qdisc"]
             if self.rate is None:
-                subprocess.run([*port, "del", "dev", f"mig-{host.name}", "root"],
-                               capture_output=True)
+                subprocess.run([*port, "del", "dev", device, "root"], capture_output=True)
                 continue
             # A burst of 2 ms, but no less than a full GSO packet needs to pass in one piece.
             burst = max(self.rate // 8 // 500, 70000)
-            done = subprocess.run([*port, "replace", "dev", f"mig-{host.name}", "root", "tbf",
+            done = subprocess.run([*port, "replace", "dev", device, "root", "tbf",
                                    "rate", f"{self.rate}bit", "burst", f"{burst}",
                                    "latency", f"{self.queue_ms}ms"],
                                   capture_output=True, text=True)
             if done.returncode != 0:
                 raise LabError(f"cannot limit the lab's link: {done.stderr.strip()}")
+
+    def _limited(self):
+        """The switch's ports that have the link's rate."""
+        return [f"mig-{host.name}" for host in self.hosts]
 
     def set_link(self, host, up):
         """Pulls a host's plug on the migration network, or puts it back."""

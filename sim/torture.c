@@ -51,12 +51,15 @@ static const struct chooser {
         {"run-ahead", "queue", {{"ahead", "1us"}}},
         {"hybrid", "queue", {{"ahead", "1us"}, {"window", "1"}}},
         {"sdf-hybrid", "queue", {{"alpha", "0"}}},
+        {"split", "queue", {{"background_share", "0.3"}, {"window", "2"}}},
+        {"wws-hybrid", "queue", {{"stop_share", "0"}, {"ahead", "1us"}}},
 };
 
 static void choose_chooser(struct sim_world_config *config, size_t number)
 {
 	config->policy = choosers[number].policy;
 	config->order = choosers[number].order;
+	config->downtime_ns = 25 * MS; /* wws-hybrid keeps nothing below 20 */
 	memcpy(config->settings, choosers[number].settings, sizeof(choosers[number].settings));
 }
 

@@ -62,6 +62,8 @@ enum gw_application gw_application_of(const struct gw_thresholds *thresholds,
 
 enum gw_mover_state gw_mover_state_of(enum gw_state state)
 {
+	if (state < GW_STATE_ITERATIVE_PRE_COPY)
+		return GW_MOVER_BEGINS;
 	if (state < GW_STATE_STOP_AND_COPY)
 		return GW_MOVER_COPIES;
 	return state == GW_STATE_STOP_AND_COPY || state == GW_STATE_PULL ? GW_MOVER_SWITCHES

@@ -30,6 +30,7 @@ enum gw_application { GW_APP_IDLE, GW_APP_CPU, GW_APP_MEMORY, GW_APP_NETWORK };
 
 enum gw_mover_state {
 	GW_MOVER_WAITS,    /* its migration has not begun */
+	GW_MOVER_BEGINS,   /* the destination reserves, memory is looked at: nothing is sent yet */
 	GW_MOVER_COPIES,   /* it runs at the source, rounds are sent */
 	GW_MOVER_SWITCHES, /* it stands and is sent, or runs at the destination and pulls */
 	GW_MOVER_SETTLES,  /* all is sent: a few messages follow, and it needs no more */
@@ -47,6 +48,8 @@ struct gw_mover {
 	uint32_t cpu_permille;             /* of all its vCPUs */
 	uint64_t left_bytes;               /* still to be sent, as far as is known */
 	uint64_t limit_bytes_per_s;        /* the user's; 0: none */
+	unsigned way;                      /* movers of one number share a link behind this one */
+	uint64_t way_bytes_per_s;          /* what that carries; 0: no less than this one */
 	uint64_t deadline_ns;              /* by when it must be over; 0: no matter */
 	bool pulls;        /* its policy switches early: what it dirties is not sent again */
 	bool first_pass;   /* little of it was sent: hardly anything is sent again yet */

@@ -10,8 +10,10 @@ uint64_t gw_uplink_free(const struct gw_uplink *link)
 
 uint64_t gw_limited(const struct gw_mover *mover, uint64_t rate_bytes_per_s)
 {
-	uint64_t limit = mover->limit_bytes_per_s;
+	uint64_t limit = mover->limit_bytes_per_s, way = mover->way_bytes_per_s;
 
+	if (way && (!limit || way < limit))
+		limit = way;
 	return limit && limit < rate_bytes_per_s ? limit : rate_bytes_per_s;
 }
 

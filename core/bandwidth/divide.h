@@ -10,7 +10,7 @@ extern const struct gw_bandwidth_kind gw_bandwidth_fair, gw_bandwidth_nrac, gw_b
 
 /* Nt - Nu: never negative. */
 uint64_t gw_uplink_free(const struct gw_uplink *link);
-/* The lower of the two; a limit of 0 is none. */
+/* The rate, its limit or what its way carries, whichever is least; a limit of 0 is none. */
 uint64_t gw_limited(const struct gw_mover *mover, uint64_t rate_bytes_per_s);
 /*
  * Raises the rates of those who want more, all alike, none beyond its want and its limit, by at

@@ -123,7 +123,7 @@ static void grant_one(struct dividing *d, const struct gw_bandwidth *policy,
 /* Who is served when: those under way, then those that begin, network-intensive ones last. */
 static unsigned turn_of(const struct gw_bandwidth *policy, const struct gw_mover *mover)
 {
-	if (mover->state == GW_MOVER_COPIES)
+	if (mover->state != GW_MOVER_WAITS)
 		return 0;
 	return gw_application_of(&policy->thresholds, mover) == GW_APP_NETWORK ? 2 : 1;
 }

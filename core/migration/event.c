@@ -78,6 +78,34 @@ struct gw_action *gw_act(struct gw_actions *actions, enum gw_action_kind kind)
 	return action;
 }
 
+void gw_act_send(struct gw_actions *actions, struct gw_message message)
+{
+	gw_act(actions, GW_ACT_SEND)->message = message;
+}
+
+void gw_act_say(struct gw_actions *actions, enum gw_message_kind kind)
+{
+	gw_act_send(actions, (struct gw_message){.kind = kind});
+}
+
+void gw_act_journal(struct gw_actions *actions, enum gw_journal_record record, bool durable)
+{
+	struct gw_action *action = gw_act(actions, GW_ACT_JOURNAL);
+
+	action->journal.record = record;
+	action->journal.durable = durable;
+}
+
+void gw_act_finish(struct gw_actions *actions, enum gw_outcome outcome, const char *text)
+{
+	struct gw_action *action;
+
+	gw_act(actions, GW_ACT_HANG_UP);
+	action = gw_act(actions, GW_ACT_FINISH);
+	action->finish.outcome = outcome;
+	action->finish.text = text;
+}
+
 void gw_trace(struct gw_actions *actions, uint64_t now_ns, const char *who, const char *format, ...)
 {
 	struct gw_action *action = gw_act(actions, GW_ACT_TRACE);

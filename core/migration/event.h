@@ -159,7 +159,7 @@ enum gw_action_kind {
 	/* destination */
 	GW_ACT_RESERVE, /* message: the OFFER [GW_EV_RESERVED] */
 	GW_ACT_PUNCH,   /* set: make holes of these pages */
-	GW_ACT_ARM,     /* set: punch these pages, then let holes fault [GW_EV_ARMED] */
+	GW_ACT_ARM,     /* set: let these fault: none of them is to be there [GW_EV_ARMED] */
 	GW_ACT_LOAD,    /* feed the device state [GW_EV_LOADED] */
 	GW_ACT_RUN,     /* [GW_EV_RUNNING] */
 	GW_ACT_ZERO,    /* page: give a zero page to who waits for it */
@@ -227,6 +227,11 @@ bool gw_map_message(const struct gw_set *set, uint64_t *cursor, struct gw_run *r
 /* For the machines: begins a step; appends an action, or a line ("12.345678 source  text"). */
 void gw_actions_begin(struct gw_actions *actions);
 struct gw_action *gw_act(struct gw_actions *actions, enum gw_action_kind kind);
+void gw_act_send(struct gw_actions *actions, struct gw_message message);
+void gw_act_say(struct gw_actions *actions, enum gw_message_kind kind); /* one without a body */
+void gw_act_journal(struct gw_actions *actions, enum gw_journal_record record, bool durable);
+/* HANG_UP and FINISH; text: borrowed as long as the machine lives. */
+void gw_act_finish(struct gw_actions *actions, enum gw_outcome outcome, const char *text);
 void gw_trace(struct gw_actions *actions, uint64_t now_ns, const char *who, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
 

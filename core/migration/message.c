@@ -522,3 +522,12 @@ struct gw_message gw_message_reason(enum gw_message_kind kind, const char *text)
 	message.reason.bytes = (uint32_t)bytes;
 	return message;
 }
+
+const char *gw_message_text(const struct gw_message *message, char *to, size_t room)
+{
+	size_t n = message->reason.bytes < room - 1 ? message->reason.bytes : room - 1;
+
+	memcpy(to, message->reason.text, n);
+	to[n] = '\0';
+	return to;
+}

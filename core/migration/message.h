@@ -196,5 +196,7 @@ int gw_message_decode(struct gw_message *message, const uint8_t *from, size_t by
 
 /* Makes a message that carries a sentence (REFUSE, ABORT, ABORTED); borrows text, cuts it. */
 struct gw_message gw_message_reason(enum gw_message_kind kind, const char *text);
+/* The sentence that a message carries, terminated, cut to the room; returns `to`. */
+const char *gw_message_text(const struct gw_message *message, char *to, size_t room);
 
 #endif

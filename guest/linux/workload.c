@@ -27,9 +27,16 @@
  * "uptime_ms", "rate", "disk_ops", "disk_errors"}; seq counts the lines of this connection, rounds
  * the complete sweeps; an unknown command yields "error" as well.
  *
+ * Two threads make it another kind of VM. One keeps a processor busy for godwit.spin per cent of
+ *the time. One serves a stream on the port after that: a client sends "N", and gets N bytes a
+ *second of what is in memory, for as long as it stays. What could not be sent in time is not made
+ *up for.
+ *
  * Kernel command line: godwit.ws=64M (rewritten memory), godwit.alloc=64M (all memory, at least
  * ws), godwit.rate=2000 (pages/s), godwit.sweep=1000 (pages/s), godwit.pattern=random,
- * godwit.port=7070, godwit.disk=0. The address, godwit.ip=10.77.0.2/24, is the init script's.
+ * godwit.port=7070, godwit.disk=0, godwit.spin=0,
+ * godwit.clear=0. The address, godwit.ip=10.77.0.2/24, is the init
+ *script's.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,6 +54,7 @@
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,12 +62,15 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#define PAGE_BYTES   4096u
-#define PAGE_WORDS   (PAGE_BYTES / 8u)
-#define BEAT_NS      2000000u  /* the writer wakes this often; its gap is never shorter */
-#define LATE_NS      20000000u /* a beat never makes up for more than this */
-#define CLIENTS      16u
-#define DISK_BEAT_US 100000u
+#define PAGE_BYTES    4096u
+#define PAGE_WORDS    (PAGE_BYTES / 8u)
+#define BEAT_NS       2000000u  /* the writer wakes this often; its gap is never shorter */
+#define LATE_NS       20000000u /* a beat never makes up for more than this */
+#define CLIENTS       16u
+#define DISK_BEAT_US  100000u
+#define KEPT_FREE     (2u << 20)
+#define SPIN_BEAT_NS  10000000u
+#define STREAM_BUFFER 131072 /* what waits in the kernel for a link that is busy */
 
 enum pattern {
 	PATTERN_RANDOM,
@@ -77,6 +88,7 @@ struct work {
 	uint64_t pages;    /* all of them, swept */
 	uint64_t ws_pages; /* the first of them, rewritten */
 	uint64_t sweep_rate;
+	int streams; /* listens */
 
 	_Atomic uint64_t rate;
 	_Atomic int pattern;
@@ -304,6 +316,21 @@ static void *disk_thread(void *argument)
 	return NULL;
 }
 
+static void *spin_thread(void *argument)
+{
+	uint64_t busy_ns = *(const uint64_t *)argument * SPIN_BEAT_NS / 100u, number = 1;
+	struct timespec pause = {.tv_nsec = (long)(SPIN_BEAT_NS - busy_ns)};
+
+	for (;;) {
+		for (uint64_t end = now_ns() + busy_ns; now_ns() < end;)
+			for (unsigned i = 0; i < 1000; i++)
+				number = mix(number);
+		if (pause.tv_nsec > 0)
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+	return NULL;
+}
+
 static int pattern_of(const char *name)
 {
 	for (int i = 0; i < (int)(sizeof(pattern_names) / sizeof(*pattern_names)); i++)
@@ -490,6 +517,61 @@ static void serve(struct work *work, int listener)
 	}
 }
 
+/* ---- the stream ---- */
+
+static bool send_all(int fd, const unsigned char *bytes, size_t count)
+{
+	while (count > 0) {
+		ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			return false;
+		bytes += sent;
+		count -= (size_t)sent;
+	}
+	return true;
+}
+
+/* Until the client is gone. */
+static void stream_to(const struct work *work, int fd)
+{
+	const unsigned char *memory = (const unsigned char *)work->memory;
+	uint64_t size = work->pages * PAGE_BYTES, at = 0, rate, credit = 0, last = now_ns();
+	char line[32] = "";
+
+	if (recv(fd, line, sizeof(line) - 1u, 0) <= 0)
+		return;
+	rate = strtoull(line, NULL, 10);
+	for (;;) {
+		uint64_t now = now_ns(), bytes = due(&credit, rate, now - last);
+
+		last = now;
+		if (at + bytes > size)
+			at = 0;
+		if (bytes > size || !send_all(fd, memory + at, bytes))
+			return;
+		at += bytes;
+		usleep(BEAT_NS / 1000u);
+	}
+}
+
+static void *stream_thread(void *argument)
+{
+	struct work *work = argument;
+	int size = STREAM_BUFFER;
+
+	for (;;) {
+		int fd = accept4(work->streams, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+		stream_to(work, fd);
+		close(fd);
+	}
+	return NULL;
+}
+
 /* ---- settings ---- */
 
 static const char *option(const char *name, char *value, size_t size, const char *fallback)
@@ -523,6 +605,25 @@ static uint64_t option_number(const char *name, const char *fallback)
 	}
 }
 
+/* What the kernel's start left in memory that is free now becomes zeros, which a move need not
+ * send. */
+static void clear_free(void)
+{
+	struct sysinfo info;
+	size_t size;
+	unsigned char *memory;
+
+	if (sysinfo(&info) != 0 || info.freeram < 2 * KEPT_FREE)
+		return;
+	size = info.freeram - KEPT_FREE;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return;
+	for (size_t at = 0; at < size; at += PAGE_BYTES)
+		((volatile unsigned char *)memory)[at] = 0;
+	munmap(memory, size);
+}
+
 static void allocate(struct work *work)
 {
 	uint64_t ws = option_number("ws", "64M") / PAGE_BYTES;
@@ -542,8 +643,10 @@ static void allocate(struct work *work)
 int main(void)
 {
 	static struct work work;
+	static uint64_t spin;
 	char name[32];
-	pthread_t writer, disk;
+	pthread_t writer, disk, stream, spinner;
+	uint16_t port;
 	int listener;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -555,10 +658,17 @@ int main(void)
 	work.rate = option_number("rate", "2000");
 	work.sweep_rate = option_number("sweep", "1000");
 	work.disk_blocks = option_number("disk", "0");
+	spin = option_number("spin", "0");
+	if (option_number("clear", "0"))
+		clear_free();
 	allocate(&work);
-	listener = listen_on((uint16_t)option_number("port", "7070"));
+	port = (uint16_t)option_number("port", "7070");
+	listener = listen_on(port);
+	work.streams = listen_on((uint16_t)(port + 1u));
 	if (pthread_create(&writer, NULL, writer_thread, &work) != 0 ||
-	    pthread_create(&disk, NULL, disk_thread, &work) != 0)
+	    pthread_create(&disk, NULL, disk_thread, &work) != 0 ||
+	    pthread_create(&stream, NULL, stream_thread, &work) != 0 ||
+	    (spin > 0 && spin <= 100u && pthread_create(&spinner, NULL, spin_thread, &spin) != 0))
 		give_up("cannot start a thread");
 	printf("godwit guest ready\n");
 	fflush(stdout);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
@@ -22,6 +21,7 @@
 #include "base/cleanup.h"
 #include "live/memory/attach.h"
 #include "live/memory/uapi.h"
+#include "live/vm/kvm.h"
 
 #define TRY_BYTES  (4 * 4096ul)
 #define TIMEOUT_MS 2000
@@ -136,16 +136,6 @@ static bool try_net_admin(void)
 	       answer.head.nlmsg_type == NLMSG_ERROR && answer.error.error != -EPERM;
 }
 
-static bool try_kvm(void)
-{
-	_cleanup_close_ int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm = -1;
-
-	if (kvm < 0 || ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-		return false;
-	vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	return vm >= 0;
-}
-
 /* In the order in which one thing needs the other. */
 static const char *lacks_attach(const struct gw_probe *probe)
 {
@@ -181,10 +171,20 @@ const char *gw_probe_lacks(const struct gw_probe *probe, const char *what)
 	return "there is no such thing to probe for";
 }
 
+static const char *lacks_kvm(const struct gw_probe *probe)
+{
+	if (!probe->kvm)
+		return "/dev/kvm does not work, so guests are emulated";
+	return probe->hardware ? ""
+	                       : "/dev/kvm works, but no processor that virtualises is behind it, "
+	                         "so guests are emulated unless they ask for it";
+}
+
 static void describe(struct gw_probe *probe)
 {
 	const char *pagemap = gw_probe_lacks(probe, "pagemap");
 	const char *faults = gw_probe_lacks(probe, "faults");
+	const char *without = lacks_kvm(probe);
 	char text[512] = "";
 
 	if (pagemap && faults && strcmp(pagemap, faults) == 0)
@@ -201,8 +201,7 @@ static void describe(struct gw_probe *probe)
 	               probe->net_admin ? ""
 	                                : "traffic control needs CAP_NET_ADMIN, so bulk is "
 	                                  "paced instead",
-	               (*text || !probe->net_admin) && !probe->kvm ? "; " : "",
-	               probe->kvm ? "" : "/dev/kvm does not work, so guests are emulated");
+	               (*text || !probe->net_admin) && *without ? "; " : "", without);
 }
 
 void gw_probe_host(struct gw_probe *probe)
@@ -219,6 +218,7 @@ void gw_probe_host(struct gw_probe *probe)
 		munmap(memory, TRY_BYTES);
 	}
 	probe->net_admin = try_net_admin();
-	probe->kvm = try_kvm();
+	probe->kvm = gw_kvm_works();
+	probe->hardware = gw_kvm_hardware();
 	describe(probe);
 }

@@ -16,7 +16,8 @@ struct gw_probe {
 	bool wp_async;      /* Linux >= 6.7: the pagemap tracker is possible */
 	bool pagemap_scan;
 	bool net_admin;     /* traffic control is possible */
-	bool kvm;           /* /dev/kvm opens and answers */
+	bool kvm;           /* /dev/kvm makes VMs */
+	bool hardware;      /* the processor virtualises, so KVM is fast */
 	char missing[1024]; /* one sentence: what is missing and what follows; "" if nothing */
 };
 

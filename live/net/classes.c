@@ -20,7 +20,12 @@
 #include "live/net/classes.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#include "live/net/device.h"
+#include "live/net/origin.h"
 
 enum { MINOR_LINK = 0x1, MINOR_OTHERS = 0x2, MINOR_FIRST = 0x100, MINORS_EACH = 4 };
 enum { URGENT = 1, BULK = 2, OWN = 3 };
@@ -67,15 +72,50 @@ static struct gw_htb_class own_class(const struct gw_classes *c, size_t slot, ui
 	                             c->link_bytes_per_s,       0};
 }
 
+/* The tap tells the tree, for as long as its descriptor is kept. */
+static int follow(struct gw_classes *c, const char *tap, uint32_t minor, struct gw_error *error)
+{
+	int err = c->follows ? 0 : gw_htb_follow(&c->htb, error), fd, *taps;
+
+	if (err)
+		return err;
+	c->follows = true;
+	taps = reallocarray(c->taps, c->tap_count + 1, sizeof(*taps));
+	if (!taps)
+		return gw_fail(error, ENOMEM, "no memory for the tap %s", tap);
+	c->taps = taps;
+	fd = gw_origin_write(tap, (uint16_t)minor, error);
+	if (fd < 0)
+		return fd;
+	taps[c->tap_count++] = fd;
+	return 0;
+}
+
+static int match_last_device(const struct gw_classes *c, const char *tap, uint32_t minor,
+                             const struct gw_error *why, struct gw_error *error)
+{
+	int bridge = gw_device_master((int)if_nametoindex(tap));
+
+	if (bridge && bridge != gw_device_master(c->htb.ifindex))
+		return gw_fail(error, EOPNOTSUPP,
+		               "its bridge does not lead to this device but by routing, and %s",
+		               why->text);
+	return gw_htb_match(&c->htb, tap, minor, error);
+}
+
 int gw_classes_match(struct gw_classes *c, size_t slot, const char *tap, struct gw_error *error)
 {
 	struct gw_htb_class own = own_class(c, slot, 0);
 	int err = c->matched[slot] ? 0 : gw_htb_put(&c->htb, &own, 1, true, error);
+	struct gw_error why;
 
 	if (err)
 		return err;
 	c->matched[slot] = true;
-	return gw_htb_match(&c->htb, tap, own.minor, error);
+	err = follow(c, tap, own.minor, &why);
+	if (err == -EPERM || err == -EOPNOTSUPP)
+		return match_last_device(c, tap, own.minor, &why, error);
+	return err ? gw_fail(error, -err, "%s", why.text) : 0;
 }
 
 /* --- dividing -------------------------------------------------------------------------------- */
@@ -157,16 +197,22 @@ int gw_classes_divide(struct gw_classes *c, const struct gw_class_share *shares,
 
 /* --- and the rest ---------------------------------------------------------------------------- */
 
-int gw_classes_mark(uint32_t class, int urgent, int bulk, struct gw_error *error)
+int gw_classes_mark_urgent(uint32_t class, int socket, struct gw_error *error)
 {
-	int err = gw_htb_mark(urgent, class + URGENT, error);
+	return gw_htb_mark(socket, class + URGENT, error);
+}
 
-	return err ? err : gw_htb_mark(bulk, class + BULK, error);
+int gw_classes_mark_bulk(uint32_t class, int socket, struct gw_error *error)
+{
+	return gw_htb_mark(socket, class + BULK, error);
 }
 
 void gw_classes_remove(struct gw_classes *c)
 {
 	gw_htb_remove(&c->htb);
+	for (size_t i = 0; i < c->tap_count; i++)
+		close(c->taps[i]);
+	free(c->taps);
 	free(c->shares);
 	free(c->matched);
 	*c = (struct gw_classes){.htb.hold = -1};

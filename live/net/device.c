@@ -2,16 +2,23 @@
 #include "live/net/device.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/pkt_sched.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
+#include <netlink/route/qdisc.h>
 #include <netlink/route/route.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "live/net/netlink.h"
+
+#define LAYERS_MAX 8 /* of devices upon devices */
 
 static struct nl_sock *open_nl(void)
 {
@@ -57,6 +64,14 @@ static uint8_t raw_address(const struct sockaddr_storage *address, const void **
 	return 16;
 }
 
+/* A link-local address is one on a device, which is part of it; 0: on any. */
+static uint32_t scope_of(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+	return address->ss_family == AF_INET6 ? v6->sin6_scope_id : 0;
+}
+
 /* The device by which packets from `own` to `peer` leave; 0 if the kernel names none. */
 static int ask_route(struct nl_sock *nl, const struct sockaddr_storage *own,
                      const struct sockaddr_storage *peer)
@@ -73,6 +88,8 @@ static int ask_route(struct nl_sock *nl, const struct sockaddr_storage *own,
 	route.rtm_src_len = route.rtm_dst_len;
 	if (nlmsg_append(msg, &route, sizeof(route), NLMSG_ALIGNTO) ||
 	    nla_put(msg, RTA_DST, bytes, to) || nla_put(msg, RTA_SRC, bytes, from))
+		return 0;
+	if (scope_of(peer) && nla_put_u32(msg, RTA_OIF, scope_of(peer)))
 		return 0;
 	nl_socket_modify_cb(nl, NL_CB_VALID, NL_CB_CUSTOM, take_route, &ifindex);
 	/*
@@ -120,25 +137,69 @@ bool gw_device_is_bridge(int ifindex)
 	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
 		return false;
 	type = rtnl_link_get_type(link);
-	return type && !strcmp(type, "bridge");
+	return type && (!strcmp(type, "bridge") || !strcmp(type, "openvswitch"));
 }
 
+int gw_device_master(int ifindex)
+{
+	_cleanup_link_ struct rtnl_link *link = NULL;
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+
+	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
+		return 0;
+	return rtnl_link_get_master(link);
+}
+
+/* What the device `ifindex` hands its packets to, such as a VLAN's; 0: it sends them itself. */
+static int lower_of(int ifindex)
+{
+	_cleanup_link_ struct rtnl_link *link = NULL;
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+	const char *type;
+
+	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
+		return 0;
+	type = rtnl_link_get_type(link);
+	/* The other end of a veth pair is no part of the way out. */
+	return type && strcmp(type, "veth") != 0 ? rtnl_link_get_link(link) : 0;
+}
+
+bool gw_device_leads_by(int from, int by)
+{
+	for (int depth = 0; from && depth < LAYERS_MAX; depth++, from = lower_of(from))
+		if (from == by || gw_device_master(by) == from)
+			return true;
+	return false;
+}
+
+bool gw_device_has_ingress(int ifindex)
+{
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+	struct nl_cache *qdiscs = NULL;
+	struct rtnl_qdisc *ingress;
+
+	if (!nl || rtnl_qdisc_alloc_cache(nl, &qdiscs))
+		return false;
+	ingress = rtnl_qdisc_get_by_parent(qdiscs, ifindex, TC_H_INGRESS);
+	if (ingress)
+		rtnl_qdisc_put(ingress);
+	nl_cache_free(qdiscs);
+	return ingress != NULL;
+}
+
+/* Not from /sys, which shows the network namespace of whoever mounted it. */
 uint64_t gw_device_carries(int ifindex)
 {
-	char name[IF_NAMESIZE], path[64];
-	long long mbit = 0;
-	FILE *file;
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ethtool_cmd command = {.cmd = ETHTOOL_GSET};
+	struct ifreq request = {.ifr_data = (char *)&command};
+	uint32_t mbit;
 
-	if (!if_indextoname((unsigned)ifindex, name))
+	if (fd < 0 || !if_indextoname((unsigned)ifindex, request.ifr_name) ||
+	    ioctl(fd, SIOCETHTOOL, &request))
 		return 0;
-	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/speed", name);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%lld", &mbit) != 1 || mbit < 0)
-		mbit = 0;
-	(void)fclose(file);
-	return (uint64_t)mbit * 125000;
+	mbit = ethtool_cmd_speed(&command);
+	return mbit == (uint32_t)SPEED_UNKNOWN ? 0 : (uint64_t)mbit * 125000;
 }
 
 uint64_t gw_device_speed(int socket)

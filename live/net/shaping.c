@@ -3,15 +3,17 @@
  * live/net/shaping.c - an HTB tree on the device that a migration leaves by.
  *
  *     root
- *       1     the rate
+ *       1     the migration, no faster than the rate
  *         10    urgent           priority 0
- *         30    everything else  priority 3
  *         20    bulk             priority 7
+ *       30    everything else, as fast as without a tree
  *
- * Theory of operation: every class may borrow up to the whole rate, and what is left over goes to
- * the lowest priority number that asks. But a class inside its own guaranteed rate is served
- * before any class that borrows, whatever their priorities; so bulk's guarantee is next to nothing
- * and that of urgent is more than urgent ever needs.
+ * Theory of operation: the rate is what this migration was seen to get of the link, or may have, so
+ * the queue is here and not behind the device. It says nothing about anybody else, who must not
+ * notice. Urgent and bulk may borrow up to the whole rate, and what is left over goes to the lowest
+ * priority number that asks. But a class inside its own guaranteed rate is served before any class
+ * that borrows, whatever their priorities; so bulk's guarantee is next to nothing and that of
+ * urgent is more than urgent ever needs.
  */
 #include "live/net/shaping.h"
 
@@ -27,8 +29,8 @@ static int put_classes(const struct gw_shaping *shaping, uint64_t rate, bool add
 	const struct gw_htb_class classes[] = {
 	        {MINOR_RATE, 0, 0, rate, rate, 0},
 	        {MINOR_URGENT, MINOR_RATE, 0, rate / 4, rate, 0},
-	        {MINOR_OTHERS, MINOR_RATE, 3, rate / 8, rate, 0},
 	        {MINOR_BULK, MINOR_RATE, 7, rate / 100, rate, GW_BULK_QUEUE_PACKETS},
+	        {MINOR_OTHERS, 0, 3, GW_HTB_RATE_MAX, GW_HTB_RATE_MAX, 0},
 	};
 
 	return gw_htb_put(&shaping->htb, classes, sizeof(classes) / sizeof(classes[0]), add, error);

@@ -17,9 +17,9 @@ struct gw_shaping {
 };
 
 /*
- * Installs the classes on the device by which `socket` reaches its peer. The rate is the link's
- * (or the user's limit); everything else on the device keeps a class of its own with the same
- * ceiling. -EPERM: no right; -EBUSY: the operator has a qdisc there; -ENODEV: loopback.
+ * Installs the classes on the device by which `socket` reaches its peer. The rate is the
+ * migration's, of both classes together; everything else on the device goes as fast as before.
+ * -EPERM: no right; -EBUSY: the operator has a qdisc there; -ENODEV: loopback.
  */
 int gw_shaping_install(struct gw_shaping *shaping, int socket, uint64_t rate_bytes_per_s,
                        struct gw_error *error);

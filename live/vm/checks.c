@@ -14,6 +14,7 @@
 #include <linux/magic.h>
 
 #include "base/cleanup.h"
+#include "live/vm/kvm.h"
 #include "live/vm/qemu.h"
 #include "live/vm/registry.h"
 
@@ -298,7 +299,7 @@ static int check_binary(const json_t *spec, const struct gw_qemu_binary *binary,
 	if (!lists(binary->cpus, cpu, 1))
 		return gw_fail(error, ENOTSUP,
 		               "The destination's QEMU does not know the CPU model %s.", cpu);
-	if (accel && strcmp(accel, "kvm") == 0 && strcmp(gw_accelerator(), "kvm") != 0)
+	if (accel && strcmp(accel, "kvm") == 0 && !gw_kvm_works())
 		return gw_fail(error, ENOTSUP,
 		               "The VM runs under KVM, which the destination does not offer.");
 	return 0;

@@ -20,6 +20,7 @@ struct build {
 	json_t *argv;
 	unsigned serials, backends;
 	bool nodefaults, nographic;
+	char irqchip[8];    /* of -accel kvm; "": not said */
 	const char *option; /* being taken, without the dash */
 	struct gw_error *error;
 };
@@ -217,6 +218,49 @@ static int take_nographic(struct build *b, const char *value)
 {
 	(void)value;
 	b->nographic = true;
+	return 0;
+}
+
+static bool runs_under_kvm(const struct build *b)
+{
+	const char *accel = json_string_value(json_object_get(b->spec, "accel"));
+
+	return accel && strcmp(accel, "kvm") == 0;
+}
+
+/* The accelerator is the one that the source has; of its properties the guest sees one. */
+static int take_accel(struct build *b, const char *value)
+{
+	static const char *const known[] = {"on", "off", "split", NULL};
+	_cleanup_options_ struct gw_options o = {0};
+	const char *name, *irqchip;
+	int rc = parse(b, &o, value, "accel");
+
+	if (rc < 0)
+		return rc;
+	name = gw_options_get(&o, "accel");
+	irqchip = gw_options_get(&o, "kernel-irqchip");
+	if (!runs_under_kvm(b) || !name || strcmp(name, "kvm") != 0 || !irqchip)
+		return 0;
+	if (!among(known, irqchip))
+		return REFUSE(b, "The destination does not accept -accel kvm,kernel-irqchip=%.60s.",
+		              irqchip);
+	(void)snprintf(b->irqchip, sizeof(b->irqchip), "%s", irqchip);
+	return 0;
+}
+
+/* Locking memory would fill what is to be pulled; whether the guest may idle by itself it sees. */
+static int take_overcommit(struct build *b, const char *value)
+{
+	_cleanup_options_ struct gw_options o = {0};
+	const char *idles;
+	int rc = parse(b, &o, value, NULL);
+
+	if (rc < 0)
+		return rc;
+	idles = gw_options_get(&o, "cpu-pm");
+	if (idles && (strcmp(idles, "on") == 0 || strcmp(idles, "off") == 0))
+		push_option(b, b->option, strcmp(idles, "on") == 0 ? "cpu-pm=on" : "cpu-pm=off");
 	return 0;
 }
 
@@ -727,7 +771,7 @@ static const struct row rows[] = {
         {"chardev", true, take_chardev},
         /* The source's own business: replaced or left out. */
         {"nographic", false, take_nographic},
-        {"accel", true, take_drop},
+        {"accel", true, take_accel},
         {"enable-kvm", false, take_drop},
         {"name", true, take_drop},
         {"qmp", true, take_drop},
@@ -744,7 +788,7 @@ static const struct row rows[] = {
         {"d", true, take_drop},
         {"trace", true, take_drop},
         {"msg", true, take_drop},
-        {"overcommit", true, take_drop},
+        {"overcommit", true, take_overcommit},
         {"compat", true, take_drop},
 };
 
@@ -828,13 +872,13 @@ static int add_control(struct build *b)
 }
 
 /* Device state of KVM and of TCG differ: the destination goes on with what the source has. */
-static const char *accelerator(const struct build *b)
+static void add_accelerator(struct build *b)
 {
-	const char *accel = json_string_value(json_object_get(b->spec, "accel"));
+	char kvm[32];
 
-	if (b->host->accel)
-		return b->host->accel;
-	return accel && strcmp(accel, "kvm") == 0 ? "kvm" : "tcg,thread=multi";
+	(void)snprintf(kvm, sizeof(kvm), "kvm%s%s", b->irqchip[0] ? ",kernel-irqchip=" : "",
+	               b->irqchip);
+	push_option(b, "accel", runs_under_kvm(b) ? kvm : "tcg,thread=multi");
 }
 
 static int add_ours(struct build *b)
@@ -846,7 +890,7 @@ static int add_ours(struct build *b)
 	if (rc == 0)
 		rc = add_control(b);
 	push_option(b, "name", b->host->name);
-	push_option(b, "accel", accelerator(b));
+	add_accelerator(b);
 	push_option(b, "display", "none");
 	push_option(b, "monitor", "none");
 	if (b->nographic && !b->serials && !b->nodefaults) {

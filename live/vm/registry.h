@@ -69,7 +69,4 @@ int gw_registry_list(int (*each)(const struct gw_record *record, void *context),
 int gw_run(const char *name, const char *qemu, char *const *args, struct gw_record *record,
            struct gw_error *error);
 
-/* "kvm" where it runs stock guests, else "tcg,thread=multi". */
-const char *gw_accelerator(void);
-
 #endif

@@ -1,47 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Turns a plain QEMU command line into one of a VM that can be moved, and starts it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
-#include <linux/kvm.h>
-
 #include "base/cleanup.h"
+#include "live/vm/kvm.h"
 #include "live/vm/options.h"
 #include "live/vm/qemu.h"
 #include "live/vm/registry.h"
 
 #define ARGS_MAX  256
 #define RAM_BYTES (128ull << 20) /* QEMU's default */
-
-/*
- * A /dev/kvm without hardware behind it (nested hosts that page in software) passes every question
- * of the KVM API and still cannot boot a stock kernel: ask the processor too.
- */
-const char *gw_accelerator(void)
-{
-	_cleanup_close_ int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	_cleanup_fclose_ FILE *f = fopen("/proc/cpuinfo", "re");
-	_cleanup_free_ char *line = NULL;
-	bool hardware = false;
-	size_t room = 0;
-	int vm;
-
-	while (f && !hardware && getline(&line, &room, f) > 0)
-		hardware = strncmp(line, "flags", 5) == 0 &&
-		           (strstr(line, " vmx") || strstr(line, " svm"));
-#if !defined(__x86_64__)
-	hardware = true;
-#endif
-	vm = kvm >= 0 && hardware ? ioctl(kvm, KVM_CREATE_VM, 0) : -1;
-	if (vm < 0)
-		return "tcg,thread=multi";
-	close(vm);
-	return "kvm";
-}
 
 struct line { /* the command line in the making */
 	json_t *argv;

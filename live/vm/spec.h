@@ -40,7 +40,6 @@ struct gw_spec_host {
 	const char *serial_path; /* a file for the first serial port's output; NULL: nowhere */
 	const char *const *maps; /* "OLD=NEW" for paths, taps and bridges; NULL-terminated */
 	const char *const *image_dirs; /* images may lie below these, and where maps point */
-	const char *accel;             /* NULL: as at the source */
 };
 
 /* *argv: array of strings, the caller's. -EPERM: refused. */

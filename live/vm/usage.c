@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "live/vm/options.h"
 
 /* --- vCPUs: the first number of schedstat is the time a thread has run, in ns ---------------- */
 
@@ -86,6 +87,29 @@ static void find_taps(struct gw_usage *usage)
 		closedir(dir);
 }
 
+/* A network of any other kind: QEMU's own sockets, or another process's, carry it. */
+static void find_untapped(struct gw_usage *usage)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	_cleanup_free_ char *word = NULL;
+	bool network = false;
+	size_t room = 0;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)usage->pid);
+	f = fopen(path, "re");
+	for (; f && !usage->untapped[0] && getdelim(&word, &room, '\0', f) > 0;
+	     network = !strcmp(word, "-netdev") || !strcmp(word, "-nic")) {
+		_cleanup_options_ struct gw_options o = {0};
+		const char *type = network && !gw_options_parse(&o, word, "type", NULL)
+		                           ? gw_options_get(&o, "type")
+		                           : NULL;
+
+		if (type && strcmp(type, "tap") && strcmp(type, "bridge") && strcmp(type, "none"))
+			(void)snprintf(usage->untapped, sizeof(usage->untapped), "%s", type);
+	}
+}
+
 /* "  tap0: RX-BYTES 7 more TX-BYTES ..." */
 static bool read_interface(const char *line, char name[16], uint64_t *bytes)
 {
@@ -127,6 +151,7 @@ void gw_usage_open(struct gw_usage *usage, const struct gw_vm *vm)
 	*usage = (struct gw_usage){.pid = vm->pid};
 	open_threads(usage, vm);
 	find_taps(usage);
+	find_untapped(usage);
 	(void)gw_usage_read(usage);
 }
 

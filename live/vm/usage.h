@@ -16,6 +16,7 @@ struct gw_usage {
 	int *threads; /* owned: /proc/PID/task/TID/schedstat of each vCPU */
 	unsigned tap_count;
 	char taps[GW_USAGE_TAPS][16];
+	char untapped[32]; /* the kind of a network that is by no tap; "": there is none */
 	bool cpu_known, network_known;
 };
 

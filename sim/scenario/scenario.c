@@ -950,6 +950,7 @@ int sim_scenario_of_trace(struct sim_scenario *scenario, const struct sim_trace 
 	scenario->links[0] = link_default;
 	*vm = vm_default;
 	vm->move = move_default;
+	vm->shadow = sim_shadow_default;
 	(void)snprintf(vm->name, sizeof(vm->name), "%.*s", SIM_NAME_BYTES - 1,
 	               sim_trace_head(trace)->vm);
 	vm->path_count = 1;

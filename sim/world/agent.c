@@ -202,7 +202,7 @@ void sim_restart(struct migration *m, int side)
 		return;
 	if (side == SIM_SOURCE && m->image_lost && a->record != GW_REC_LEAVING)
 		return; /* its memory file is gone: there is nothing to go on with */
-	if (side == SIM_SOURCE && m->source.released) { /* live/host/migrate.c: finish_release() */
+	if (side == SIM_SOURCE && m->source.released) { /* live/host/migrate/migrate.c: finish_release() */
 		a->record = GW_REC_RELEASED;
 		return;
 	}
@@ -358,6 +358,8 @@ void sim_step(struct migration *m, int side, struct gw_event *event)
 		                                          : "a frame");
 	carry_out(m, side, out);
 	watch_deadline(a);
-	if (side == SIM_SOURCE)
+	if (side == SIM_SOURCE) {
+		sim_has_stepped(m);
 		sim_ask_for_room(m);
+	}
 }

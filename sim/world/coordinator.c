@@ -77,9 +77,8 @@ static enum gw_mover_state state_of(const struct migration *m)
 	if (m->phase == PHASE_WAITS)
 		return GW_MOVER_WAITS;
 	if (m->phase == PHASE_OBSERVES)
-		return GW_MOVER_COPIES;
-	return s->alive && gw_source_state(s->memory) < GW_STATE_STOP_AND_COPY ? GW_MOVER_COPIES
-	                                                                       : GW_MOVER_SWITCHES;
+		return GW_MOVER_BEGINS;
+	return s->alive ? gw_mover_state_of(gw_source_state(s->memory)) : GW_MOVER_SWITCHES;
 }
 
 static uint64_t bytes_of_memory(const struct migration *m)
@@ -201,6 +200,16 @@ static void divides(struct sim_happening *self)
 	if (share->count)
 		sim_clock_at(&share->world->clock, self,
 		             share->world->clock.now_ns + c->sharing.interval_ns);
+}
+
+void sim_has_stepped(struct migration *m)
+{
+	enum gw_mover_state now = m->share ? state_of(m) : GW_MOVER_WAITS;
+
+	if (now == m->divided_as)
+		return;
+	m->divided_as = now;
+	sim_divide_soon(m);
 }
 
 void sim_divide_soon(struct migration *m)

@@ -132,7 +132,7 @@ struct shadow {
 	struct sim_workload *workload; /* as the guest's, when that was stopped */
 	struct shadow_vcpu *vcpus;
 	struct gw_set touched, written;
-	uint64_t written_pages;
+	uint64_t touched_pages, written_pages;
 	struct gw_run *runs; /* touched and not yet told */
 	unsigned count, new_pages;
 };
@@ -247,6 +247,7 @@ struct migration {
 	struct gw_traffic seen;  /* of its own traffic, by the coordinator */
 	uint64_t seen_bytes, seen_ns;
 	uint64_t granted_bytes_per_s, reserved_bytes_per_s;
+	enum gw_mover_state divided_as; /* when its link was last divided anew for it */
 	uint64_t traffic_bytes;   /* of its flows that are closed */
 	struct sim_observer *observer; /* NULL: it is not observed before its move */
 	uint64_t observed_ns;
@@ -350,6 +351,8 @@ void sim_coordinate(struct sim_world *w, const struct sim_sharing *sharing,
 void sim_coordinator_free(struct sim_world *w);
 /* Something changed that the sharing goes by: the link is divided anew. Nothing if nobody does. */
 void sim_divide_soon(struct migration *m);
+/* Likewise, if its source's step brought it into another state of a mover. */
+void sim_has_stepped(struct migration *m);
 /* The move is over, or was never begun. */
 void sim_leaves_link(struct migration *m);
 

@@ -150,6 +150,7 @@ static void touches(struct shadow *s, uint64_t page)
 	struct gw_run *last = s->count ? &s->runs[s->count - 1] : NULL;
 
 	gw_set_add(&s->touched, page);
+	s->touched_pages++;
 	s->new_pages++;
 	if (last && last->first + last->count == page)
 		last->count++;
@@ -188,12 +189,24 @@ static void look_at(struct migration *m, uint64_t when)
 	sim_clock_at(&m->world->clock, &m->shadow.acts, when < last ? when : last);
 }
 
+/* It has touched every page and may write every page: nothing more of it is to be seen. */
+static bool has_told_all(const struct migration *m, const struct shadow *s)
+{
+	uint64_t limit = m->spec.shadow.memory_pages;
+
+	return s->touched_pages == m->spec.ram_pages && (!limit || limit >= m->spec.ram_pages);
+}
+
 static void goes_on(struct migration *m, struct shadow *s)
 {
 	uint64_t when = SIM_NEVER, limit = m->spec.shadow.memory_pages;
 
 	if (sim_now(m) >= end_of_life(m)) {
 		dies(m, "it died");
+		return;
+	}
+	if (has_told_all(m, s)) {
+		look_at(m, SIM_NEVER);
 		return;
 	}
 	for (unsigned i = 0; i < AHEAD && s->count < BATCH && touches_one(m, s, &when); i++)

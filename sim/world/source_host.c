@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define DIGEST_CHUNK 4096u /* pages, as in live/host/migrate.c */
+#define DIGEST_CHUNK 4096u /* pages, as in live/host/migrate/parts.h */
 
 /* --- frames -------------------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 
 #define TURN_NS      1000u                /* an agent's way round its loop for one frame */
 #define WINDOW_BYTES (UINT64_C(16) << 20) /* of TCP: sent, and not yet taken in */
-#define TURN_FRAMES  4 /* that the kernel takes at a time: live/host/migrate.c, FRAMES_A_TURN */
+#define TURN_FRAMES  4 /* that the kernel takes at a time: live/host/migrate/loop.c */
 /* With versions; an action makes a frame with contents and one of zeros, and a mark. */
 #define FRAME_BYTES_MAX                                                                            \
 	(GW_FRAME_BYTES_MAX + 3 * (GW_FRAME_HEADER_BYTES + GW_SEAL_BYTES) +                        \

@@ -392,6 +392,24 @@ static void a_trace_says_what_its_vm_was(void **state)
 	sim_scenario_free(&s);
 }
 
+/* An estimate's scenario is made of the trace alone. */
+static void one_of_a_trace_is_as_one_that_names_it(void **state)
+{
+	struct sim_scenario own;
+
+	(void)state;
+	assert_int_equal(parse_there("{\"vm\": {}, \"trace\": \"db.trace\"}"), 0);
+	assert_int_equal(sim_scenario_of_trace(&own, s.traces[0], &error), 0);
+	assert_int_equal(own.vms[0].ram_pages, s.vms[0].ram_pages);
+	assert_int_equal(own.vms[0].vcpus, s.vms[0].vcpus);
+	assert_memory_equal(&own.vms[0].shadow, &s.vms[0].shadow, sizeof(s.vms[0].shadow));
+	assert_int_equal(own.links[0].bytes_per_s, s.links[0].bytes_per_s);
+	assert_int_equal(own.links[0].latency_ns, s.links[0].latency_ns);
+	assert_memory_equal(&own.costs, &s.costs, sizeof(s.costs));
+	sim_scenario_free(&own);
+	sim_scenario_free(&s);
+}
+
 static void refused_there(const char *text, const char *begins, const char *has)
 {
 	assert_int_equal(parse_there(text), -22);
@@ -471,6 +489,7 @@ int main(void)
 	        cmocka_unit_test(contradictions),
 	        cmocka_unit_test(policies_and_settings),
 	        cmocka_unit_test(a_trace_says_what_its_vm_was),
+	        cmocka_unit_test(one_of_a_trace_is_as_one_that_names_it),
 	        cmocka_unit_test(traces_of_others_are_refused),
 	        cmocka_unit_test(files_are_found),
 	        cmocka_unit_test(a_million_lines),

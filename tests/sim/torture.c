@@ -4,7 +4,7 @@
  *
  *   torture [RUNS]           no run violates anything, and every fault struck in many states
  *   torture --systematic     likewise, every fault at every line
- *   torture --find [RUNS]    passes only if a run fails: for machines with a planted bug
+ *   torture --find BUG       passes only if a run fails: with the machines that hold planted bugs
  *   torture --again          the same with any number of threads, and each time
  */
 #include "sim/torture.h"
@@ -14,7 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RUNS 20000
+#include "planted.h"
+
+#define RUNS      20000
+#define RUNS_FIND 200000
+
+int planted_bug;
 
 static unsigned cores(void)
 {
@@ -102,12 +107,12 @@ static bool same_again(void)
 	return fine;
 }
 
-static bool finds(uint64_t runs)
+static bool finds(void)
 {
 	static struct sim_tally tally;
 	uint64_t at;
 
-	for (at = 1; at <= runs; at += 1000)
+	for (at = 1; at <= RUNS_FIND; at += 1000)
 		if (run(false, at, 1000, 1, &tally) && tally.violations)
 			return true;
 	return false;
@@ -120,8 +125,10 @@ int main(int argc, char **argv)
 	uint64_t runs = RUNS;
 	bool systematic = !strcmp(what, "--systematic");
 
-	if (!strcmp(what, "--find"))
-		return finds(argc > 2 ? strtoul(argv[2], NULL, 0) : RUNS) ? 0 : 1;
+	if (argc > 2 && !strcmp(what, "--find")) {
+		planted_bug = atoi(argv[2]);
+		return finds() ? 0 : 1;
+	}
 	if (!strcmp(what, "--again"))
 		return same_with_any_threads() && same_again() ? 0 : 1;
 	if (systematic)

@@ -281,6 +281,82 @@ static void the_lost_come_last(void **state)
 	granted(1, 10000000, 0);
 }
 
+/* What was sent of one that is interrupted is dirtied again; one that is set up sends nothing. */
+static void what_was_begun_is_ended(void **state)
+{
+	struct gw_mover m[3] = {
+	        {.state = GW_MOVER_BEGINS, .left_bytes = 50000000, .deadline_ns = 100 * SECOND},
+	        {.state = GW_MOVER_COPIES, .left_bytes = 400000000, .deadline_ns = 100 * SECOND},
+	        {.state = GW_MOVER_COPIES, .left_bytes = 100000000, .deadline_ns = 100 * SECOND},
+	};
+
+	(void)state;
+	with("deadline", NULL, NULL);
+	divide(10000000, 0, m, 3);
+	granted(0, 0, 0);
+	granted(1, 0, 0);
+	granted(2, 10000000, 0);
+	m[1].deadline_ns = 60 * SECOND;
+	divide(10000000, 0, m, 3);
+	granted(1, 10000000, 0);
+	assert_int_equal(gw_mover_state_of(GW_STATE_RESERVATION), GW_MOVER_BEGINS);
+	assert_int_equal(gw_mover_state_of(GW_STATE_ITERATIVE_PRE_COPY), GW_MOVER_COPIES);
+}
+
+/* Two ways of 4 and 6 MB/s behind a link of 10: one move on each, none for a second on either. */
+static void ways_behind(void **state)
+{
+	struct gw_mover m[4] = {
+	        {.state = GW_MOVER_COPIES, .left_bytes = 400000000, .way = 1},
+	        {.left_bytes = 300000000, .way = 1},
+	        {.left_bytes = 200000000, .way = 2},
+	        {.left_bytes = 100000000, .way = 2},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		m[i].way_bytes_per_s = m[i].way == 1 ? 4000000 : 6000000;
+	with("deadline", NULL, NULL);
+	divide(10000000, 0, m, 4);
+	granted(0, 4000000, 0);
+	assert_true(grants[1].waits);
+	granted(2, 6000000, 0);
+	assert_true(grants[3].waits);
+	m[0].left_bytes = 1000000; /* the next one to that host fills the pause */
+	m[2].state = GW_MOVER_COPIES;
+	divide(10000000, 0, m, 4);
+	granted(0, 4000000, 0);
+	granted(1, 0, 0);
+	assert_false(grants[1].waits);
+	granted(2, 6000000, 0);
+	assert_true(grants[3].waits);
+	with("fair", NULL, NULL); /* no other policy gives one more than its way carries, either */
+	divide(100000000, 0, m, 4);
+	granted(0, 4000000, 0);
+}
+
+/* One move fills no more than its agent's path of a link: as many begin as keep it busy. */
+static void streams_that_fill_a_link(void **state)
+{
+	struct gw_mover m[5] = {{0}};
+	size_t begun = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++)
+		m[i] = (struct gw_mover){.left_bytes = 400000000, .limit_bytes_per_s = 3000000};
+	with("deadline", NULL, NULL);
+	divide(10000000, 0, m, 5);
+	for (size_t i = 0; i < 5; i++)
+		begun += !grants[i].waits;
+	assert_int_equal(begun, 3);
+	for (size_t i = 0; i < 4; i++) /* little is left of each: half a second of the link's */
+		m[i] = (struct gw_mover){.state = GW_MOVER_COPIES,
+		                         .left_bytes = 1200000,
+		                         .limit_bytes_per_s = 3000000};
+	divide(10000000, 0, m, 5);
+	assert_false(grants[4].waits);
+}
+
 /* Room that is less than twice what a VM dirties is none for it. */
 static void room_must_pay(void **state)
 {
@@ -317,7 +393,7 @@ static void draw(struct gw_mover *movers, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		movers[i] = (struct gw_mover){
-		        .state = (enum gw_mover_state)below(4),
+		        .state = (enum gw_mover_state)below(5),
 		        .dirty_bytes_per_s = some_rate(),
 		        .traffic_bytes_per_s = some_rate(),
 		        .traffic_next_bytes_per_s = some_rate(),
@@ -440,7 +516,8 @@ int main(void)
 	        cmocka_unit_test(equal_shares),    cmocka_unit_test(one_after_the_other),
 	        cmocka_unit_test(in_time),         cmocka_unit_test(the_lost_come_last),
 	        cmocka_unit_test(room_must_pay),   cmocka_unit_test(properties),
-	        cmocka_unit_test(somebody_begins),
+	        cmocka_unit_test(somebody_begins), cmocka_unit_test(what_was_begun_is_ended),
+	        cmocka_unit_test(ways_behind),     cmocka_unit_test(streams_that_fill_a_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,7 +173,7 @@ static void kept_apart(void **state)
 	assert_int_equal(move_of(2)->problem, GW_PLAN_FINE);
 }
 
-/* Two sources to a host that is twice as fast go at the same time; to a slow one they do not. */
+/* Two sources to a host that is twice as fast go at the same time; they share a slower one. */
 static void lanes(void **state)
 {
 	(void)state;
@@ -183,9 +183,122 @@ static void lanes(void **state)
 	hosts[0].link_bytes_per_s = 20 * MB;
 	make();
 	assert_int_equal(plan.end_ns, 10 * SECOND);
-	hosts[0].link_bytes_per_s = 19 * MB;
+	hosts[0].link_bytes_per_s = 16 * MB;
 	make();
+	assert_int_equal(moves[1].rate_bytes_per_s, 8 * MB);
+	assert_int_equal(plan.end_ns, 125 * SECOND / 10);
+	hosts[0].link_bytes_per_s =
+	        10 * MB; /* one after the other: all the same, and sooner dirty */
+	make();
+	assert_int_equal(moves[0].rate_bytes_per_s, 10 * MB);
 	assert_int_equal(plan.end_ns, 20 * SECOND);
+}
+
+/* A link of 10 MB/s that one agent fills with 6, or whose hosts' links carry 5: two at a time. */
+static void streams(void **state)
+{
+	(void)state;
+	set_up(4);
+	fleet.stream_bytes_per_s = 6 * MB;
+	make();
+	assert_int_equal(moves[1].begin_ns, 0);
+	assert_int_equal(moves[1].rate_bytes_per_s, 5 * MB);
+	assert_int_equal(plan.end_ns, 40 * SECOND);
+	fleet.stream_bytes_per_s = 0;
+	fleet.host_count = 2;
+	hosts[0].link_bytes_per_s = 5 * MB;
+	hosts[1] = hosts[0];
+	make();
+	assert_int_not_equal(moves[0].host, moves[1].host);
+	assert_int_equal(moves[1].begin_ns, 0);
+	assert_int_equal(plan.end_ns, 40 * SECOND);
+	fleet.stream_bytes_per_s = 2 * MB; /* and one at a time leaves the rest unused */
+	vms[0].limit_bytes_per_s = MB;
+	make();
+	assert_int_equal(move_of(0)->rate_bytes_per_s, MB);
+}
+
+/* Setting up is hidden behind the copying of the one before; the gap is not. */
+static void set_up_behind(void **state)
+{
+	(void)state;
+	set_up(2);
+	fleet.begin_ns = 3 * SECOND;
+	fleet.gap_ns = SECOND;
+	fleet.switch_ns = 2 * SECOND;
+	make();
+	assert_int_equal(moves[0].end_ns, 15 * SECOND);
+	assert_int_equal(moves[1].begin_ns, 13 * SECOND);
+	assert_int_equal(moves[1].end_ns, 26 * SECOND);
+}
+
+/* Two sources and two hosts: each has a host of its own, and of two for one source both are. */
+static void homes(void **state)
+{
+	(void)state;
+	set_up(8);
+	fleet.link_count = fleet.host_count = 2;
+	hosts[0].link_bytes_per_s = 30 * MB;
+	hosts[1] = (struct gw_fleet_host){.free_bytes = 200000 * MB, .link_bytes_per_s = 10 * MB};
+	links[1] = 30 * MB;
+	fleet.stream_bytes_per_s = 10 * MB;
+	for (size_t i = 0; i < 8; i++)
+		vms[i].source = i % 2;
+	make();
+	for (size_t i = 0; i < 8; i++)
+		assert_int_equal(moves[i].host, !vms[moves[i].vm].source);
+	fleet.link_count = 1;
+	for (size_t i = 0; i < 8; i++)
+		vms[i].source = 0;
+	hosts[1].free_bytes = 100300 * MB; /* by memory: there, and then in turns */
+	make();
+	assert_int_equal(moves[0].host, 1);
+	assert_int_equal(moves[1].host, 1);
+	assert_int_equal(moves[2].host, 0);
+	assert_int_equal(moves[3].host, 1);
+}
+
+static const struct gw_fleet_way ways[] = {
+        {.policy = "slow",
+         .rate_bytes_per_s = 10 * MB,
+         .total_time = {15 * SECOND, 18 * SECOND, 20 * SECOND},
+         .unavailable = {SECOND / 10, SECOND / 5, SECOND / 2},
+         .bytes = {150 * MB, 180 * MB, 200 * MB}},
+        {.policy = "quick",
+         .pulls = true,
+         .rate_bytes_per_s = 10 * MB,
+         .total_time = {10 * SECOND, 11 * SECOND, 14 * SECOND},
+         .unavailable = {SECOND, 2 * SECOND, 3 * SECOND},
+         .bytes = {100 * MB, 110 * MB, 120 * MB}},
+};
+
+/* 18 + 2 x 0.2 against 11 + 2 x 2. */
+static void as_estimated(void **state)
+{
+	(void)state;
+	set_up(1);
+	vms[0].ways = ways;
+	vms[0].way_count = 2;
+	make();
+	assert_string_equal(moves[0].policy, "slow"); /* it must not be pulled */
+	assert_int_equal(moves[0].end_ns, 18 * SECOND);
+	vms[0].may_pull = true;
+	make();
+	assert_string_equal(moves[0].policy, "quick");
+	assert_int_equal(moves[0].end_ns, 11 * SECOND);
+	assert_int_equal(moves[0].soonest_ns, 10 * SECOND);
+	assert_int_equal(moves[0].latest_ns, 14 * SECOND);
+	assert_int_equal(moves[0].sent_bytes, 110 * MB);
+	assert_int_equal(plan.unavailable.low, SECOND);
+	assert_int_equal(plan.unavailable.middle, 2 * SECOND);
+	assert_int_equal(plan.unavailable.high, 3 * SECOND);
+	links[0] = 5 * MB; /* half of the rate */
+	make();
+	assert_int_equal(moves[0].end_ns, 22 * SECOND);
+	assert_int_equal(moves[0].unavailable.middle, 4 * SECOND);
+	vms[0].way_count = 0;
+	make();
+	assert_string_equal(moves[0].policy, "precopy");
 }
 
 static void hot_ones_are_pulled(void **state)
@@ -224,9 +337,13 @@ static void draw(void)
 	set_up(below(MOST) + 1);
 	fleet.link_count = below(2) + 1;
 	fleet.host_count = below(4) + 1;
+	for (size_t i = 0; i < fleet.link_count; i++)
+		links[i] = (below(30) + 1) * MB;
 	fleet.groups = 3;
 	fleet.deadline_ns = below(3) ? below(1000) * SECOND : 0;
 	fleet.begin_ns = below(SECOND);
+	fleet.gap_ns = below(SECOND);
+	fleet.stream_bytes_per_s = below(2) * (below(20) + 1) * MB;
 	fleet.switch_ns = below(SECOND);
 	for (size_t i = 0; i < fleet.host_count; i++)
 		hosts[i] = (struct gw_fleet_host){.free_bytes = below(20000) * MB,
@@ -246,9 +363,32 @@ static void draw(void)
 	}
 }
 
+static bool at_work(const struct gw_plan_move *m, uint64_t at_ns)
+{
+	return m->host != GW_PLAN_NOWHERE && m->begin_ns <= at_ns &&
+	       at_ns < m->end_ns - fleet.switch_ns;
+}
+
+/* No link carries more than it can, whenever a move begins. */
+static void check_links(uint64_t at_ns)
+{
+	uint64_t out[4] = {0}, in[4] = {0};
+
+	for (size_t i = 0; i < fleet.vm_count; i++) {
+		if (!at_work(&moves[i], at_ns))
+			continue;
+		out[vms[moves[i].vm].source] += moves[i].rate_bytes_per_s;
+		in[moves[i].host] += moves[i].rate_bytes_per_s;
+	}
+	for (size_t i = 0; i < fleet.link_count; i++)
+		assert_true(out[i] <= links[i]);
+	for (size_t i = 0; i < fleet.host_count; i++)
+		assert_true(in[i] <= hosts[i].link_bytes_per_s);
+}
+
 static void check(void)
 {
-	uint64_t used[4] = {0}, free_at[4] = {0};
+	uint64_t used[4] = {0};
 	unsigned seen[MOST] = {0}, groups[4][4] = {{0}};
 
 	for (size_t i = 0; i < fleet.vm_count; i++) {
@@ -265,9 +405,9 @@ static void check(void)
 		if (vm->group)
 			assert_int_equal(groups[m->host][vm->group]++, 0);
 		assert_true(m->soonest_ns <= m->end_ns && m->end_ns <= m->latest_ns);
-		assert_true(m->begin_ns >= free_at[vm->source]); /* one at a time on a link */
-		free_at[vm->source] = m->end_ns - fleet.switch_ns;
 	}
+	for (size_t i = 0; i < fleet.vm_count; i++)
+		check_links(moves[i].begin_ns);
 	for (size_t i = 0; i < fleet.host_count; i++)
 		assert_true(used[i] <= hosts[i].free_bytes);
 	assert_int_equal(plan.moved + plan.left, fleet.vm_count);
@@ -293,6 +433,10 @@ int main(void)
 	        cmocka_unit_test(where_there_is_room),
 	        cmocka_unit_test(kept_apart),
 	        cmocka_unit_test(lanes),
+	        cmocka_unit_test(streams),
+	        cmocka_unit_test(set_up_behind),
+	        cmocka_unit_test(homes),
+	        cmocka_unit_test(as_estimated),
 	        cmocka_unit_test(hot_ones_are_pulled),
 	        cmocka_unit_test(properties),
 	};

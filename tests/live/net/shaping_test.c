@@ -4,6 +4,9 @@
  */
 #include "world.h"
 
+#include <net/if.h>
+
+#include "live/net/device.h"
 #include "live/net/shaping.h"
 
 #define RATE       2000000u
@@ -26,12 +29,15 @@ static void test_installed_and_removed(void **state)
 	assert_true(class_field("474d:10", "prio") == 0);
 	assert_true(class_field("474d:20", "prio") == 7);
 	assert_true(class_field("474d:30", "prio") == 3);
-	for (int i = 1; i <= 3; i++) {
+	for (int i = 1; i <= 2; i++) {
 		char handle[] = "474d:?0";
 		handle[5] = (char)('0' + i);
 		assert_true(class_field(handle, "ceil") == RATE);
 		assert_true(class_field(handle, "rate") < RATE / 2);
 	}
+	/* The migration's rate is nobody else's. */
+	assert_true(class_field("474d:30", "rate") == (long long)GW_HTB_RATE_MAX);
+	assert_true(class_field("474d:30", "ceil") == (long long)GW_HTB_RATE_MAX);
 	assert_int_equal(gw_shaping_set_rate(&shaping, 3 * RATE, &error), 0);
 	assert_true(class_field("474d:1", "rate") == 3 * RATE);
 	assert_true(class_field("474d:20", "ceil") == 3 * RATE);
@@ -121,6 +127,72 @@ static void test_urgent_overtakes_bulk(void **state)
 	close_flow(urgent);
 }
 
+/* Much more than the migration's rate, and none of it had to borrow or to wait. */
+static void test_nobody_else_is_slower(void **state)
+{
+	struct gw_shaping shaping;
+	struct gw_error error;
+	size_t seen = 0;
+	int other[2];
+
+	(void)state;
+	open_flow(other);
+	assert_int_equal(gw_shaping_install(&shaping, other[0], RATE, &error), 0);
+	while (seen < 20 * (size_t)RATE) {
+		fill(other[0]);
+		assert_true(wait_for(other[1], POLLIN));
+		seen += drain(other[1]);
+	}
+	assert_true(class_field("474d:30", "Sent") >= 20ll * RATE);
+	assert_true(class_field("474d:30", "lended:") > 0);
+	assert_int_equal(class_field("474d:30", "borrowed:"), 0);
+	gw_shaping_remove(&shaping);
+	close_flow(other);
+}
+
+/* The tree's classes count what bulk and urgent send over the link to this address. */
+static void classifies(const char *to, const char *at)
+{
+	struct gw_shaping shaping;
+	struct gw_error error;
+	int bulk[2], urgent[2];
+	size_t seen = 0;
+
+	open_flow_to(world.near_ns, to, at, bulk);
+	open_flow_to(world.near_ns, to, at, urgent);
+	assert_int_equal(gw_device_of(bulk[0], &error), if_nametoindex("g0"));
+	assert_int_equal(gw_shaping_install(&shaping, bulk[0], RATE, &error), 0);
+	assert_int_equal(gw_shaping_mark_bulk(&shaping, bulk[0], &error), 0);
+	assert_int_equal(gw_shaping_mark_urgent(&shaping, urgent[0], &error), 0);
+	while (seen < RATE / 2) {
+		fill(bulk[0]);
+		assert_true(wait_for(bulk[1], POLLIN));
+		seen += drain(bulk[1]);
+	}
+	write_all(urgent[0], "!", 1);
+	assert_true(wait_for(urgent[1], POLLIN));
+	assert_true(class_field("474d:20", "Sent") >= RATE / 2);
+	assert_in_range(class_field("474d:10", "Sent"), 1, 1000);
+	assert_in_range(class_field("474d:30", "Sent"), 0, 1000);
+	gw_shaping_remove(&shaping);
+	close_flow(bulk);
+	close_flow(urgent);
+}
+
+static void test_every_address(void **state)
+{
+	(void)state;
+	classifies(FAR, FAR);
+	classifies(FAR6, FAR6);
+	classifies("::ffff:" FAR, FAR);
+	/* The same network is on every device: only the one that is named with it tells which. */
+	shell("ip link add h0 type veth peer name h1 && ip addr add fe80::77:1/64 dev h0 nodad &&"
+	      "ip link set h0 up && ip link set h1 up &&"
+	      "ip route add fe80::/64 dev h0 metric 100");
+	classifies("fe80::77:2%g0", "::");
+	shell("ip link del h0");
+}
+
 /* A process that installs, says with what result, and waits; then it dies without removing. */
 static pid_t install_elsewhere(int socket, int *lifeline)
 {
@@ -206,6 +278,15 @@ static void test_an_operators_qdisc(void **state)
 	leaves_alone("handle 474d: tbf rate 400mbit burst 64k latency 20ms");
 }
 
+/* Also where /sys is that of another network namespace, as here. */
+static void test_what_a_device_carries(void **state)
+{
+	(void)state;
+	assert_int_equal(gw_device_carries((int)if_nametoindex("g0")), 1250000000);
+	assert_int_equal(gw_device_carries((int)if_nametoindex("lo")), 0);
+	assert_int_equal(gw_device_carries(999999), 0);
+}
+
 static void test_loopback(void **state)
 {
 	struct gw_shaping shaping;
@@ -248,8 +329,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_installed_and_removed),
 	        cmocka_unit_test(test_urgent_overtakes_bulk),
+	        cmocka_unit_test(test_nobody_else_is_slower),
+	        cmocka_unit_test(test_every_address),
 	        cmocka_unit_test(test_leftovers_of_a_crash),
 	        cmocka_unit_test(test_an_operators_qdisc),
+	        cmocka_unit_test(test_what_a_device_carries),
 	        cmocka_unit_test(test_loopback),
 	        cmocka_unit_test(test_no_right),
 	};

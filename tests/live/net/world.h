@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -17,6 +18,7 @@
 
 #define NEAR "10.77.0.1"
 #define FAR  "10.77.0.2"
+#define FAR6 "fd77::2"
 
 static struct {
 	pid_t helper;
@@ -66,7 +68,7 @@ static inline pid_t start_helper(void)
 
 static inline int build_world(void **state)
 {
-	char text[400];
+	char text[600];
 
 	(void)state;
 	world.helper = start_helper();
@@ -79,8 +81,12 @@ static inline int build_world(void **state)
 	               "ip link set lo up && ip link add g0 type veth peer name g1 netns %d &&"
 	               "ip addr add " NEAR "/24 dev g0 && ip link set g0 up &&"
 	               "nsenter -n -t %d ip addr add " FAR "/24 dev g1 &&"
-	               "nsenter -n -t %d ip link set g1 up",
-	               world.helper, world.helper, world.helper);
+	               "nsenter -n -t %d ip link set g1 up &&"
+	               "ip addr add fd77::1/64 dev g0 nodad &&"
+	               "ip addr add fe80::77:1/64 dev g0 nodad &&"
+	               "nsenter -n -t %d ip addr add " FAR6 "/64 dev g1 nodad &&"
+	               "nsenter -n -t %d ip addr add fe80::77:2/64 dev g1 nodad",
+	               world.helper, world.helper, world.helper, world.helper, world.helper);
 	shell(text);
 	return 0;
 }
@@ -95,26 +101,36 @@ static inline int destroy_world(void **state)
 	return 0;
 }
 
-/* ends[0] in this namespace, ends[1] in the other one. */
-static inline void open_flow_from(int ns, int ends[2])
+/* A connection from `ns` to the address `to`, which is there: ends[0] here, ends[1] there. */
+static inline void open_flow_to(int ns, const char *to, const char *at, int ends[2])
 {
-	struct sockaddr_in at = {.sin_family = AF_INET};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+	struct addrinfo *found;
 	struct gw_error error;
+	char text[80];
 	int listener;
 
+	(void)snprintf(text, sizeof(text), strchr(at, ':') ? "[%s]:0" : "%s:0", at);
 	assert_int_equal(setns(world.far_ns, CLONE_NEWNET), 0);
-	listener = gw_net_listen(FAR ":0", &error);
+	listener = gw_net_listen(text, &error);
 	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
 	assert_true(listener >= 0);
-	at.sin_port = htons(port_of(listener));
-	assert_int_equal(inet_pton(AF_INET, FAR, &at.sin_addr), 1);
-	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(ends[0], (struct sockaddr *)&at, sizeof(at)), 0);
+	(void)snprintf(text, sizeof(text), "%d", port_of(listener));
+	assert_int_equal(getaddrinfo(to, text, &hints, &found), 0);
+	ends[0] = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(ends[0], found->ai_addr, found->ai_addrlen), 0);
+	freeaddrinfo(found);
 	assert_true(wait_for(listener, POLLIN));
 	ends[1] = gw_net_accept(listener, NULL, 0, &error);
 	assert_true(ends[1] >= 0);
 	assert_int_equal(setns(world.near_ns, CLONE_NEWNET), 0);
 	close(listener);
+}
+
+/* ends[0] in this namespace, ends[1] in the other one. */
+static inline void open_flow_from(int ns, int ends[2])
+{
+	open_flow_to(ns, FAR, FAR, ends);
 }
 
 static inline void open_flow(int ends[2])
@@ -138,7 +154,9 @@ static inline long long number_behind(const char *text, const char *word)
 	if (!at)
 		return -1;
 	value = strtod(at + strlen(word), &unit);
-	if (!strncmp(unit, "Gbit", 4))
+	if (!strncmp(unit, "Tbit", 4))
+		value *= 1e12 / 8;
+	else if (!strncmp(unit, "Gbit", 4))
 		value *= 1e9 / 8;
 	else if (!strncmp(unit, "Mbit", 4))
 		value *= 1e6 / 8;

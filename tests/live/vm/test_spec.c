@@ -57,9 +57,16 @@ static const struct table fine[] = {
         {"-object", "rng-random,id=r0,filename=/etc/shadow", "filename=/dev/urandom", "shadow"},
         {"-object", "iothread,id=io0", "iothread", NULL},
         {"--append", "console=ttyS0,a=b", "console=ttyS0,a=b", NULL},
+        {"-accel", "tcg,tb-size=64", "tcg,thread=multi", "tb-size"},
+        {"-accel", "kvm", "kvm", "irqchip"},
+        {"-accel", "kvm,kernel-irqchip=split,dirty-ring-size=4096", "kvm,kernel-irqchip=split",
+         "dirty-ring"},
+        {"-overcommit", "mem-lock=on,cpu-pm=on", "cpu-pm=on", "mem-lock"},
+        {"-overcommit", "mem-lock=on", NULL, "-overcommit"},
 };
 
 static const struct table hostile[] = {
+        {"-accel", "kvm,kernel-irqchip=evil", "evil", NULL},
         {"-netdev", "user,id=n0,guestfwd=tcp:10.0.2.1:80-cmd:evil", "guestfwd", NULL},
         {"-netdev", "user,id=n0,smb=/etc", "smb", NULL},
         {"-netdev", "user,id=n0,tftp=/etc", "tftp", NULL},
@@ -191,6 +198,7 @@ static void fill_in(const struct fixture *f, char *text, size_t room, const char
 
 static json_t *spec_with(const struct fixture *f, const struct table *row)
 {
+	bool kvm = strcmp(row->option, "-accel") == 0 && strncmp(row->value, "kvm", 3) == 0;
 	json_t *argv = json_pack("[s, s, s, s, s]", "/bin/evil", "-object", RAM, "-machine",
 	                         "q35,memory-backend=ram0");
 	char value[1024];
@@ -202,7 +210,8 @@ static json_t *spec_with(const struct fixture *f, const struct table *row)
 	return json_pack("{s:s, s:s, s:[iii], s:s, s:o, s:{s:i, s:s}, s:i, s:s, s:s, s:[], s:[]}",
 	                 "schema", "godwit.vm/1", "name", "web", "qemu", 7, 2, 0, "machine",
 	                 "pc-q35-7.2", "argv", argv, "ram", "bytes", 64 << 20, "backend", "ram0",
-	                 "vcpus", 1, "cpu", "qemu64-x86_64-cpu", "accel", "tcg", "disks", "nets");
+	                 "vcpus", 1, "cpu", "qemu64-x86_64-cpu", "accel", kvm ? "kvm" : "tcg",
+	                 "disks", "nets");
 }
 
 static bool contains(const json_t *argv, const char *text)
