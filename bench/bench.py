@@ -3,6 +3,7 @@
 """bench/bench.py - godwit beside QEMU's own migration, in one run; see bench/README.md."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -153,6 +154,17 @@ def save(path, asked, kind, results, summary):
     os.replace(path + ".new", path)
 
 
+def hand_over(path, where):
+    """What was saved, to where --json says."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if where == "-":
+        print(text)
+    else:
+        with open(where, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+
 def show_again(path):
     """The tables of an earlier run."""
     with open(path, encoding="utf-8") as file:
@@ -165,8 +177,15 @@ def show_again(path):
     return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong as the program does."""
+
+    def error(self, message):
+        self.exit(2, f"godwit: bench: {message}\n")
+
+
 def parse():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Moves one VM by QEMU's own migration and by godwit, turn and turn about;"
                     " with --engine, measures godwit's engine alone.")
     parser.add_argument("--engine", action="store_true",
@@ -198,6 +217,7 @@ def parse():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="DIR",
                         help="where the program was built")
     parser.add_argument("--output", metavar="DIR", help="for the JSON (build/bench)")
+    parser.add_argument("--json", metavar="FILE", help="a copy of it in the end; - is standard output")
     asked = parser.parse_args()
     asked.output = asked.output or os.path.join(asked.build, "bench")
     if asked.rounds < 1:
@@ -208,7 +228,7 @@ def parse():
 def compare(asked):
     why = guest.why_no_qemu() or why_no_namespaces()
     if why:
-        sys.exit(f"bench: {why}; only --engine works without it")
+        sys.exit(f"godwit: bench: {why}; only --engine works without it")
     bandwidth = None if asked.bandwidth == "none" else parse_rate(asked.bandwidth)
     kind = bare_hosts if asked.guest == "bare" else hosts
     setting = kind.Setting(asked.rate, asked.memory, asked.working_set, asked.cpus, asked.limit,
@@ -220,7 +240,7 @@ def compare(asked):
     wanted = [text.strip() for text in asked.only.split(",")]
     moves = [move for move in MOVES if any(text in " ".join(move) for text in wanted)]
     if not workloads or not moves:
-        sys.exit("bench: --workloads or --only leaves nothing to measure")
+        sys.exit("godwit: bench: --workloads or --only leaves nothing to measure")
     began = time.monotonic()
     results = side_by_side(asked, setting, workloads, moves)
     rows = summary_of(results, workloads, moves)
@@ -238,11 +258,20 @@ def main():
     try:
         if asked.show:
             return show_again(asked.show)
-        if asked.engine:
-            return engine.measure(asked, save, say)
-        return compare(asked)
-    except (LabError, guest.GuestError, hosts.MoveFailed, QmpError) as error:
-        sys.exit(f"bench: {error}")
+        # Where the JSON goes to standard output the tables do not.
+        with contextlib.redirect_stdout(sys.stderr if asked.json == "-" else sys.stdout):
+            status = engine.measure(asked, save, say) if asked.engine else compare(asked)
+        if asked.json:
+            hand_over(os.path.join(asked.output, ("engine" if asked.engine else "side-by-side")
+                                   + ".json"), asked.json)
+        return status
+    except (LabError, guest.GuestError, hosts.MoveFailed, QmpError, ValueError) as error:
+        sys.exit(f"godwit: bench: {error}")
+    except OSError as error:
+        sys.exit(f"godwit: bench: {error.filename}: {error.strerror}" if error.filename
+                 else f"godwit: bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit("godwit: bench: stopped")
 
 
 if __name__ == "__main__":

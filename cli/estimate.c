@@ -178,7 +178,7 @@ static int observe_guest(struct subject *s, const struct gw_guest *guest, struct
 	const struct asked *asked = watch->asked;
 	const struct gw_observe_options options = {.tracker = asked->tracker,
 	                                           .for_ns = asked->length ? asked->length
-	                                                                   : GW_AUTO_OBSERVES_NS,
+	                                                                   : GW_OBSERVES_NS,
 	                                           .count_zeros = true,
 	                                           .arg = watch,
 	                                           .goes_on = observing,
@@ -196,7 +196,8 @@ static int observe_guest(struct subject *s, const struct gw_guest *guest, struct
 	if (!s->observed)
 		return gw_fail(error, ENOMEM, "no memory for what was observed");
 	err = sim_scenario_of_trace(&s->scenario, s->observed, error);
-	s->scenario.costs = sim_costs_of(guest->kind);
+	if (!err)
+		gw_plan_here(&s->scenario, guest->kind);
 	return err;
 }
 
@@ -306,6 +307,9 @@ static int estimate(struct subject *s, struct watch *watch, struct gw_error *err
 	const struct sim_estimate_options options = {.seed = asked->seed,
 	                                             .samples = (unsigned)asked->samples,
 	                                             .jobs = (unsigned)asked->jobs,
+	                                             .slowness = s->seen.slowness.permille,
+	                                             .slowness_count =
+	                                                     gw_slowness_count(&s->seen.slowness),
 	                                             .progress = progress,
 	                                             .arg = watch};
 	struct gw_estimate_about about = {.scenario = &s->scenario};

@@ -26,6 +26,8 @@ static const struct gw_verb *const verbs[] = {
         &gw_verb_model,
         &gw_verb_predict,
         &gw_verb_paper,
+        &gw_verb_report,
+        &gw_verb_bench,
         &gw_verb_torture,
         NULL,
 };

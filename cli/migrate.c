@@ -434,7 +434,9 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
 	t->plan.name = guest.vm->name;
 	t->plan.hypervisor = guest.kind;
 	t->plan.trace = trace;
-	o->plan = o->observe_ns || trace || o->policy.kind->chooses ? plan : NULL;
+	/* Who divides a link among moves has estimated them already. */
+	if (o->policy.kind->chooses || (!asked->granted && (o->observe_ns || trace)))
+		o->plan = plan;
 	if (!err)
 		err = gw_migrate(&guest, o, result, error);
 	sim_trace_free(trace);

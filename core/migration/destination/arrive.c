@@ -53,7 +53,8 @@ void gw_destination_placed(struct gw_destination *d, const struct gw_event *ev,
 	}
 	if (!d->armed)
 		return;
-	gw_destination_serve_waiters(d, ev);
+	if (d->waiting)
+		gw_destination_serve_waiters(d, ev);
 	gw_destination_maybe_pulled(d, out);
 }
 

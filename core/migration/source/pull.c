@@ -50,12 +50,6 @@ void gw_source_after_activation(struct gw_source *s, const struct gw_event *ev,
 		gw_source_begin_digests(s, out);
 }
 
-/* On a new link `owed` is out of date until the map of what is there has come. */
-bool gw_source_pushes(const struct gw_source *s)
-{
-	return s->state == GW_STATE_PULL && !s->marked && s->link && !s->asked;
-}
-
 static uint32_t pull_pages(struct gw_source *s, const struct gw_event *ev)
 {
 	uint64_t pages;

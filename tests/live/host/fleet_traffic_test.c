@@ -163,6 +163,35 @@ static void test_which_networks_have_a_tap(void **state)
 	says_network("-name", "user", "");
 }
 
+/* How many notes there are besides where the moves' route leads by this device. */
+static size_t complaints(const char *device)
+{
+	note_count = 0;
+	evacuation.host_count = 1;
+	evacuation.hosts[0] =
+	        (struct gw_fleet_to){.name = "b", .ifindex = (int)if_nametoindex(device)};
+	gw_fleet_shape(&evacuation);
+	gw_fleet_unshape(&evacuation);
+	return note_count - 1;
+}
+
+static void test_the_device_that_was_named(void **state)
+{
+	(void)state;
+	shell("ip link add br0 type bridge && ip link add m0 link g0 type macvlan &&"
+	      "ip link add m1 link m0 type macvlan");
+	assert_int_equal(complaints("g0"), 0);
+	assert_int_equal(complaints("m0"), 0);
+	assert_int_equal(complaints("m1"), 0);
+	assert_int_equal(complaints("v0"), 1);
+	assert_non_null(strstr(notes[1], "what moves to b leaves by v0"));
+	assert_int_equal(complaints("v1"), 1);
+	assert_int_equal(complaints("br0"), 1);
+	shell("ip link del m1 && ip link del m0 && ip link set g0 master br0");
+	assert_int_equal(complaints("br0"), 0);
+	shell("ip link del br0");
+}
+
 static void test_two_at_once(void **state)
 {
 	struct gw_evacuation first;
@@ -232,10 +261,15 @@ static void test_in_a_user_namespace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        EACH(test_what_is_granted),           EACH(test_no_device_is_named),
-	        EACH(test_a_vm_in_another_network),   EACH(test_networks_without_a_tap),
-	        EACH(test_which_networks_have_a_tap), EACH(test_two_at_once),
-	        EACH(test_the_tree_is_taken_away),    EACH(test_the_device_is_taken_away),
+	        EACH(test_what_is_granted),
+	        EACH(test_no_device_is_named),
+	        EACH(test_a_vm_in_another_network),
+	        EACH(test_networks_without_a_tap),
+	        EACH(test_which_networks_have_a_tap),
+	        EACH(test_the_device_that_was_named),
+	        EACH(test_two_at_once),
+	        EACH(test_the_tree_is_taken_away),
+	        EACH(test_the_device_is_taken_away),
 	        EACH(test_in_a_user_namespace),
 	};
 
