@@ -630,7 +630,7 @@ static void help(FILE *out)
 	gw_choices_print(out);
 	(void)fprintf(out,
 	              "\npolicy auto takes the best of them within --downtime and --deadline, by "
-	              "what was observed\n");
+	              "what was\nobserved\n");
 }
 
 const struct gw_verb gw_verb_migrate = {
