@@ -129,10 +129,10 @@ static bool pulls(const char *name)
 /* The user's, or what one move was seen to get at most. */
 static uint64_t limit_of(const struct gw_evacuation *e, const struct gw_member *m)
 {
-	uint64_t limit = m->limit_bytes_per_s, stream = e->stream_bytes_per_s;
+	uint64_t limit = m->limit_bytes_per_s, stream = gw_fleet_stream(e);
 
-	stream += stream / 4; /* so that more of it can be seen */
-	return stream && (!limit || stream < limit) ? stream : limit;
+	stream += stream / 8; /* so that more of it can be seen */
+	return !limit || stream < limit ? stream : limit;
 }
 
 /* 0: it carries no less than the link here. */

@@ -32,6 +32,8 @@
 #define GW_HOSTS_MAX    64
 #define GW_WAYS_MAX     8
 #define GW_ASSUMED_RATE 125000000u /* of a link that nobody named and that was not yet seen */
+/* Of one move's path, likewise: that of a bare agent, one core (docs/bench.md). */
+#define GW_ASSUMED_STREAM 900000000u
 
 enum gw_member_state {
 	GW_MEMBER_WAITS,
@@ -163,10 +165,11 @@ struct gw_fleet_use {
 bool gw_fleet_sense(struct gw_evacuation *evacuation, struct gw_fleet_use *use);
 /* Since it began; 0: it has not. */
 uint64_t gw_fleet_passed(const struct gw_evacuation *evacuation);
-/* What all moves together may use, or are thought to get; and of that those to one host; and one
- * move if it were alone. */
+/* What all moves together may use, or are thought to get; of that those to one host; what one
+ * agent's path gets at most; and one VM's move if it were alone. */
 uint64_t gw_fleet_link(const struct gw_evacuation *evacuation);
 uint64_t gw_fleet_way(const struct gw_evacuation *evacuation, size_t host);
+uint64_t gw_fleet_stream(const struct gw_evacuation *evacuation);
 uint64_t gw_fleet_alone(const struct gw_evacuation *evacuation, const struct gw_member *member);
 /* For a VM that may not go where it was planned: the first host that has the room, or
  * GW_PLAN_NOWHERE. */

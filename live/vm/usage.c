@@ -87,27 +87,44 @@ static void find_taps(struct gw_usage *usage)
 		closedir(dir);
 }
 
-/* A network of any other kind: QEMU's own sockets, or another process's, carry it. */
+static bool is_tap(const char *type)
+{
+	return !strcmp(type, "tap") || !strcmp(type, "bridge");
+}
+
+/* What comes after -netdev or -nic; what is no tap is carried by sockets, or by another process. */
+static void take_network(struct gw_usage *usage, const char *value, unsigned *taps)
+{
+	_cleanup_options_ struct gw_options o = {0};
+	const char *type =
+	        gw_options_parse(&o, value, "type", NULL) ? NULL : gw_options_get(&o, "type");
+
+	if (!type)
+		return;
+	*taps += is_tap(type);
+	if (!is_tap(type) && strcmp(type, "none") != 0)
+		(void)snprintf(usage->untapped, sizeof(usage->untapped), "%s", type);
+}
+
 static void find_untapped(struct gw_usage *usage)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	_cleanup_free_ char *word = NULL;
 	bool network = false;
+	unsigned taps = 0;
 	size_t room = 0;
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)usage->pid);
 	f = fopen(path, "re");
-	for (; f && !usage->untapped[0] && getdelim(&word, &room, '\0', f) > 0;
-	     network = !strcmp(word, "-netdev") || !strcmp(word, "-nic")) {
-		_cleanup_options_ struct gw_options o = {0};
-		const char *type = network && !gw_options_parse(&o, word, "type", NULL)
-		                           ? gw_options_get(&o, "type")
-		                           : NULL;
-
-		if (type && strcmp(type, "tap") && strcmp(type, "bridge") && strcmp(type, "none"))
-			(void)snprintf(usage->untapped, sizeof(usage->untapped), "%s", type);
+	while (f && getdelim(&word, &room, '\0', f) > 0) {
+		if (network)
+			take_network(usage, word, &taps);
+		network = !strcmp(word, "-netdev") || !strcmp(word, "-nic");
 	}
+	/* A macvtap's descriptor looks like a tap's to QEMU, but does not tell its device. */
+	if (!usage->untapped[0] && taps > usage->tap_count)
+		(void)snprintf(usage->untapped, sizeof(usage->untapped), "macvtap");
 }
 
 /* "  tap0: RX-BYTES 7 more TX-BYTES ...": what the host receives the VM has sent. */

@@ -8,7 +8,9 @@
 #include "live/host/fleet.h"
 
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 
 #define LINK 4000000u
 #define RATE 1600000u
@@ -129,8 +131,17 @@ static void test_networks_without_a_tap(void **state)
 	assert_non_null(strstr(notes[2], "nothing is reserved for what vm1 sends by user: a net"));
 }
 
-/* Started as a hypervisor would be. */
-static void says_network(const char *option, const char *value, const char *kind)
+static void open_tap(void)
+{
+	struct ifreq request = {.ifr_name = "t0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+	int tap = open("/dev/net/tun", O_RDWR);
+
+	if (tap < 0 || ioctl(tap, TUNSETIFF, &request))
+		_exit(1);
+}
+
+/* Started as a hypervisor would be, with a tap or without. */
+static void says_network(bool tap, const char *option, const char *value, const char *kind)
 {
 	struct gw_usage usage;
 	struct gw_vm vm = {0};
@@ -140,6 +151,8 @@ static void says_network(const char *option, const char *value, const char *kind
 	assert_true(vm.pid >= 0);
 	if (vm.pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (tap)
+			open_tap();
 		execlp("sh", "sh", "-c", "kill -STOP $$", "sh", option, value, NULL);
 		_exit(1);
 	}
@@ -148,6 +161,7 @@ static void says_network(const char *option, const char *value, const char *kind
 	shell(text);
 	gw_usage_open(&usage, &vm);
 	assert_string_equal(usage.untapped, kind);
+	assert_int_equal(usage.tap_count, tap);
 	gw_usage_close(&usage);
 	kill(vm.pid, SIGKILL);
 	waitpid(vm.pid, NULL, 0);
@@ -156,12 +170,14 @@ static void says_network(const char *option, const char *value, const char *kind
 static void test_which_networks_have_a_tap(void **state)
 {
 	(void)state;
-	says_network("-netdev", "user,id=net0", "user");
-	says_network("-netdev", "{\"type\":\"stream\",\"id\":\"net0\"}", "stream");
-	says_network("-nic", "vhost-user,chardev=char0", "vhost-user");
-	says_network("-netdev", "tap,id=net0,ifname=tap0", "");
-	says_network("-nic", "none", "");
-	says_network("-name", "user", "");
+	says_network(false, "-netdev", "user,id=net0", "user");
+	says_network(true, "-netdev", "{\"type\":\"stream\",\"id\":\"net0\"}", "stream");
+	says_network(false, "-nic", "vhost-user,chardev=char0", "vhost-user");
+	says_network(true, "-netdev", "tap,id=net0,ifname=t0", "");
+	says_network(true, "-netdev", "bridge,id=net0,br=br0", "");
+	says_network(false, "-netdev", "tap,id=net0,fd=7", "macvtap");
+	says_network(false, "-nic", "none", "");
+	says_network(false, "-name", "user", "");
 }
 
 static void send_frame(const char *device, size_t length)
