@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "core/page/set.h"
+#include "core/migration/metrics.h"
 #include "core/policy/policy.h"
 #include "live/host/clock.h"
 #include "live/net/device.h"
@@ -62,16 +63,14 @@ static void begin(struct gw_evacuation *e, struct gw_member *m)
 	(void)snprintf(m->why, sizeof(m->why), "%s", error.text);
 }
 
-/* The VM stayed, and that host is to blame: it is full, or gone. */
+/* The VM stayed, and not because of this host: that one is full, say, or gone. */
 static bool another_may_take_it(struct gw_evacuation *e, struct gw_member *m)
 {
-	const char *outcome = json_string_value(json_object_get(m->move.result, "outcome"));
-	bool stayed = !m->move.result || (outcome && !strcmp(outcome, "stayed"));
+	const char *obstacle = json_string_value(json_object_get(m->move.result, "obstacle"));
 
-	if (!stayed || e->stopped || m->unfinished)
+	if (!obstacle || !strcmp(obstacle, gw_obstacle_name(GW_AT_SOURCE)))
 		return false;
-	if (!strstr(m->move.said, "memory") && !strstr(m->move.said, "answer") &&
-	    !strstr(m->move.said, "listens") && !strstr(m->move.said, "no way to"))
+	if (e->stopped || m->unfinished)
 		return false;
 	m->tried |= UINT64_C(1) << m->host;
 	return gw_fleet_another(e, m) != GW_PLAN_NOWHERE;

@@ -330,6 +330,11 @@ static void ways_behind(void **state)
 	assert_false(grants[1].waits);
 	granted(2, 6000000, 0);
 	assert_true(grants[3].waits);
+	m[1].state = GW_MOVER_COPIES;
+	divide(20000000, 0, m, 4); /* what the link has more is of no use on their way */
+	granted(0, 4000000, 0);
+	granted(1, 0, 0);
+	granted(2, 6000000, 0);
 	with("fair", NULL, NULL); /* no other policy gives one more than its way carries, either */
 	divide(100000000, 0, m, 4);
 	granted(0, 4000000, 0);

@@ -275,6 +275,8 @@ static const struct gw_fleet_way ways[] = {
 /* 18 + 2 x 0.2 against 11 + 2 x 2. */
 static void as_estimated(void **state)
 {
+	struct gw_fleet_way two[2];
+
 	(void)state;
 	set_up(1);
 	vms[0].ways = ways;
@@ -292,6 +294,12 @@ static void as_estimated(void **state)
 	assert_int_equal(plan.unavailable.low, SECOND);
 	assert_int_equal(plan.unavailable.middle, 2 * SECOND);
 	assert_int_equal(plan.unavailable.high, 3 * SECOND);
+	memcpy(two, ways, sizeof(two));
+	two[1].total_time.middle = 13 * SECOND; /* 17 against 18.4: less than a tenth */
+	vms[0].ways = two;
+	make();
+	assert_string_equal(moves[0].policy, "slow");
+	vms[0].ways = ways;
 	links[0] = 5 * MB; /* half of the rate */
 	make();
 	assert_int_equal(moves[0].end_ns, 22 * SECOND);
