@@ -59,7 +59,7 @@ struct gw_member {
 	uint32_t cpu_permille;
 	struct gw_usage usage; /* owned, while it is here */
 	struct gw_usage_counts used;
-	struct gw_traffic traffic;
+	struct gw_traffic traffic; /* what it sends: only that leaves by the moves' link */
 	/* Its move. */
 	enum gw_member_state state;
 	char why[400];  /* it failed, or stays */
@@ -177,6 +177,9 @@ size_t gw_fleet_another(const struct gw_evacuation *evacuation, const struct gw_
 
 /* Classes of traffic for all members; where they cannot be had, `enforced` says why not. */
 void gw_fleet_shape(struct gw_evacuation *evacuation);
+/* What the VMs send that are here, but for those members: a part of Nu. */
+uint64_t gw_fleet_sent_by_others(const struct gw_evacuation *evacuation, const size_t *members,
+                                 size_t count);
 /* As the members' grants are now. */
 void gw_fleet_share(struct gw_evacuation *evacuation);
 /* Of its move; 0: none. */
