@@ -101,6 +101,13 @@ class Evacuation(unittest.TestCase):
         self.assertIn("vm1", done.stdout)
         self.is_at(self.rig.a, "vm0", "vm1")
 
+    def test_more_files_than_a_shell_allows(self):
+        self.guests(10, pages=256, vcpus=2)
+        self.rig.a.within = ["prlimit", "--nofile=20:4096"]
+        result, _ = self.evacuate("--plan")
+        for vm in result["vms"]:
+            self.assertGreater(vm["dirty_bytes_per_s"], 0, vm)
+
     def test_named_ones_by_priority(self):
         self.guests(3)
         result, _ = self.evacuate("vm0", "vm2", "--priority", "vm0=5", "--at-once", "1")
