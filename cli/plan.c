@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/values.h"
+#include "live/host/room.h"
 #include "sim/trace/trace.h"
 
 #define LINK_BYTES_PER_S 125000000u /* where nobody says it: Gigabit Ethernet */
@@ -30,12 +31,25 @@ struct sim_trace *gw_observed_trace(const struct gw_observed *seen, const char *
 
 /* --- the plan ------------------------------------------------------------------------------- */
 
+void gw_plan_here(struct sim_scenario *scenario, const char *hypervisor)
+{
+	struct sim_vm *vm = &scenario->vms[0];
+	uint64_t spare = gw_room_memory() / 2, most = sim_copy_bytes(vm);
+
+	scenario->costs = sim_costs_of(hypervisor);
+	vm->shadow.memory_pages = (spare < most ? spare : most) / GW_PAGE_BYTES;
+	vm->shadow.fails = !vm->shadow.memory_pages;
+}
+
 static int estimate(struct gw_plan *plan, const struct sim_trace *trace,
-                    const struct gw_plan_link *link, struct gw_error *error)
+                    const struct gw_plan_link *link, const struct gw_slowness *slowness,
+                    struct gw_error *error)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	const struct sim_estimate_options options = {.seed = 1,
 	                                             .jobs = cores > 0 ? (unsigned)cores : 1,
+	                                             .slowness = slowness->permille,
+	                                             .slowness_count = gw_slowness_count(slowness),
 	                                             .progress = plan->progress,
 	                                             .arg = plan->arg};
 	struct sim_scenario scenario;
@@ -44,7 +58,7 @@ static int estimate(struct gw_plan *plan, const struct sim_trace *trace,
 
 	if (err)
 		return err;
-	scenario.costs = sim_costs_of(plan->hypervisor);
+	gw_plan_here(&scenario, plan->hypervisor);
 	scenario.links[0].bytes_per_s = link->bytes_per_s;
 	if (link->latency_ns)
 		scenario.links[0].latency_ns = link->latency_ns;
@@ -87,7 +101,8 @@ int gw_plan_make(struct gw_plan *plan, const struct gw_outlook *outlook, struct 
 			return gw_fail(error, ENOMEM, "no memory for what was observed");
 	}
 	if (plan->trace || own)
-		err = estimate(plan, plan->trace ? plan->trace : own, &link, error);
+		err = estimate(plan, plan->trace ? plan->trace : own, &link,
+		               &outlook->seen->slowness, error);
 	else if (policy->kind->chooses)
 		err = gw_fail(error, ENODATA,
 		              "policy %s goes by what the VM does, and %s was not observed: it is "

@@ -16,6 +16,12 @@
 /* What was observed as a trace in memory, whose runs are borrowed; NULL: no memory. */
 struct sim_trace *gw_observed_trace(const struct gw_observed *seen, const char *name);
 
+/*
+ * The scenario's only VM runs here: what its kind of hypervisor costs, and what a copy of it may
+ * take of this host's memory.
+ */
+void gw_plan_here(struct sim_scenario *scenario, const char *hypervisor);
+
 /* What is to be known of the link; zeros: not known. */
 struct gw_plan_link {
 	uint64_t bytes_per_s, latency_ns; /* one way */

@@ -63,6 +63,18 @@ static bool fits(const struct gw_policy_kind *kind, const struct sim_setting *se
 	return strcmp(setting->key, "order") != 0 || !kind->order;
 }
 
+static size_t list_named(struct sim_move *moves, const struct sim_move *asked,
+                         const char *const *names)
+{
+	struct gw_policy policy;
+	size_t count = 0;
+
+	for (; *names && count < CANDIDATES_MAX; names++)
+		if (!gw_policy_init(&policy, *names) && !policy.kind->chooses)
+			moves[count++] = plain(policy.kind, asked);
+	return count;
+}
+
 static size_t list_candidates(struct sim_move *moves, const struct sim_move *asked)
 {
 	size_t count = 0;
@@ -90,6 +102,7 @@ struct sample {
 	struct sim_extended future; /* owned: what was observed, and what may follow */
 	struct sim_costs costs;
 	uint64_t link_permyriad; /* of the rate that was told */
+	uint32_t unhidden;       /* waiting for a processor, in thousandths of the copying */
 	uint64_t seed;
 };
 
@@ -99,23 +112,41 @@ static uint64_t about(struct sim_chance *chance, uint64_t doubt)
 	return 10000 - doubt + sim_chance_below(chance, 2 * doubt + 1);
 }
 
-static void scale(uint64_t *value, struct sim_chance *chance)
+static uint32_t slowness_of(const struct sim_estimate_options *options, struct sim_chance *chance)
 {
-	*value = (uint64_t)((unsigned __int128)*value *
-	                    about(chance, SIM_DOUBT_COSTS_PERCENT * 100u) / 10000);
+	if (!options->slowness_count)
+		return 1000;
+	return options->slowness[sim_chance_below(chance, options->slowness_count)];
+}
+
+/* Any share of the work may meet others who want the same processor. */
+static void scale(uint64_t *value, uint32_t slowness, struct sim_chance *chance)
+{
+	uint64_t permyriad = about(chance, SIM_DOUBT_COSTS_PERCENT * 100u);
+	uint64_t permille = 1000 + sim_chance_below(chance, slowness - 1000 + 1u);
+
+	*value = (uint64_t)((unsigned __int128)*value * permyriad * permille / 10000000);
+}
+
+/* Of what the agents wait while they copy, the rest is hidden by what lies in the sockets. */
+#define UNHIDDEN 4u /* a fourth at most */
+
+static uint32_t unhidden(uint32_t slowness, struct sim_chance *chance)
+{
+	return (uint32_t)sim_chance_below(chance, (slowness - 1000) / UNHIDDEN + 1);
 }
 
 /* What the agents' hosts take for what happens while the VM stands, or waits. */
-static void doubt_costs(struct sim_costs *costs, struct sim_chance *chance)
+static void doubt_costs(struct sim_costs *costs, uint32_t slowness, struct sim_chance *chance)
 {
-	scale(&costs->scan_ns_per_gib, chance);
-	scale(&costs->scan_ns_per_dirty_page, chance);
-	scale(&costs->fault_ns, chance);
-	scale(&costs->stop_ns, chance);
-	scale(&costs->cont_ns, chance);
-	scale(&costs->save_ns, chance);
-	scale(&costs->load_ns, chance);
-	scale(&costs->reserve_ns, chance);
+	scale(&costs->scan_ns_per_gib, slowness, chance);
+	scale(&costs->scan_ns_per_dirty_page, slowness, chance);
+	scale(&costs->fault_ns, slowness, chance);
+	scale(&costs->stop_ns, slowness, chance);
+	scale(&costs->cont_ns, slowness, chance);
+	scale(&costs->save_ns, slowness, chance);
+	scale(&costs->load_ns, slowness, chance);
+	scale(&costs->reserve_ns, slowness, chance);
 }
 
 static uint64_t length_of(const struct sim_trace *trace)
@@ -125,22 +156,33 @@ static uint64_t length_of(const struct sim_trace *trace)
 	return last->start_ns + last->length_ns;
 }
 
+/* The bound on what was not seen is a lower one: the first sample takes it as it is. */
+static uint32_t unseen_permille(unsigned sample, struct sim_chance *chance)
+{
+	uint64_t more = sim_chance_below(chance, 1000 * (SIM_DOUBT_UNSEEN - 1) + 1);
+
+	return 1000 + (sample ? (uint32_t)more : 0);
+}
+
 /* What was observed has happened; it goes on at so many points of it, the first where it began. */
 static int draw_samples(struct sample *samples, unsigned count, const struct sim_scenario *scenario,
-                        const struct sim_trace *trace, uint64_t length_ns, uint64_t seed)
+                        const struct sim_trace *trace, uint64_t length_ns,
+                        const struct sim_estimate_options *options)
 {
 	size_t windows = sim_trace_windows(trace);
 	int err = 0;
 
 	for (unsigned i = 0; i < count && !err; i++) {
-		struct sim_chance chance = sim_chance_of(seed, i);
+		struct sim_chance chance = sim_chance_of(options->seed, i);
+		uint32_t slowness = slowness_of(options, &chance);
 
 		samples[i].link_permyriad = about(&chance, SIM_DOUBT_LINK_PERMILLE * 10u);
 		samples[i].costs = scenario->costs;
-		doubt_costs(&samples[i].costs, &chance);
+		samples[i].unhidden = unhidden(slowness, &chance);
+		doubt_costs(&samples[i].costs, slowness, &chance);
 		samples[i].seed = sim_chance_next(&chance);
 		err = sim_trace_extend(&samples[i].future, trace, windows * i / count, length_ns,
-		                       samples[i].seed);
+		                       unseen_permille(i, &chance), samples[i].seed);
 	}
 	return err;
 }
@@ -236,6 +278,15 @@ static void take(struct outcome *out, const struct sim_vm_outcome *vm)
 	take_course(&out->course, vm);
 }
 
+/* A byte takes the link's time for it, and what its copying waits beyond that. */
+static uint64_t rate_in(const struct sample *sample, uint64_t bytes_per_s)
+{
+	double rate = (double)bytes_per_s * (double)sample->link_permyriad / 10000;
+	double waits = (double)sample->unhidden / 1000 / (double)sample->costs.copy_bytes_per_s;
+
+	return (uint64_t)(rate / (1 + rate * waits));
+}
+
 static int play(const struct crew *crew, size_t number, struct gw_error *error)
 {
 	const struct sample *sample = &crew->samples[number / crew->move_count];
@@ -254,9 +305,7 @@ static int play(const struct crew *crew, size_t number, struct gw_error *error)
 		return gw_fail(error, ENOMEM, "no memory for the links");
 	for (size_t i = 0; i < scenario.link_count; i++) {
 		scenario.links[i] = crew->scenario->links[i];
-		scenario.links[i].bytes_per_s =
-		        (uint64_t)((unsigned __int128)scenario.links[i].bytes_per_s *
-		                   sample->link_permyriad / 10000);
+		scenario.links[i].bytes_per_s = rate_in(sample, scenario.links[i].bytes_per_s);
 	}
 	vm.workload.trace = sample->future.trace;
 	vm.workload.from_ns = crew->observed_ns;
@@ -383,9 +432,9 @@ static void name_settings(struct gw_forecast *f, const struct sim_move *move)
 		               used ? " " : "", move->order);
 }
 
-static struct gw_interval interval_of(const struct crew *crew, size_t move, enum gw_figure figure)
+static size_t values_of(const struct crew *crew, size_t move, enum gw_figure figure,
+                        uint64_t values[SIM_ESTIMATE_SAMPLES_MAX])
 {
-	uint64_t values[SIM_ESTIMATE_SAMPLES_MAX];
 	size_t count = 0;
 
 	for (unsigned i = 0; i < crew->sample_count; i++) {
@@ -394,7 +443,32 @@ static struct gw_interval interval_of(const struct crew *crew, size_t move, enum
 		if (outcome->completed)
 			values[count++] = outcome->figures[figure];
 	}
-	return gw_interval_of(figure, values, count);
+	return count;
+}
+
+/* `f` has its downtime. */
+static struct gw_interval unavailable_of(const struct crew *crew, size_t move,
+                                         const struct gw_forecast *f)
+{
+	uint64_t downtimes[SIM_ESTIMATE_SAMPLES_MAX], stalls[SIM_ESTIMATE_SAMPLES_MAX];
+	size_t count = values_of(crew, move, GW_FIGURE_UNAVAILABLE, stalls);
+
+	if (!f->pulls)
+		return f->figures[GW_FIGURE_DOWNTIME];
+	(void)values_of(crew, move, GW_FIGURE_DOWNTIME, downtimes);
+	for (size_t i = 0; i < count; i++)
+		stalls[i] -= downtimes[i];
+	return gw_unavailable_of(&f->figures[GW_FIGURE_DOWNTIME], stalls, count);
+}
+
+static struct gw_interval interval_of(const struct crew *crew, size_t move,
+                                      const struct gw_forecast *f, enum gw_figure figure)
+{
+	uint64_t values[SIM_ESTIMATE_SAMPLES_MAX];
+
+	if (figure == GW_FIGURE_UNAVAILABLE)
+		return unavailable_of(crew, move, f);
+	return gw_interval_of(figure, values, values_of(crew, move, figure, values));
 }
 
 /* Of the sample whose total time is the middle one. */
@@ -410,6 +484,13 @@ static const struct gw_course *course_of(const struct crew *crew, size_t move,
 	return &crew->outcomes[at].course;
 }
 
+#define COPY_HEAP (UINT64_C(256) << 20) /* of its hypervisor */
+
+uint64_t sim_copy_bytes(const struct sim_vm *vm)
+{
+	return vm->ram_pages * GW_PAGE_BYTES / 2 + COPY_HEAP;
+}
+
 static void forecast(struct gw_forecast *f, const struct crew *crew, size_t number)
 {
 	const struct sim_move *move = &crew->moves[number];
@@ -417,8 +498,9 @@ static void forecast(struct gw_forecast *f, const struct crew *crew, size_t numb
 	struct gw_order order;
 
 	(void)sim_move_init(move, &policy, &order, NULL);
-	*f = (struct gw_forecast){.pulls = policy.kind->pulls,
-	                          .copies = policy.kind->pulls && gw_order_wants_shadow(&order)};
+	*f = (struct gw_forecast){.pulls = policy.kind->pulls};
+	if (f->pulls && gw_order_wants_shadow(&order))
+		f->copy_bytes = sim_copy_bytes(crew->vm);
 	(void)snprintf(f->policy, sizeof(f->policy), "%s", move->policy);
 	name_settings(f, move);
 	for (unsigned i = 0; i < crew->sample_count && (!i || f->completed); i++) {
@@ -430,7 +512,7 @@ static void forecast(struct gw_forecast *f, const struct crew *crew, size_t numb
 			(void)snprintf(f->obstacle, sizeof(f->obstacle), "%s", outcome->reason);
 	}
 	for (unsigned i = 0; i < GW_FIGURES && f->completed; i++)
-		f->figures[i] = interval_of(crew, number, (enum gw_figure)i);
+		f->figures[i] = interval_of(crew, number, f, (enum gw_figure)i);
 	if (f->completed)
 		f->course = *course_of(crew, number, f);
 }
@@ -475,7 +557,7 @@ static int estimate_listed(struct sim_estimate *e, struct crew *crew,
 	crew->limit_ns = endless_ns(crew->scenario, crew->vm);
 	crew->observed_ns = length_of(trace);
 	err = draw_samples(samples, crew->sample_count, crew->scenario, trace,
-	                   2 * crew->observed_ns + crew->limit_ns / 2, options->seed);
+	                   2 * crew->observed_ns + crew->limit_ns / 2, options);
 	if (!err)
 		err = play_all(crew, options);
 	for (unsigned i = 0; i < crew->sample_count; i++)
@@ -499,7 +581,11 @@ static int estimate(struct sim_estimate *e, const struct sim_scenario *scenario,
 	crew.outcomes = calloc((size_t)CANDIDATES_MAX * crew.sample_count, sizeof(*crew.outcomes));
 	if (e->moves && e->forecasts && crew.outcomes) {
 		e->moves[0] = crew.vm->move;
-		e->count = every_policy ? list_candidates(e->moves, &crew.vm->move) : 1;
+		e->count = 1;
+		if (every_policy)
+			e->count = options->policies
+			                   ? list_named(e->moves, &crew.vm->move, options->policies)
+			                   : list_candidates(e->moves, &crew.vm->move);
 		err = estimate_listed(e, &crew, options);
 	}
 	free(crew.outcomes);
@@ -532,11 +618,20 @@ bool sim_move_chooses(const struct sim_move *move)
 	return !gw_policy_init(&policy, move->policy) && policy.kind->chooses;
 }
 
+/* No more than the shadow may take. */
+static uint64_t spare_bytes(const struct sim_vm *vm)
+{
+	if (vm->shadow.fails)
+		return 0;
+	return vm->shadow.memory_pages ? vm->shadow.memory_pages * GW_PAGE_BYTES : UINT64_MAX;
+}
+
 int sim_plan_make(struct sim_plan *plan, const struct sim_scenario *scenario, size_t vm,
                   const struct sim_estimate_options *options, struct gw_error *error)
 {
 	const struct sim_move *asked = &scenario->vms[vm].move;
-	const struct gw_limits limits = {asked->downtime_limit_ns, asked->deadline_ns};
+	const struct gw_limits limits = {asked->downtime_limit_ns, asked->deadline_ns,
+	                                 spare_bytes(&scenario->vms[vm])};
 	bool chooses = sim_move_chooses(asked);
 	struct gw_choice choice;
 	int err;

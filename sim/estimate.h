@@ -6,9 +6,11 @@
  * policy would decide in that round it decides. What is not known is varied from sample to sample:
  *
  *   what the VM does next   the observation, begun at another of its windows, with pages drawn
- *                           (sim/trace/extend.h)
+ *                           (sim/trace/extend.h), of up to SIM_DOUBT_UNSEEN times as many that
+ *                           were not seen as there are at least
  *   the link's rate         by SIM_DOUBT_LINK_PERMILLE at most, up and down
- *   the hosts' costs        by SIM_DOUBT_COSTS_PERCENT at most, up and down
+ *   the hosts' costs        by SIM_DOUBT_COSTS_PERCENT at most, up and down; and each up to as
+ *                           many times as work took longer where the VM was observed
  *
  * The two figures are how far live moves were from simulated ones (docs/simulator.md). Intervals
  * and the choice are core/model/estimate.h's.
@@ -22,13 +24,23 @@
 
 #define SIM_DOUBT_LINK_PERMILLE  15u
 #define SIM_DOUBT_COSTS_PERCENT  20u
+#define SIM_DOUBT_UNSEEN         4u
 #define SIM_ESTIMATE_SAMPLES     7u
 #define SIM_ESTIMATE_SAMPLES_MAX 64u
+
+/* What a copy of the VM takes of its host's memory at most, as live/host/shadow.h limits it. */
+uint64_t sim_copy_bytes(const struct sim_vm *vm);
 
 struct sim_estimate_options {
 	uint64_t seed;
 	unsigned samples; /* 0: SIM_ESTIMATE_SAMPLES */
 	unsigned jobs;    /* threads beside the caller's; 0: the caller's does all */
+	/* Ended by NULL, borrowed: only these, each as it is. NULL: all, and a few settings. */
+	const char *const *policies;
+	/* How many times as long, a thousand times, work took for want of processors, as it was
+	 * seen now and then (live/host/slowness.h); none: as long as it takes. Borrowed. */
+	const uint32_t *slowness;
+	size_t slowness_count;
 	/* Now and then, by the caller's thread; false ends it with -EINTR. May be NULL. */
 	bool (*progress)(void *arg, size_t done, size_t all);
 	void *arg;

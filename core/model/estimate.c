@@ -6,26 +6,34 @@
 #include <string.h>
 
 /*
- * An interval is `widened` times as far from the middle as the samples reach and, beyond them, a
- * share of the middle and a little: the samples all come of one observation. The factors are those
- * with which nine in ten of the moves of the worst training recording lie within (split conformal
- * prediction, by group; Vovk et al. 2005): `bench/estimates.py --calibrate`, docs/estimate.md.
+ * On either side an interval is so many times as far from the middle as the samples reach and,
+ * beyond them, a share of the middle and a little: the samples all come of one observation. The
+ * factors are those with which nine in ten of the moves of the worst training recording lie within
+ * (split conformal prediction, by group; Vovk et al. 2005): `bench/estimates.py --calibrate`,
+ * docs/estimate.md.
  */
-static const struct {
-	const char *name;
-	double widened, share;
+struct width {
+	double below, above, share;
 	uint64_t least;
-} figures[GW_FIGURES] = {
-        [GW_FIGURE_TOTAL_TIME] = {"total_time_ns", 0.95, 0.01, 10000000},
-        [GW_FIGURE_DOWNTIME] = {"downtime_ns", 1.75, 0.05, 500000},
-        [GW_FIGURE_UNAVAILABLE] = {"unavailable_ns", 3.17, 0.05, 500000},
-        [GW_FIGURE_FAULTS] = {"faults", 4.27, 0.05, 3},
-        [GW_FIGURE_BYTES] = {"bytes_on_link", 0.83, 0.01, 100000},
+};
+
+static const struct width widths[GW_FIGURES] = {
+        [GW_FIGURE_TOTAL_TIME] = {0.95, 0.95, 0.01, 10000000},
+        [GW_FIGURE_DOWNTIME] = {1.75, 1.75, 0.05, 500000},
+        [GW_FIGURE_UNAVAILABLE] = {3.17, 3.17, 0.05, 500000}, /* of the stall in it */
+        [GW_FIGURE_FAULTS] = {4.27, 4.27, 0.05, 3},
+        [GW_FIGURE_BYTES] = {0.83, 0.83, 0.01, 100000},
+};
+
+static const char *const names[GW_FIGURES] = {
+        [GW_FIGURE_TOTAL_TIME] = "total_time_ns",   [GW_FIGURE_DOWNTIME] = "downtime_ns",
+        [GW_FIGURE_UNAVAILABLE] = "unavailable_ns", [GW_FIGURE_FAULTS] = "faults",
+        [GW_FIGURE_BYTES] = "bytes_on_link",
 };
 
 const char *gw_figure_name(enum gw_figure figure)
 {
-	return figures[figure].name;
+	return names[figure];
 }
 
 /* --- intervals ------------------------------------------------------------------------------ */
@@ -42,27 +50,42 @@ static void sort(uint64_t *values, size_t count)
 	}
 }
 
-static uint64_t reach(enum gw_figure figure, uint64_t middle, uint64_t distance)
+static uint64_t reach(const struct width *width, double times, uint64_t middle, uint64_t distance)
 {
-	double far = figures[figure].widened *
-	             ((double)distance + figures[figure].share * (double)middle +
-	              (double)figures[figure].least);
+	double far =
+	        times * ((double)distance + width->share * (double)middle + (double)width->least);
 
 	return far < 9e18 ? (uint64_t)far : UINT64_C(9000000000000000000);
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+	return a < UINT64_MAX - b ? a + b : UINT64_MAX;
+}
+
 struct gw_interval gw_interval_of(enum gw_figure figure, uint64_t *values, size_t count)
 {
-	struct gw_interval interval;
+	const struct width *width = &widths[figure];
+	struct gw_interval x;
 	uint64_t below, above;
 
 	sort(values, count);
-	interval.middle = values[count / 2];
-	below = reach(figure, interval.middle, interval.middle - values[0]);
-	above = reach(figure, interval.middle, values[count - 1] - interval.middle);
-	interval.low = below < interval.middle ? interval.middle - below : 0;
-	interval.high = above < UINT64_MAX - interval.middle ? interval.middle + above : UINT64_MAX;
-	return interval;
+	x.middle = values[count / 2];
+	below = reach(width, width->below, x.middle, x.middle - values[0]);
+	above = reach(width, width->above, x.middle, values[count - 1] - x.middle);
+	x.low = below < x.middle ? x.middle - below : 0;
+	x.high = sum(x.middle, above);
+	return x;
+}
+
+struct gw_interval gw_unavailable_of(const struct gw_interval *downtime, uint64_t *stalls,
+                                     size_t count)
+{
+	const struct gw_interval stall = gw_interval_of(GW_FIGURE_UNAVAILABLE, stalls, count);
+
+	return (struct gw_interval){sum(downtime->low, stall.low),
+	                            sum(downtime->middle, stall.middle),
+	                            sum(downtime->high, stall.high)};
 }
 
 /* --- words ---------------------------------------------------------------------------------- */
@@ -92,20 +115,26 @@ static bool within(const struct gw_forecast *f, enum gw_figure figure, uint64_t 
 	return !limit || f->figures[figure].high <= limit;
 }
 
+/* It is there for the asking. */
+static bool fits(const struct gw_forecast *f, const struct gw_limits *limits)
+{
+	return completes(f) && f->copy_bytes <= limits->spare_bytes;
+}
+
 static bool keeps(const struct gw_forecast *f, const struct gw_limits *limits)
 {
-	return completes(f) && !f->copies && within(f, GW_FIGURE_DOWNTIME, limits->downtime_ns) &&
+	return fits(f, limits) && within(f, GW_FIGURE_DOWNTIME, limits->downtime_ns) &&
 	       within(f, GW_FIGURE_TOTAL_TIME, limits->deadline_ns);
 }
 
-/* Of those that complete, the one whose upper end is the least. */
+/* Of those that fit, the one whose upper end is the least. */
 static const struct gw_forecast *least_of(const struct gw_forecast *forecasts, size_t count,
-                                          enum gw_figure figure)
+                                          const struct gw_limits *limits, enum gw_figure figure)
 {
 	const struct gw_forecast *least = NULL;
 
 	for (size_t i = 0; i < count; i++)
-		if (completes(&forecasts[i]) && !forecasts[i].copies &&
+		if (fits(&forecasts[i], limits) &&
 		    (!least || forecasts[i].figures[figure].high < least->figures[figure].high))
 			least = &forecasts[i];
 	return least;
@@ -114,8 +143,9 @@ static const struct gw_forecast *least_of(const struct gw_forecast *forecasts, s
 static void refuse(struct gw_choice *choice, const struct gw_forecast *forecasts, size_t count,
                    const struct gw_limits *limits)
 {
-	const struct gw_forecast *shortest = least_of(forecasts, count, GW_FIGURE_DOWNTIME);
-	const struct gw_forecast *fastest = least_of(forecasts, count, GW_FIGURE_TOTAL_TIME);
+	const struct gw_forecast *shortest = least_of(forecasts, count, limits, GW_FIGURE_DOWNTIME);
+	const struct gw_forecast *fastest =
+	        least_of(forecasts, count, limits, GW_FIGURE_TOTAL_TIME);
 	bool stands = shortest && within(shortest, GW_FIGURE_DOWNTIME, limits->downtime_ns);
 	bool ends = fastest && within(fastest, GW_FIGURE_TOTAL_TIME, limits->deadline_ns);
 	size_t bytes = sizeof(choice->reason);
@@ -150,17 +180,36 @@ static void refuse(struct gw_choice *choice, const struct gw_forecast *forecasts
 
 /* --- the choice ----------------------------------------------------------------------------- */
 
-/* Of those that keep the limits, the least of a figure's middle. */
-static uint64_t best(const struct gw_forecast *forecasts, size_t count,
-                     const struct gw_limits *limits, enum gw_figure figure, uint64_t unavailable)
+/* What it is taken for; a copy has to be worth it. */
+static uint64_t unavailable_of(const struct gw_forecast *f)
+{
+	const struct gw_interval *x = &f->figures[GW_FIGURE_UNAVAILABLE];
+
+	return f->copy_bytes ? x->high : x->middle;
+}
+
+/* Of those that keep the limits. */
+static uint64_t least_unavailable(const struct gw_forecast *forecasts, size_t count,
+                                  const struct gw_limits *limits)
 {
 	uint64_t least = UINT64_MAX;
 
 	for (size_t i = 0; i < count; i++)
-		if (keeps(&forecasts[i], limits) &&
-		    forecasts[i].figures[GW_FIGURE_UNAVAILABLE].middle <= unavailable &&
-		    forecasts[i].figures[figure].middle < least)
-			least = forecasts[i].figures[figure].middle;
+		if (keeps(&forecasts[i], limits) && unavailable_of(&forecasts[i]) < least)
+			least = unavailable_of(&forecasts[i]);
+	return least;
+}
+
+/* Of those that are unavailable for no longer. */
+static uint64_t least_total(const struct gw_forecast *forecasts, size_t count,
+                            const struct gw_limits *limits, uint64_t unavailable)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (size_t i = 0; i < count; i++)
+		if (keeps(&forecasts[i], limits) && unavailable_of(&forecasts[i]) <= unavailable &&
+		    forecasts[i].figures[GW_FIGURE_TOTAL_TIME].middle < least)
+			least = forecasts[i].figures[GW_FIGURE_TOTAL_TIME].middle;
 	return least;
 }
 
@@ -175,24 +224,25 @@ static bool is_better(const struct gw_forecast *a, const struct gw_forecast *b)
 {
 	if (a->pulls != b->pulls)
 		return !a->pulls;
+	if (!a->copy_bytes != !b->copy_bytes)
+		return !a->copy_bytes;
 	return a->figures[GW_FIGURE_TOTAL_TIME].middle < b->figures[GW_FIGURE_TOTAL_TIME].middle;
 }
 
 static size_t pick(const struct gw_forecast *forecasts, size_t count,
                    const struct gw_limits *limits)
 {
-	uint64_t unavailable = best(forecasts, count, limits, GW_FIGURE_UNAVAILABLE, UINT64_MAX);
+	uint64_t unavailable = least_unavailable(forecasts, count, limits);
 	uint64_t total;
 	size_t taken = GW_CHOICE_NONE;
 
 	if (unavailable == UINT64_MAX)
 		return taken;
 	unavailable = nearly_unavailable(unavailable);
-	total = best(forecasts, count, limits, GW_FIGURE_TOTAL_TIME, unavailable);
+	total = least_total(forecasts, count, limits, unavailable);
 	total += total / GW_NEARLY_TOTAL_SHARE;
 	for (size_t i = 0; i < count; i++)
-		if (keeps(&forecasts[i], limits) &&
-		    forecasts[i].figures[GW_FIGURE_UNAVAILABLE].middle <= unavailable &&
+		if (keeps(&forecasts[i], limits) && unavailable_of(&forecasts[i]) <= unavailable &&
 		    forecasts[i].figures[GW_FIGURE_TOTAL_TIME].middle <= total &&
 		    (taken == GW_CHOICE_NONE || is_better(&forecasts[i], &forecasts[taken])))
 			taken = i;

@@ -32,24 +32,29 @@ struct gw_interval {
 	uint64_t low, middle, high;
 };
 
-/* Sorts the values. `count` is at least 1. */
+/* Sorts the values. `count` is at least 1. Not of the unavailable time. */
 struct gw_interval gw_interval_of(enum gw_figure figure, uint64_t *values, size_t count);
+/* Its downtime, and what vCPUs wait for pages after it: no end is below the downtime's. As above.
+ */
+struct gw_interval gw_unavailable_of(const struct gw_interval *downtime, uint64_t *stalls,
+                                     size_t count);
 
 struct gw_forecast {
 	char policy[32];
-	char settings[96];  /* "alpha=0.3 order=bubble"; "": as they are */
-	bool pulls;         /* memory is at both hosts for a while: no abort from the switch on */
-	bool copies;        /* takes a second VM's memory and processors: only if asked for */
-	unsigned samples;   /* how often it was played ... */
-	unsigned completed; /* ... and how often it ended at the destination */
-	char obstacle[192]; /* of the first that did not; "" */
+	char settings[96];   /* "alpha=0.3 order=bubble"; "": as they are */
+	bool pulls;          /* memory is at both hosts for a while: no abort from the switch on */
+	uint64_t copy_bytes; /* that a copy of the VM beside it may take of the source's memory */
+	unsigned samples;    /* how often it was played ... */
+	unsigned completed;  /* ... and how often it ended at the destination */
+	char obstacle[192];  /* of the first that did not; "" */
 	struct gw_interval figures[GW_FIGURES]; /* of those that did */
 	struct gw_course course;                /* of the one of middle total time */
 };
 
-/* What the user allows; 0: anything. */
+/* What the user allows, 0: anything; and what the source's host can spare for a VM's copy. */
 struct gw_limits {
 	uint64_t downtime_ns, deadline_ns;
+	uint64_t spare_bytes;
 };
 
 struct gw_choice {
@@ -62,7 +67,9 @@ struct gw_choice {
 /*
  * In this order: a move that completed in every sample and keeps the limits with the upper end of
  * its intervals; the least unavailable time; the least total time; one that can be aborted to its
- * end. What is nearly equal (GW_NEARLY) is left to the next.
+ * end. What is nearly equal (GW_NEARLY) is left to the next. A copy of the VM takes memory and
+ * processors of others: it has to fit into what can be spared, and counts with the upper end of its
+ * unavailable time.
  */
 #define GW_NEARLY_UNAVAILABLE_NS 10000000u /* or a tenth: a person notices neither */
 #define GW_NEARLY_TOTAL_SHARE    20u       /* a twentieth */

@@ -5,12 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "live/host/clock.h"
+
 #define ENOUGH 1 /* what was to be seen has been seen */
 
 struct observing {
 	const struct gw_guest *guest;
 	const struct gw_observe_options *options;
 	struct gw_observed *to;
+	struct gw_slowness_meter meter;
 	uint64_t until_ns; /* of the last window */
 	bool told_gone;
 };
@@ -81,6 +84,7 @@ static int keep_window(void *arg, const struct gw_watch_window *window, struct g
 
 	(void)gw_windows_add(&o->to->windows, &like, window->written, window->read);
 	tell_gone(o);
+	gw_slowness_look(&o->meter, gw_now_ns(), &o->to->slowness);
 	o->until_ns = window->start_ns + window->length_ns;
 	if (o->options->goes_on &&
 	    !o->options->goes_on(o->options->arg, o->until_ns, o->options->for_ns, per_s))
@@ -116,7 +120,9 @@ int gw_observe(const struct gw_guest *guest, const struct gw_ram *ram,
 
 	*observed = (struct gw_observed){.vcpus = guest->vm->vcpus,
 	                                 .windows.bytes_max = GW_WINDOWS_BYTES_MAX};
+	gw_slowness_open(&o.meter, guest->vm->pid, gw_now_ns());
 	err = gw_watch(guest, &watching, error);
+	gw_slowness_close(&o.meter);
 	if (!err && o.until_ns < options->for_ns)
 		err = gw_fail(error, ESRCH, "the VM ended while it was observed");
 	if (err < 0)

@@ -13,6 +13,7 @@
 #define GW_LIVE_HOST_OBSERVE_H
 
 #include "base/windows.h"
+#include "live/host/slowness.h"
 #include "live/host/watch.h"
 
 /* As S3 has it (section 3.1); reads cost the guest a fault a page, so they are sampled. */
@@ -38,6 +39,7 @@ struct gw_observed {
 	uint64_t state_bytes;              /* of the device state; 0: not known */
 	uint32_t vcpus;
 	char tracker[16];
+	struct gw_slowness slowness;
 	struct gw_windows windows; /* owned */
 };
 

@@ -7,16 +7,19 @@
 
 #include "sim/chance.h"
 
+#define TIMES 4
+
 struct extending {
 	const struct sim_trace *seen;
-	size_t windows;                    /* of it */
-	uint64_t pages;                    /* of memory */
-	struct gw_set once, twice, thrice; /* written in so many windows, at least */
-	struct gw_set window;              /* that is being made */
-	uint64_t *single;                  /* pages that were seen once, ascending */
-	size_t single_count;
-	uint64_t *pool; /* those and the unseen; the first single_count stand for `single` */
+	size_t windows;             /* of it */
+	uint64_t pages;             /* of memory */
+	struct gw_set often[TIMES]; /* written in 1, 2, 3, 4 windows, at least */
+	struct gw_set window;       /* that is being made */
+	uint64_t *casual;           /* pages that were seen by chance, ascending */
+	size_t casual_count;
+	uint64_t *pool; /* those and the unseen; the first casual_count stand for `casual` */
 	size_t pool_count;
+	uint32_t unseen_permille;
 	size_t first; /* window with which it goes on */
 	struct gw_window *all;
 	size_t all_count;
@@ -29,25 +32,24 @@ struct extending {
 
 static int new_sets(struct extending *e)
 {
-	struct gw_set *sets[] = {&e->once, &e->twice, &e->thrice, &e->window};
 	size_t words = gw_set_words(e->pages);
-	uint64_t *memory = calloc(4 * words, sizeof(*memory));
+	uint64_t *memory = calloc((TIMES + 1) * words, sizeof(*memory));
 
 	if (!memory)
 		return -ENOMEM;
-	for (size_t i = 0; i < 4; i++)
-		gw_set_init(sets[i], memory + i * words, e->pages);
+	for (size_t i = 0; i < TIMES; i++)
+		gw_set_init(&e->often[i], memory + i * words, e->pages);
+	gw_set_init(&e->window, memory + TIMES * words, e->pages);
 	return 0;
 }
 
 static void see(struct extending *e, uint64_t page)
 {
-	if (!gw_set_has(&e->once, page))
-		gw_set_add(&e->once, page);
-	else if (!gw_set_has(&e->twice, page))
-		gw_set_add(&e->twice, page);
-	else
-		gw_set_add(&e->thrice, page);
+	size_t times = 0;
+
+	while (times + 1 < TIMES && gw_set_has(&e->often[times], page))
+		times++;
+	gw_set_add(&e->often[times], page);
 }
 
 static void count(struct extending *e)
@@ -61,52 +63,87 @@ static void count(struct extending *e)
 	}
 }
 
-/* Chao's bound, as far as there are pages: those that hold data, and were not written. */
-static uint64_t unseen(uint64_t f1, uint64_t f2, uint64_t there)
+/* f(r): pages that were seen in so many windows. */
+static uint64_t pages_seen(const struct extending *e, unsigned times)
 {
-	double bound = f1 ? (double)f1 * (double)(f1 - 1) / (2.0 * ((double)f2 + 1)) : 0;
+	return gw_set_count(&e->often[times - 1]) - gw_set_count(&e->often[times]);
+}
 
+/* As far as there are pages: those that hold data, and were not written. */
+static uint64_t unseen(const struct extending *e, uint64_t there)
+{
+	double f1 = (double)pages_seen(e, 1), f2 = (double)pages_seen(e, 2);
+	double bound = f1 > 0 ? f1 * (f1 - 1) / (2.0 * (f2 + 1)) : 0;
+
+	bound *= e->unseen_permille / 1000.0;
 	return bound < (double)there ? (uint64_t)bound : there;
+}
+
+/* Of those that were seen twice. */
+static uint64_t twice_by_chance(const struct extending *e)
+{
+	double f2 = (double)pages_seen(e, 2), f3 = (double)pages_seen(e, 3);
+
+	return 2 * f2 > 3 * f3 ? (uint64_t)(f2 - 1.5 * f3) : 0;
+}
+
+/* Evenly so many of as many as are left to ask about. */
+static bool is_drawn(struct extending *e, uint64_t *left, uint64_t *there)
+{
+	bool drawn = *left && sim_chance_below(&e->chance, *there) < *left;
+
+	--*there;
+	*left -= drawn;
+	return drawn;
+}
+
+static void add_casual(struct extending *e)
+{
+	uint64_t there = pages_seen(e, 2), left = twice_by_chance(e), page;
+	const struct gw_set *seen = &e->often[0];
+
+	for (page = gw_set_next(seen, 0); page < e->pages; page = gw_set_next(seen, page + 1)) {
+		bool twice = gw_set_has(&e->often[1], page);
+
+		if (gw_set_has(&e->often[2], page) || (twice && !is_drawn(e, &left, &there)))
+			continue;
+		e->pool[e->pool_count++] = e->casual[e->casual_count++] = page;
+	}
+}
+
+static void add_unseen(struct extending *e, uint64_t left, uint64_t there)
+{
+	const struct gw_set *populated = sim_trace_populated(e->seen);
+
+	for (uint64_t page = gw_set_next(populated, 0); page < e->pages && left;
+	     page = gw_set_next(populated, page + 1))
+		if (!gw_set_has(&e->often[0], page) && is_drawn(e, &left, &there))
+			e->pool[e->pool_count++] = page;
 }
 
 static int make_pool(struct extending *e)
 {
 	const struct gw_set *populated = sim_trace_populated(e->seen);
-	uint64_t seen = gw_set_count(&e->once), twice = gw_set_count(&e->twice);
-	uint64_t f1 = seen - twice, f2 = twice - gw_set_count(&e->thrice), left, there = 0, page;
+	size_t casual = pages_seen(e, 1) + pages_seen(e, 2);
+	uint64_t there = gw_set_count(populated) - gw_set_count_common(populated, &e->often[0]);
+	uint64_t left = unseen(e, there);
 
-	for (page = gw_set_next(populated, 0); page < e->pages;
-	     page = gw_set_next(populated, page + 1))
-		there += !gw_set_has(&e->once, page);
-	left = unseen(f1, f2, there);
-	e->pool = calloc(f1 + left + 1, sizeof(*e->pool));
-	e->single = calloc(f1 + 1, sizeof(*e->single));
-	if (!e->pool || !e->single)
+	e->pool = calloc(casual + left + 1, sizeof(*e->pool));
+	e->casual = calloc(casual + 1, sizeof(*e->casual));
+	if (!e->pool || !e->casual)
 		return -ENOMEM;
-	for (page = gw_set_next(&e->once, 0); page < e->pages;
-	     page = gw_set_next(&e->once, page + 1))
-		if (!gw_set_has(&e->twice, page))
-			e->pool[e->pool_count++] = e->single[e->single_count++] = page;
-	/* Evenly over those that there are. */
-	for (page = gw_set_next(populated, 0); page < e->pages && left;
-	     page = gw_set_next(populated, page + 1)) {
-		if (gw_set_has(&e->once, page))
-			continue;
-		if (sim_chance_below(&e->chance, there--) < left) {
-			e->pool[e->pool_count++] = page;
-			left--;
-		}
-	}
+	add_casual(e);
+	add_unseen(e, left, there);
 	return 0;
 }
 
 /* --- windows -------------------------------------------------------------------------------- */
 
-/* Each time around the singles stand for as many different pages: what is written within the length
- * of the observation is as much as it was. */
+/* Each time around the casual ones stand for as many different pages: what is written within the
+ * length of the observation is as much as it was. */
 static void draw(struct extending *e)
 {
-	for (size_t i = 0; i < e->single_count; i++) {
+	for (size_t i = 0; i < e->casual_count; i++) {
 		size_t other = i + sim_chance_below(&e->chance, e->pool_count - i);
 		uint64_t page = e->pool[i];
 
@@ -117,19 +154,19 @@ static void draw(struct extending *e)
 
 static uint64_t stands_for(const struct extending *e, uint64_t page)
 {
-	size_t low = 0, high = e->single_count;
+	size_t low = 0, high = e->casual_count;
 
-	if (gw_set_has(&e->twice, page))
+	if (gw_set_has(&e->often[2], page))
 		return page;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (e->single[middle] < page)
+		if (e->casual[middle] < page)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return e->pool[low];
+	return low < e->casual_count && e->casual[low] == page ? e->pool[low] : page;
 }
 
 static void draw_window(struct extending *e, const struct gw_window *w)
@@ -236,21 +273,22 @@ static int extend(struct extending *e, uint64_t length_ns)
 }
 
 int sim_trace_extend(struct sim_extended *extended, const struct sim_trace *seen, size_t first,
-                     uint64_t length_ns, uint64_t seed)
+                     uint64_t length_ns, uint32_t unseen_permille, uint64_t seed)
 {
 	struct extending e = {.seen = seen,
 	                      .first = first,
 	                      .windows = sim_trace_windows(seen),
 	                      .pages = sim_trace_head(seen)->ram_pages,
+	                      .unseen_permille = unseen_permille,
 	                      .chance = sim_chance_of(seed, 0)};
 	int err = extend(&e, length_ns);
 
 	*extended = (struct sim_extended){.runs = e.runs};
 	if (!err)
 		extended->trace = sim_trace_with(seen, e.all, e.all_count);
-	free(e.once.words);
+	free(e.often[0].words);
 	free(e.pool);
-	free(e.single);
+	free(e.casual);
 	free(e.all);
 	if (extended->trace)
 		return 0;

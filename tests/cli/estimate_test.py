@@ -13,6 +13,10 @@ import unittest
 
 GODWIT = sys.argv.pop(1) if len(sys.argv) > 1 else "build/godwit"
 FIGURES = ("total_time_ns", "downtime_ns", "unavailable_ns", "bytes_on_link")
+# Never idle, and the link is far: a copy that runs ahead pays where there is no time for a pass.
+AHEAD = {"vm": {"ram": "64M"}, "workload": {"kind": "random", "working_set": "32M", "write_rate": 8000,
+                                            "read_rate": 12000, "cpu": 1},
+         "link": {"bandwidth": "200mbit", "latency": "2ms"}}
 CALM = {"vm": {"ram": "8M"}, "workload": {"kind": "idle"}, "link": {"bandwidth": "200mbit"}}
 # Writes more than the link carries: pre-copy does not converge.
 BUSY = {"vm": {"ram": "8M"}, "workload": {"kind": "random", "write_rate": 20000, "read_rate": 0},
@@ -62,6 +66,17 @@ class Estimates(Case):
                 self.assertLessEqual(x["low"], x["middle"], (row["policy"], figure))
                 self.assertLessEqual(x["middle"], x["high"], (row["policy"], figure))
 
+    def test_who_stands_is_unavailable(self):
+        pulls = 0
+        for row in self.estimate({**CALM, "workload": {"kind": "random"}})["policies"]:
+            downtime, unavailable = row["downtime_ns"], row["unavailable_ns"]
+            for end in "low", "middle", "high":
+                self.assertGreaterEqual(unavailable[end], downtime[end], (row["policy"], end))
+            if "faults" not in row:
+                self.assertEqual(unavailable, downtime)
+            pulls += unavailable["middle"] > 2 * downtime["middle"]
+        self.assertGreater(pulls, 0)
+
     def test_the_middle_is_what_the_simulator_plays(self):
         told = {row["policy"]: row for row in self.estimate(CALM)["policies"] if not row["settings"]}
         for policy in "stop-copy", "precopy", "postcopy":
@@ -69,6 +84,10 @@ class Estimates(Case):
             x = told[policy]["total_time_ns"]
             self.assertLessEqual(x["low"], result["total_time_ns"])
             self.assertGreaterEqual(x["high"], result["total_time_ns"])
+
+    def test_a_copy_is_foretold_to_run_ahead(self):
+        told = {row["policy"]: row for row in self.estimate(AHEAD)["policies"] if not row["settings"]}
+        self.assertLess(told["run-ahead"]["unavailable_ns"]["high"], told["postcopy"]["unavailable_ns"]["middle"])
 
     def test_what_does_not_converge_says_so(self):
         told = self.estimate(BUSY)
@@ -156,6 +175,14 @@ class Auto(Case):
             self.assertEqual(result["outcome"], "stayed")
             self.assertIn("no policy", result["reason"])
             self.assertNotIn("chosen", result)
+
+    def test_a_copy_where_it_is_worth_its_room(self):
+        hurried = {**AHEAD, "policy": "auto", "downtime": "100ms", "deadline": "3s"}
+        result, = self.sim(hurried)
+        self.assertEqual(result["chosen"]["policy"], "run-ahead", result["chosen"]["reason"])
+        self.assertTrue(result["shadow"]["ran"])
+        result, = self.sim({**hurried, "vm": {**AHEAD["vm"], "shadow": {"memory": "64M"}}})
+        self.assertEqual(result["chosen"]["policy"], "postcopy", result["chosen"]["reason"])
 
     def test_a_seed_gives_the_same(self):
         self.assertEqual(self.sim({**BUSY, "policy": "auto"}, "--seed", "1-3", "--jobs", "1"),

@@ -68,12 +68,19 @@ static uint64_t different(const struct sim_trace *trace, size_t from, size_t to)
 	return gw_set_count(&all);
 }
 
-static struct sim_extended extended_by(const struct sim_trace *trace, unsigned times)
+static struct sim_extended extended(const struct sim_trace *trace, unsigned times,
+                                    uint32_t unseen_permille)
 {
 	struct sim_extended e;
 
-	assert_int_equal(sim_trace_extend(&e, trace, 0, times * WINDOWS * WINDOW_NS, 1), 0);
+	assert_int_equal(
+	        sim_trace_extend(&e, trace, 0, times * WINDOWS * WINDOW_NS, unseen_permille, 1), 0);
 	return e;
+}
+
+static struct sim_extended extended_by(const struct sim_trace *trace, unsigned times)
+{
+	return extended(trace, times, 1000);
 }
 
 static void what_came_round_comes_round_again(void **state)
@@ -126,6 +133,73 @@ static void a_sweep_goes_on(void **state)
 	sim_trace_free(trace);
 }
 
+static void there_may_be_more_than_the_bound(void **state)
+{
+	struct sim_trace *trace = seen(50, 2000, true);
+	struct sim_extended few = extended(trace, 12, 0), some = extended(trace, 12, 1000);
+	struct sim_extended many = extended(trace, 12, 2000);
+	uint64_t seen_there = different(trace, 0, WINDOWS);
+	uint64_t bound = different(some.trace, 0, sim_trace_windows(some.trace)) - seen_there;
+
+	(void)state;
+	assert_int_equal(different(few.trace, 0, sim_trace_windows(few.trace)), seen_there);
+	assert_in_range(different(many.trace, 0, sim_trace_windows(many.trace)) - seen_there,
+	                2 * bound - bound / 5, 2 * bound + bound / 5);
+	sim_extended_clear(&few);
+	sim_extended_clear(&some);
+	sim_extended_clear(&many);
+	sim_trace_free(trace);
+}
+
+static bool played_in_window(const struct sim_trace *trace, uint64_t page, size_t window)
+{
+	const struct gw_window *w = sim_trace_window(trace, window);
+	bool is = false;
+
+	for (size_t k = 0; k < w->written_count; k++)
+		is |= page - w->written[k].first < w->written[k].count;
+	return is;
+}
+
+/* In how many of the first `rounds` times that the observation is played again. */
+static unsigned played_in(const struct sim_trace *trace, uint64_t page, unsigned rounds)
+{
+	unsigned found = 0;
+
+	for (unsigned r = 1; r <= rounds; r++) {
+		bool is = false;
+
+		for (size_t i = r * WINDOWS; i < (r + 1) * WINDOWS; i++)
+			is |= played_in_window(trace, page, i);
+		found += is;
+	}
+	return found;
+}
+
+/* Of 2000 pages alike, those seen twice were so by chance: others are in their place later. */
+static void what_was_seen_twice_by_chance_goes(void **state)
+{
+	struct sim_trace *trace = seen(50, 2000, true);
+	struct sim_extended e = extended_by(trace, 12);
+	unsigned seen_twice = 0, always = 0;
+
+	(void)state;
+	for (uint64_t page = 0; page < 2000; page++) {
+		unsigned times = 0;
+
+		for (size_t i = 0; i < WINDOWS; i++)
+			times += played_in_window(trace, page, i);
+		if (times != 2)
+			continue;
+		seen_twice++;
+		always += played_in(e.trace, page, 10) == 10;
+	}
+	assert_true(seen_twice > 300);
+	assert_true(always < seen_twice / 2);
+	sim_extended_clear(&e);
+	sim_trace_free(trace);
+}
+
 static void a_seed_draws_the_same(void **state)
 {
 	struct sim_trace *trace = seen(50, 2000, true);
@@ -153,7 +227,7 @@ static void nothing_seen_is_nothing_drawn(void **state)
 	(void)state;
 	assert_int_equal(different(e.trace, 0, sim_trace_windows(e.trace)), 0);
 	sim_extended_clear(&e);
-	assert_int_equal(sim_trace_extend(&e, trace, 0, UINT64_MAX, 1), 0);
+	assert_int_equal(sim_trace_extend(&e, trace, 0, UINT64_MAX, 1000, 1), 0);
 	assert_in_range(sim_trace_windows(e.trace), 2 * WINDOWS, SIM_EXTENDED_WINDOWS_MAX);
 	sim_extended_clear(&e);
 	sim_trace_free(trace);
@@ -165,6 +239,8 @@ int main(void)
 	        cmocka_unit_test(what_came_round_comes_round_again),
 	        cmocka_unit_test(a_set_is_filled_and_no_more),
 	        cmocka_unit_test(a_sweep_goes_on),
+	        cmocka_unit_test(there_may_be_more_than_the_bound),
+	        cmocka_unit_test(what_was_seen_twice_by_chance_goes),
 	        cmocka_unit_test(a_seed_draws_the_same),
 	        cmocka_unit_test(nothing_seen_is_nothing_drawn),
 	};

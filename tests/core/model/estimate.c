@@ -62,6 +62,23 @@ static void nothing_overflows(void **state)
 	}
 }
 
+static void unavailable_is_downtime_and_stall(void **state)
+{
+	const struct gw_interval down = {5 * MS, 10 * MS, 30 * MS};
+	uint64_t none[] = {0, 0, 0}, stalls[] = {200 * MS, 100 * MS, 400 * MS};
+	struct gw_interval x = gw_unavailable_of(&down, stalls, 3);
+
+	(void)state;
+	assert_int_equal(x.middle, 210 * MS);
+	assert_true(x.low >= down.low && x.low < 105 * MS && x.high > 430 * MS);
+	x = gw_unavailable_of(&down, none, 3);
+	assert_int_equal(x.low, down.low);
+	assert_int_equal(x.middle, down.middle);
+	assert_true(x.high > down.high);
+	x = gw_unavailable_of(&(struct gw_interval){0, UINT64_MAX, UINT64_MAX}, stalls, 3);
+	assert_true(x.low <= x.middle && x.middle <= x.high);
+}
+
 /* --- the choice ----------------------------------------------------------------------------- */
 
 static struct gw_interval about(uint64_t middle_ms)
@@ -82,14 +99,21 @@ static struct gw_forecast forecast(const char *policy, bool pulls, uint64_t tota
 	return f;
 }
 
-static struct gw_choice choose(const struct gw_forecast *forecasts, size_t count,
-                               uint64_t downtime_ms, uint64_t deadline_ms)
+static struct gw_choice choose_beside(const struct gw_forecast *forecasts, size_t count,
+                                      uint64_t downtime_ms, uint64_t deadline_ms,
+                                      uint64_t spare_bytes)
 {
-	const struct gw_limits limits = {downtime_ms * MS, deadline_ms * MS};
+	const struct gw_limits limits = {downtime_ms * MS, deadline_ms * MS, spare_bytes};
 	struct gw_choice choice;
 
 	gw_choose(&choice, forecasts, count, &limits);
 	return choice;
+}
+
+static struct gw_choice choose(const struct gw_forecast *forecasts, size_t count,
+                               uint64_t downtime_ms, uint64_t deadline_ms)
+{
+	return choose_beside(forecasts, count, downtime_ms, deadline_ms, 0);
 }
 
 enum { STOP_COPY, PRECOPY, POSTCOPY, HYBRID, COUNT };
@@ -157,17 +181,38 @@ static void nearly_equal_is_decided_by_the_next(void **state)
 	assert_int_equal(choose(f, COUNT, 0, 0).taken, HYBRID); /* it stands less */
 }
 
-/* A VM's copy beside it is nobody's to make unasked. */
-static void what_copies_is_not_taken(void **state)
+#define MIB UINT64_C(1048576)
+
+/* Without room for it nobody's VM gets a copy beside it. */
+static void what_copies_needs_room(void **state)
 {
 	struct gw_forecast f[COUNT];
 
 	(void)state;
 	usual(f);
-	f[PRECOPY].copies = true;
+	f[PRECOPY].copy_bytes = 300 * MIB;
+	assert_int_equal(choose_beside(f, COUNT, 0, 0, 300 * MIB).taken, PRECOPY);
+	assert_int_equal(choose_beside(f, COUNT, 0, 0, 300 * MIB - 1).taken, HYBRID);
 	assert_int_equal(choose(f, COUNT, 0, 0).taken, HYBRID);
-	f[HYBRID].copies = f[POSTCOPY].copies = true;
+	f[HYBRID].copy_bytes = f[POSTCOPY].copy_bytes = MIB;
 	assert_int_equal(choose(f, COUNT, 100, 0).taken, GW_CHOICE_NONE);
+}
+
+/* It counts with its upper end, and where that is as good as another it is not taken. */
+static void what_copies_must_be_worth_it(void **state)
+{
+	struct gw_forecast f[COUNT];
+
+	(void)state;
+	usual(f);
+	f[POSTCOPY].copy_bytes = MIB;
+	f[POSTCOPY].figures[GW_FIGURE_UNAVAILABLE] = about(200);
+	assert_int_equal(choose_beside(f, COUNT, 54, 0, MIB).taken, POSTCOPY);
+	f[POSTCOPY].figures[GW_FIGURE_UNAVAILABLE].high = 331 * MS;
+	assert_int_equal(choose_beside(f, COUNT, 54, 0, MIB).taken, HYBRID);
+	f[POSTCOPY].figures[GW_FIGURE_UNAVAILABLE].high = 300 * MS;
+	f[HYBRID].figures[GW_FIGURE_TOTAL_TIME] = f[POSTCOPY].figures[GW_FIGURE_TOTAL_TIME];
+	assert_int_equal(choose_beside(f, COUNT, 54, 0, MIB).taken, HYBRID);
 }
 
 static void none_is_refused_with_the_reason(void **state)
@@ -207,11 +252,13 @@ int main(void)
 	        cmocka_unit_test(the_order_of_samples_is_nothing),
 	        cmocka_unit_test(equal_samples_are_still_in_doubt),
 	        cmocka_unit_test(nothing_overflows),
+	        cmocka_unit_test(unavailable_is_downtime_and_stall),
 	        cmocka_unit_test(the_least_unavailable_is_taken),
 	        cmocka_unit_test(limits_are_kept_by_the_upper_end),
 	        cmocka_unit_test(what_may_not_complete_is_not_taken),
 	        cmocka_unit_test(nearly_equal_is_decided_by_the_next),
-	        cmocka_unit_test(what_copies_is_not_taken),
+	        cmocka_unit_test(what_copies_needs_room),
+	        cmocka_unit_test(what_copies_must_be_worth_it),
 	        cmocka_unit_test(none_is_refused_with_the_reason),
 	        cmocka_unit_test(of_nothing_nothing_is_taken),
 	};

@@ -143,16 +143,49 @@ class Evacuation(unittest.TestCase):
                     subprocess.run(["rm", "-rf", os.path.join(self.rig.b.dir, name)], check=True)
 
     def test_a_hot_one_is_pulled(self):
-        """It writes more than the link carries: pre-copy would not end, so the plan takes hybrid."""
+        """It writes more than the link carries: pre-copy would not end, by the estimate."""
         self.rig.a.native("calm", pages=2048, populate=2048, writes=100, set=256)
         self.rig.a.native("hot", pages=16384, populate=16384, writes=60000, set=8192)
         hot = self.rig.a.vm("hot")
         self.assertTrue(eventually(lambda: hot.operations() > 60000))
-        result, _ = self.evacuate(observe="1s")
-        self.assertEqual(self.of(result, "hot")["planned"]["policy"], "hybrid")
-        self.assertEqual(self.of(result, "hot")["result"]["policy"], "hybrid")
-        self.assertEqual(self.of(result, "calm")["result"]["policy"], "precopy")
+        result, done = self.evacuate(observe="1s")
+        hot, calm = self.of(result, "hot"), self.of(result, "calm")
+        self.assertTrue(hot["planned"]["estimated"])
+        self.assertIn(hot["planned"]["policy"],
+                      ("hybrid", "wws-hybrid", "sdf-hybrid", "postcopy"))
+        self.assertEqual(hot["result"]["policy"], hot["planned"]["policy"])
+        self.assertEqual(calm["result"]["policy"], "precopy")
+        self.assertNotIn("announced", hot["result"], "it was estimated twice")
+        for vm in (hot, calm):
+            waits = vm["planned"]["unavailable_ns"]
+            self.assertLessEqual(waits["low"], waits["middle"])
+            self.assertLessEqual(waits["middle"], waits["high"])
+        self.assertIn("unavailable for", done.stdout)
         self.is_at(self.rig.b, "calm", "hot")
+
+    def test_one_policy_for_all(self):
+        """Then only that one is estimated; auto is what the plan does by itself."""
+        self.guests(2, pages=1024)
+        result, _ = self.evacuate("vm0", "--policy", "postcopy")
+        self.assertEqual(self.of(result, "vm0")["result"]["policy"], "postcopy")
+        self.assertEqual(self.of(result, "vm0")["planned"]["policy"], "postcopy")
+        result, _ = self.evacuate("vm1", "--policy", "auto")
+        self.assertEqual(self.of(result, "vm1")["result"]["policy"], "precopy")
+
+    def test_two_slower_ways(self):
+        """Two hosts behind half of the link each: a VM to each of them at the same time."""
+        self.guests(2)
+        self.c = self.third_host()
+        hosts = [address(self.rig.b), address(self.c)]
+        links = [word for host in hosts for word in ("--link", f"{host}=100mbit")]
+        result, _ = self.evacuate(*links, to=hosts)
+        self.assertEqual(sorted(vm["host"] for vm in result["vms"]), sorted(hosts))
+        first, second = sorted(result["vms"], key=lambda vm: vm["begin_ns"])
+        self.assertLess(second["begin_ns"], first["end_ns"])
+        self.assertLess(second["planned"]["begin_ns"], first["planned"]["end_ns"])
+        for vm in result["vms"]:
+            whole = max(vm["result"]["rounds"], key=lambda each: each["sent_pages"])
+            self.assertLess(whole["bandwidth_bytes_per_s"], 14000000)
 
     def test_a_link_that_nobody_named(self):
         self.guests(3, pages=1024)
@@ -297,7 +330,8 @@ class Evacuation(unittest.TestCase):
         for words, part in ((("--to", "b:port"), "b:port"), (("--sharing", "none"), "fair"),
                             (("--set", "x=1"), "settings"), (("--policy", "none"), "none"),
                             (("--limit", "vm0"), "NAME=VALUE"), (("--limit", "x=1mbit"), "x=1mbit"),
-                            (("--apart", "vm0,x"), "no VM x"), (("--by", "vm0=soon"), "soon")):
+                            (("--apart", "vm0,x"), "no VM x"), (("--link", "x=1mbit"), "no --to"),
+                            (("--link", "x"), "HOST=RATE"), (("--by", "vm0=soon"), "soon")):
             done = self.rig.a.run(*self.command(*words))
             self.assertEqual(done.returncode, 2, done)
             self.assertIn(part, done.stderr)
