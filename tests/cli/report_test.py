@@ -363,7 +363,7 @@ class Report(unittest.TestCase):
             json.dumps(result(rounds={})): ":1: rounds is no list",
             json.dumps(result(policy=7)): ":1: policy is missing, or no text",
             json.dumps({"schema": "godwit.evacuation/1"}): ":1: vms is missing",
-            json.dumps({"schema": "godwit.bench/1"}): ":1: results are missing",
+            json.dumps({"schema": "godwit.bench/1"}): ":1: results are no moves side by side",
             "\0\1\2": ":1: this is no JSON",
         }
         for number, (text, part) in enumerate(cases.items()):
