@@ -116,14 +116,14 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 		return status;
 	if (find_kind(operands.items[0], &kind, error))
 		return GW_EXIT_USAGE;
+	if (!volume || !bandwidth) {
+		(void)gw_fail(error, EINVAL, "model needs --volume and --bandwidth");
+		return GW_EXIT_USAGE;
+	}
 	if (kind != GW_MODEL_POSTCOPY && !limit) {
 		(void)gw_fail(error, EINVAL,
 		              "model %s needs --stop-limit, what may be sent while the VM stands",
 		              operands.items[0]);
-		return GW_EXIT_USAGE;
-	}
-	if (!volume || !bandwidth) {
-		(void)gw_fail(error, EINVAL, "model needs --volume and --bandwidth");
 		return GW_EXIT_USAGE;
 	}
 	if (read_value("volume", volume, VOLUME, &input.volume, error) ||
