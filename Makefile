@@ -3,7 +3,6 @@
 BUILD      ?= build
 FUZZ_SECONDS ?= 10
 DEMO       ?= lab/demo.py
-BENCH      ?= bench/bench.py
 ARGS       ?=
 JOBS       ?= $(shell nproc)
 UNITS       = --no-suite live --no-suite qemu --no-suite house --no-suite fuzz --no-suite torture
@@ -27,6 +26,7 @@ demo: all ## watch a VM move there and back while a client talks to it (ARGS=--h
 check: all ## every test; ends with "N passed, N failed, N skipped"
 	@tools/packages.sh test
 	@tools/packages.sh --try vm
+	@tools/packages.sh --try browser
 	@rm -f $(LOGS:%=%/meson-logs/testlog.json)
 	-@$(TEST) -C $(BUILD)
 	-@$(MAKE) --no-print-directory asan
@@ -34,7 +34,7 @@ check: all ## every test; ends with "N passed, N failed, N skipped"
 
 bench: all ## side by side with QEMU's own migration (ARGS=--help)
 	@tools/packages.sh vm
-	@python3 $(BENCH) $(ARGS)
+	@$(BUILD)/godwit bench $(ARGS)
 
 asan: ## unit tests under address and undefined-behaviour sanitizers
 	@tools/packages.sh build

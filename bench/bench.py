@@ -3,6 +3,7 @@
 """bench/bench.py - godwit beside QEMU's own migration, in one run; see bench/README.md."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -15,10 +16,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path[:0] = [ROOT, HERE]
 
+import bare_hosts  # noqa: E402
 import engine  # noqa: E402
 import hosts  # noqa: E402
 import table  # noqa: E402
-from lab import guest  # noqa: E402
+from lab import bare, guest  # noqa: E402
 from lab.lab import LabError, parse_rate, why_no_namespaces  # noqa: E402
 from qemu_native import QmpError  # noqa: E402
 
@@ -44,12 +46,12 @@ COLUMNS = (
 )
 
 
-def machine():
+def machine(accelerator):
     """What the figures were measured on."""
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
         model = re.search(r"model name\s*: (.*)", file.read())
     return {"cpus": len(os.sched_getaffinity(0)), "model": model[1] if model else platform.machine(),
-            "kernel": platform.release(), "accelerator": guest.accelerator(),
+            "kernel": platform.release(), "accelerator": accelerator,
             "load": os.getloadavg()[0]}
 
 
@@ -78,7 +80,8 @@ def attempt(engines, name, mode, workload):
 def side_by_side(asked, setting, workloads, moves):
     results = []
     path = os.path.join(asked.output, "side-by-side.json")
-    native, ours = hosts.Native(setting), hosts.Godwit(setting)
+    kind = bare_hosts if asked.guest == "bare" else hosts
+    native, ours = kind.Native(setting), kind.Godwit(setting)
     with native, ours:
         engines = {"qemu": native, "godwit": ours}
         for number in range(asked.rounds):
@@ -133,10 +136,14 @@ def print_side_by_side(rows, out):
         print("\n".join(table.render(cells)), file=out)
 
 
+def accelerator_of(asked):
+    return bare.accelerator() if asked.guest == "bare" else guest.accelerator()
+
+
 def save(path, asked, kind, results, summary):
     os.makedirs(asked.output, exist_ok=True)
     text = {"schema": "godwit.bench/1", "kind": kind, "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
-            "machine": machine(), "summary": summary, "results": results}
+            "machine": machine(accelerator_of(asked)), "summary": summary, "results": results}
     if kind == "side-by-side":
         text["setting"] = {"link": asked.rate, "memory": asked.memory, "cpus": asked.cpus,
                            "working_set": asked.working_set, "limit_s": asked.limit,
@@ -145,6 +152,17 @@ def save(path, asked, kind, results, summary):
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(text, file, indent=1)
     os.replace(path + ".new", path)
+
+
+def hand_over(path, where):
+    """What was saved, to where --json says."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if where == "-":
+        print(text)
+    else:
+        with open(where, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
 
 
 def show_again(path):
@@ -159,8 +177,15 @@ def show_again(path):
     return 0
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong as the program does."""
+
+    def error(self, message):
+        self.exit(2, f"godwit: bench: {message}\n")
+
+
 def parse():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Moves one VM by QEMU's own migration and by godwit, turn and turn about;"
                     " with --engine, measures godwit's engine alone.")
     parser.add_argument("--engine", action="store_true",
@@ -184,11 +209,15 @@ def parse():
                         help="of the moves only those that contain one of these:"
                              " 'godwit', 'hybrid', 'qemu postcopy'")
     parser.add_argument("--workloads", default="calm,busy")
+    parser.add_argument("--guest", choices=("linux", "bare"), default="linux",
+                        help="bare: one without an operating system, under KVM where that works"
+                             " at all; its memory is in a shared file, QEMU's own migration, too")
     parser.add_argument("--shared-ram", action="store_true",
                         help="QEMU's own migration, too, with memory in a shared file")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="DIR",
                         help="where the program was built")
     parser.add_argument("--output", metavar="DIR", help="for the JSON (build/bench)")
+    parser.add_argument("--json", metavar="FILE", help="a copy of it in the end; - is standard output")
     asked = parser.parse_args()
     asked.output = asked.output or os.path.join(asked.build, "bench")
     if asked.rounds < 1:
@@ -199,18 +228,19 @@ def parse():
 def compare(asked):
     why = guest.why_no_qemu() or why_no_namespaces()
     if why:
-        sys.exit(f"bench: {why}; only --engine works without it")
+        sys.exit(f"godwit: bench: {why}; only --engine works without it")
     bandwidth = None if asked.bandwidth == "none" else parse_rate(asked.bandwidth)
-    setting = hosts.Setting(asked.rate, asked.memory, asked.working_set, asked.cpus, asked.limit,
+    kind = bare_hosts if asked.guest == "bare" else hosts
+    setting = kind.Setting(asked.rate, asked.memory, asked.working_set, asked.cpus, asked.limit,
                             asked.downtime, bandwidth, asked.build)
-    setting.shared_ram = asked.shared_ram
+    setting.shared_ram = asked.shared_ram or asked.guest == "bare"
     workloads = [load for load in (hosts.Workload("calm", asked.calm),
                                    hosts.Workload("busy", asked.busy))
                  if load.name in asked.workloads.split(",")]
     wanted = [text.strip() for text in asked.only.split(",")]
     moves = [move for move in MOVES if any(text in " ".join(move) for text in wanted)]
     if not workloads or not moves:
-        sys.exit("bench: --workloads or --only leaves nothing to measure")
+        sys.exit("godwit: bench: --workloads or --only leaves nothing to measure")
     began = time.monotonic()
     results = side_by_side(asked, setting, workloads, moves)
     rows = summary_of(results, workloads, moves)
@@ -228,11 +258,20 @@ def main():
     try:
         if asked.show:
             return show_again(asked.show)
-        if asked.engine:
-            return engine.measure(asked, save, say)
-        return compare(asked)
-    except (LabError, guest.GuestError, hosts.MoveFailed, QmpError) as error:
-        sys.exit(f"bench: {error}")
+        # Where the JSON goes to standard output the tables do not.
+        with contextlib.redirect_stdout(sys.stderr if asked.json == "-" else sys.stdout):
+            status = engine.measure(asked, save, say) if asked.engine else compare(asked)
+        if asked.json:
+            hand_over(os.path.join(asked.output, ("engine" if asked.engine else "side-by-side")
+                                   + ".json"), asked.json)
+        return status
+    except (LabError, guest.GuestError, hosts.MoveFailed, QmpError, ValueError) as error:
+        sys.exit(f"godwit: bench: {error}")
+    except OSError as error:
+        sys.exit(f"godwit: bench: {error.filename}: {error.strerror}" if error.filename
+                 else f"godwit: bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit("godwit: bench: stopped")
 
 
 if __name__ == "__main__":

@@ -341,7 +341,7 @@ def measure(asked, save, say):
         if "tracking" in wanted:
             found["tracking"] = tracking(asked, say)
     except (EngineError, subprocess.CalledProcessError) as error:
-        sys.exit(f"bench: {error}")
+        sys.exit(f"godwit: bench: {error}")
     summary = summarise(found, asked)
     save(os.path.join(asked.output, "engine.json"), asked, "engine", found, summary)
     show(summary, sys.stdout)

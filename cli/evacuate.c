@@ -13,8 +13,10 @@
 #include "cli/evacuate.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/verb.h"
 #include "core/policy/policy.h"
+#include "live/host/clock.h"
 #include "live/net/address.h"
 #include "live/vm/registry.h"
 
@@ -22,7 +24,7 @@
 #define OBSERVE_NS  2000000000ull
 
 struct asked {
-	struct gw_cli_list to, set, limits, priorities, deadlines, apart;
+	struct gw_cli_list to, set, limits, links, priorities, deadlines, apart;
 	const char *sharing, *policy, *json, *deadline, *device;
 	uint64_t bandwidth, carries, downtime, observe, at_once;
 	bool plan, verify, quiet;
@@ -142,6 +144,29 @@ static int take_hosts(struct gw_evacuation *e, const struct gw_cli_list *to, str
 	return err;
 }
 
+/* HOST=RATE; HOST is as it was given to --to. */
+static int take_links(struct gw_evacuation *e, const struct gw_cli_list *links,
+                      struct gw_error *error)
+{
+	for (size_t i = 0; i < links->count; i++) {
+		const char *text = links->items[i], *value = strrchr(text, '=');
+		size_t length = value ? (size_t)(value - text) : 0, host = 0;
+		const char *problem;
+
+		if (!value)
+			return gw_fail(error, EINVAL, "--link %s: write it as HOST=RATE", text);
+		while (host < e->host_count && (strlen(e->hosts[host].name) != length ||
+		                                strncmp(e->hosts[host].name, text, length) != 0))
+			host++;
+		if (host == e->host_count)
+			return gw_fail(error, EINVAL, "--link %s: no --to names that host", text);
+		if (gw_parse_rate(value + 1, &e->hosts[host].link_bytes_per_s, &problem))
+			return gw_fail(error, EINVAL, "--link %s: '%s' %s", text, value + 1,
+			               problem);
+	}
+	return 0;
+}
+
 static int set_sharing(struct gw_bandwidth *sharing, const struct asked *a, struct gw_error *error)
 {
 	char names[128] = "";
@@ -198,6 +223,8 @@ static int understand(struct gw_evacuation *e, const struct asked *a, struct gw_
 	int err = take_hosts(e, &a->to, error);
 
 	if (!err)
+		err = take_links(e, &a->links, error);
+	if (!err)
 		err = set_sharing(&e->options.sharing, a, error);
 	if (!err)
 		err = take_deadline_of_all(e, a->deadline, error);
@@ -205,7 +232,8 @@ static int understand(struct gw_evacuation *e, const struct asked *a, struct gw_
 		err = take_device(e, a->device, error);
 	if (!err && a->policy && gw_policy_init(&policy, a->policy))
 		err = gw_fail(error, EINVAL, "--policy %s: there is no such policy", a->policy);
-	e->options.policy = a->policy;
+	/* What auto would choose for each of them is what the plan does. */
+	e->options.policy = !err && a->policy && !policy.kind->chooses ? a->policy : NULL;
 	e->options.link_bytes_per_s = a->bandwidth;
 	e->options.shape = a->device || a->carries;
 	e->options.carries_bytes_per_s = a->carries;
@@ -223,6 +251,11 @@ struct shown {
 	struct gw_evacuation_view view;
 };
 
+struct looked {
+	struct gw_evacuation *evacuation;
+	struct gw_progress bar;
+};
+
 static void show(void *arg)
 {
 	struct shown *s = arg;
@@ -236,6 +269,31 @@ static void note(void *arg, const char *sentence)
 
 	gw_evacuation_clear_lines(&s->view);
 	(void)fprintf(stderr, "note: %s\n", sentence);
+}
+
+static void observing(void *arg, uint64_t passed_ns, size_t done, size_t all)
+{
+	struct looked *l = arg;
+
+	if (passed_ns < l->evacuation->options.observe_ns)
+		gw_progress_time(&l->bar, "observing", passed_ns, l->evacuation->options.observe_ns,
+		                 "", gw_now_ns());
+	else
+		gw_progress_share(&l->bar, "estimating", done, all, gw_now_ns());
+}
+
+static int observe(struct gw_evacuation *e, bool quiet, struct gw_error *error)
+{
+	struct looked looked = {.evacuation = e};
+	int err;
+
+	gw_progress_init(&looked.bar, stderr);
+	e->options.estimate = gw_evacuation_estimate;
+	e->options.observing = quiet ? NULL : observing;
+	e->options.arg = &looked;
+	err = gw_fleet_observe(e, error);
+	gw_progress_end(&looked.bar);
+	return err;
 }
 
 static int run_and_show(struct gw_evacuation *e, bool quiet, struct gw_error *error)
@@ -314,7 +372,9 @@ static int act(struct gw_evacuation *e, const struct asked *a, struct gw_error *
 
 	e->options.stop_fd = stop;
 	gw_fleet_ask_hosts(e);
-	err = gw_fleet_plan(e, error);
+	err = observe(e, a->quiet, error);
+	if (!err)
+		err = gw_fleet_plan(e, error);
 	if (!err && (!a->quiet || a->plan))
 		err = gw_evacuation_plan(e, out);
 	(void)fflush(out);
@@ -362,6 +422,8 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	         "what all moves together may use (default: what the link is seen to carry)"},
 	        {"device", 0, GW_CLI_STRING, &a.device, "NAME",
 	         "whose traffic is controlled (default: none's; with --carries that to the hosts)"},
+	        {"link", 0, GW_CLI_LIST, &a.links, "HOST=RATE",
+	         "what the way to that host carries (default: no less than the link here)"},
 	        {"carries", 0, GW_CLI_RATE, &a.carries, "RATE",
 	         "what that device carries, for all on it (default: what it says)"},
 	        {"sharing", 0, GW_CLI_STRING, &a.sharing, "NAME",
@@ -369,7 +431,7 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"set", 's', GW_CLI_LIST, &a.set, "KEY=VALUE", "a setting of the sharing"},
 	        {"at-once", 0, GW_CLI_NUMBER, &a.at_once, "N", "so many moves at a time at most"},
 	        {"policy", 'p', GW_CLI_STRING, &a.policy, "NAME",
-	         "of every move (default: precopy, hybrid where it would not converge)"},
+	         "of every move (default: for each VM the one that is estimated to cost least)"},
 	        {"downtime", 'd', GW_CLI_DURATION, &a.downtime, "TIME",
 	         "that a VM may stand (default 300ms)"},
 	        {"limit", 0, GW_CLI_LIST, &a.limits, "NAME=RATE", "that VM is sent no faster"},

@@ -17,6 +17,10 @@ struct gw_evacuation_view {
 	enum gw_member_state *told; /* owned: of each member, as it was last told */
 };
 
+/* As struct gw_fleet_options has it: what the simulator makes of what was seen. */
+size_t gw_evacuation_estimate(const struct gw_evacuation *evacuation, const struct gw_guest *guest,
+                              const struct gw_observed *seen, uint64_t rate_bytes_per_s, int keep,
+                              struct gw_fleet_way *ways);
 int gw_evacuation_plan(const struct gw_evacuation *evacuation, FILE *out);
 /* `done` is the last word: the bars stay. */
 void gw_evacuation_show(struct gw_evacuation_view *view, const struct gw_evacuation *evacuation,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/values.h"
+#include "cli/estimate.h"
 #include "cli/table.h"
 
 #define BAR_COLUMNS 24
@@ -110,6 +111,16 @@ static void tell_hosts(const struct gw_evacuation *e, FILE *out)
 			              gw_show_size(size, sizeof(size), e->hosts[i].free_bytes));
 }
 
+static void tell_unavailable(const struct gw_schedule *p, FILE *out)
+{
+	char middle[32], low[32], high[32];
+
+	(void)fprintf(out, "unavailable for %s in all (%s to %s)\n",
+	              gw_show_duration(middle, sizeof(middle), p->unavailable.middle),
+	              gw_show_duration(low, sizeof(low), p->unavailable.low),
+	              gw_show_duration(high, sizeof(high), p->unavailable.high));
+}
+
 static void tell_whole(const struct gw_evacuation *e, FILE *out)
 {
 	const struct gw_schedule *p = &e->plan;
@@ -129,6 +140,8 @@ static void tell_whole(const struct gw_evacuation *e, FILE *out)
 		        e->options.link_bytes_per_s
 		                ? ""
 		                : ", which is assumed: --bandwidth says what the link carries");
+	if (p->moved)
+		tell_unavailable(p, out);
 	if (p->late)
 		(void)fprintf(out, "%zu of them not by the deadline\n", p->late);
 }
@@ -305,13 +318,25 @@ int gw_evacuation_summary(const struct gw_evacuation *e, FILE *out)
 		gw_table_print(&table, out);
 	gw_table_free(&table);
 	(void)fprintf(out, "%.1f s, announced were %.1f s\n",
-	              (double)(e->ended_ns - e->began_ns) / 1e9, (double)e->announced_ns / 1e9);
+	              (double)(e->ended_ns - e->began_ns) / 1e9, (double)e->announced.end_ns / 1e9);
 	return err;
+}
+
+static json_t *planned_json(const struct gw_member *m)
+{
+	const struct gw_plan_move *p = &m->planned;
+	json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:b}", "policy", p->policy,
+	                         "begin_ns", (json_int_t)p->begin_ns, "end_ns",
+	                         (json_int_t)p->end_ns, "soonest_ns", (json_int_t)p->soonest_ns,
+	                         "latest_ns", (json_int_t)p->latest_ns, "problem",
+	                         gw_plan_problem_name(p->problem), "estimated", m->way_count > 0);
+
+	(void)json_object_set_new(json, "unavailable_ns", gw_interval_json(&p->unavailable));
+	return json;
 }
 
 static json_t *member_json(const struct gw_evacuation *e, const struct gw_member *m)
 {
-	bool planned = m->planned.end_ns != 0;
 	json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I}", "name", m->name, "outcome",
 	                         state_name(m->state), "ram_bytes", (json_int_t)m->ram_bytes,
 	                         "data_bytes", (json_int_t)m->data_bytes, "dirty_bytes_per_s",
@@ -321,21 +346,25 @@ static json_t *member_json(const struct gw_evacuation *e, const struct gw_member
 		(void)json_object_set_new(json, "host", json_string(host_of(e, m)));
 	if (m->why[0])
 		(void)json_object_set_new(json, "reason", json_string(m->why));
-	if (planned)
-		(void)json_object_set_new(json, "planned",
-		                          json_pack("{s:s, s:I, s:I, s:I, s:I, s:s}", "policy",
-		                                    m->planned.policy, "begin_ns",
-		                                    (json_int_t)m->planned.begin_ns, "end_ns",
-		                                    (json_int_t)m->planned.end_ns, "soonest_ns",
-		                                    (json_int_t)m->planned.soonest_ns, "latest_ns",
-		                                    (json_int_t)m->planned.latest_ns, "problem",
-		                                    gw_plan_problem_name(m->planned.problem)));
+	if (m->planned.end_ns)
+		(void)json_object_set_new(json, "planned", planned_json(m));
 	if (m->end_ns)
 		(void)json_object_update_new(json, json_pack("{s:I, s:I}", "begin_ns",
 		                                             (json_int_t)m->begin_ns, "end_ns",
 		                                             (json_int_t)m->end_ns));
 	if (m->move.result)
 		(void)json_object_set(json, "result", m->move.result);
+	return json;
+}
+
+static json_t *plan_json(const struct gw_schedule *p)
+{
+	json_t *json =
+	        json_pack("{s:I, s:I, s:I, s:I, s:I}", "end_ns", (json_int_t)p->end_ns, "late",
+	                  (json_int_t)p->late, "left", (json_int_t)p->left, "soonest_ns",
+	                  (json_int_t)p->soonest_ns, "latest_ns", (json_int_t)p->latest_ns);
+
+	(void)json_object_set_new(json, "unavailable_ns", gw_interval_json(&p->unavailable));
 	return json;
 }
 
@@ -348,12 +377,9 @@ json_t *gw_evacuation_json(const struct gw_evacuation *e)
 		(void)json_array_append_new(members, member_json(e, &e->members[i]));
 		unavailable += figure(&e->members[i], "unavailable_ns");
 	}
-	json = json_pack(
-	        "{s:s, s:s, s:o, s:{s:I, s:I, s:I, s:I, s:I}}", "schema", "godwit.evacuation/1",
-	        "sharing", e->options.sharing.kind->name, "vms", members, "plan", "end_ns",
-	        (json_int_t)(e->began_ns ? e->announced_ns : e->plan.end_ns), "late",
-	        (json_int_t)e->plan.late, "left", (json_int_t)e->plan.left, "soonest_ns",
-	        (json_int_t)e->plan.soonest_ns, "latest_ns", (json_int_t)e->plan.latest_ns);
+	json = json_pack("{s:s, s:s, s:o, s:o}", "schema", "godwit.evacuation/1", "sharing",
+	                 e->options.sharing.kind->name, "vms", members, "plan",
+	                 plan_json(e->began_ns ? &e->announced : &e->plan));
 	if (json && e->options.link_bytes_per_s)
 		(void)json_object_set_new(json, "link_bytes_per_s",
 		                          json_integer((json_int_t)e->options.link_bytes_per_s));
@@ -362,7 +388,8 @@ json_t *gw_evacuation_json(const struct gw_evacuation *e)
 		                          json_integer((json_int_t)e->options.deadline_ns));
 	if (json && e->ended_ns)
 		(void)json_object_update_new(
-		        json, json_pack("{s:I, s:I, s:I, s:b, s:s}", "total_time_ns",
+		        json, json_pack("{s:I, s:I, s:I, s:I, s:b, s:s}", "began_at_ns",
+		                        (json_int_t)e->began_ns, "total_time_ns",
 		                        (json_int_t)(e->ended_ns - e->began_ns), "unavailable_ns",
 		                        (json_int_t)unavailable, "bytes_on_link",
 		                        (json_int_t)e->sent_bytes, "stopped", e->stopped,

@@ -3,17 +3,14 @@
  * cli/paper.c - `godwit paper`: the papers' tables and figures, made anew by paper/main.py.
  */
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/options.h"
+#include "cli/script.h"
 #include "cli/verb.h"
 
 /* By meson: the papers that there are, and where paper/ lies before and after `meson install`. */
 static const char *const papers[] = {GW_PAPERS, NULL};
-#define IN_BUILD GW_BUILD_DIR "/godwit"
 
 struct asked {
 	const char *output, *json;
@@ -49,20 +46,16 @@ static int start(const struct asked *asked, const char *paper, struct gw_error *
 {
 	const char *words[16 + sizeof(papers) / sizeof(papers[0])];
 	const bool all = !strcmp(paper, "all");
-	char self[PATH_MAX] = "", script[PATH_MAX];
+	struct gw_script script;
 	size_t n = 0;
+	int err = gw_script_find(&script, "main.py", GW_PAPER_SOURCE, GW_PAPER_INSTALLED, error);
 
-	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-		return gw_fail(error, errno, "cannot tell where godwit is: %s", strerror(errno));
-	(void)snprintf(script, sizeof(script), "%s/main.py",
-	               strcmp(self, IN_BUILD) != 0 ? GW_PAPER_INSTALLED : GW_PAPER_SOURCE);
-	if (access(script, R_OK))
-		return gw_fail(error, errno, "%s: %s; install godwit whole", script,
-		               strerror(errno));
+	if (err)
+		return err;
 	words[n++] = "python3";
-	words[n++] = script;
+	words[n++] = script.path;
 	words[n++] = "--godwit";
-	words[n++] = self;
+	words[n++] = script.godwit;
 	words[n++] = "--output";
 	words[n++] = asked->output;
 	if (asked->sim_only || asked->live_only)
@@ -80,9 +73,7 @@ static int start(const struct asked *asked, const char *paper, struct gw_error *
 		if (all || !strcmp(papers[i], paper))
 			words[n++] = papers[i];
 	words[n] = NULL;
-	(void)fflush(stdout);
-	(void)execvp(words[0], (char *const *)words);
-	return gw_fail(error, errno, "cannot start python3: %s", strerror(errno));
+	return gw_script_start(words, error);
 }
 
 static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struct gw_error *error)

@@ -29,6 +29,7 @@ struct gw_verb {
 };
 
 extern const struct gw_verb gw_verb_abort;
+extern const struct gw_verb gw_verb_bench;
 extern const struct gw_verb gw_verb_estimate;
 extern const struct gw_verb gw_verb_evacuate;
 extern const struct gw_verb gw_verb_list;
@@ -39,6 +40,7 @@ extern const struct gw_verb gw_verb_predict;
 extern const struct gw_verb gw_verb_probe;
 extern const struct gw_verb gw_verb_record;
 extern const struct gw_verb gw_verb_recover;
+extern const struct gw_verb gw_verb_report;
 extern const struct gw_verb gw_verb_resolve;
 extern const struct gw_verb gw_verb_run;
 extern const struct gw_verb gw_verb_serve;

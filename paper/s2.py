@@ -6,6 +6,7 @@ import tempfile
 from statistics import median
 
 import nrac
+import nrac_live
 from kit.claim import Claim
 from kit.live import Moves
 from kit.paper import Paper
@@ -217,6 +218,7 @@ def live(run):
         nothing of what is compared was tuned on them.""")
     show(run, "recorded", "Recorded VMs", found)
     grades(run, scenarios)
+    nrac_live.live(run)
 
 
 # --- what the text claims ---

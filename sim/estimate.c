@@ -63,6 +63,18 @@ static bool fits(const struct gw_policy_kind *kind, const struct sim_setting *se
 	return strcmp(setting->key, "order") != 0 || !kind->order;
 }
 
+static size_t list_named(struct sim_move *moves, const struct sim_move *asked,
+                         const char *const *names)
+{
+	struct gw_policy policy;
+	size_t count = 0;
+
+	for (; *names && count < CANDIDATES_MAX; names++)
+		if (!gw_policy_init(&policy, *names) && !policy.kind->chooses)
+			moves[count++] = plain(policy.kind, asked);
+	return count;
+}
+
 static size_t list_candidates(struct sim_move *moves, const struct sim_move *asked)
 {
 	size_t count = 0;
@@ -597,7 +609,11 @@ static int estimate(struct sim_estimate *e, const struct sim_scenario *scenario,
 	crew.outcomes = calloc((size_t)CANDIDATES_MAX * crew.sample_count, sizeof(*crew.outcomes));
 	if (e->moves && e->forecasts && crew.outcomes) {
 		e->moves[0] = crew.vm->move;
-		e->count = every_policy ? list_candidates(e->moves, &crew.vm->move) : 1;
+		e->count = 1;
+		if (every_policy)
+			e->count = options->policies
+			                   ? list_named(e->moves, &crew.vm->move, options->policies)
+			                   : list_candidates(e->moves, &crew.vm->move);
 		err = estimate_listed(e, &crew, options);
 	}
 	free(crew.outcomes);

@@ -35,6 +35,8 @@ struct sim_estimate_options {
 	uint64_t seed;
 	unsigned samples; /* 0: SIM_ESTIMATE_SAMPLES */
 	unsigned jobs;    /* threads beside the caller's; 0: the caller's does all */
+	/* Ended by NULL, borrowed: only these, each as it is. NULL: all, and a few settings. */
+	const char *const *policies;
 	/* How many times as long, a thousand times, work took for want of processors, as it was
 	 * seen now and then (live/host/slowness.h); none: as long as it takes. Borrowed. */
 	const uint32_t *slowness;

@@ -59,6 +59,7 @@ static void choose_chooser(struct sim_world_config *config, size_t number)
 {
 	config->policy = choosers[number].policy;
 	config->order = choosers[number].order;
+	config->downtime_ns = 25 * MS; /* wws-hybrid keeps nothing below 20 */
 	memcpy(config->settings, choosers[number].settings, sizeof(choosers[number].settings));
 }
 

@@ -3,10 +3,11 @@
 
 #include <string.h>
 
-#define ROUNDS_MAX 30 /* Xen's: then it does not converge */
-#define LANES_MAX  16
-#define SECOND     1e9
-#define LONGEST_NS 1e16 /* of a move, four months: sums of a thousand fit 64 bits */
+#define ROUNDS_MAX      30 /* Xen's: then it does not converge */
+#define LANES_MAX       16
+#define SECOND          1e9
+#define PULL_MUST_SPARE 0.1  /* of the costs, for there is no way back from a switch */
+#define LONGEST_NS      1e16 /* of a move, four months: sums of a thousand fit 64 bits */
 
 const char *gw_plan_problem_name(enum gw_plan_problem problem)
 {
@@ -112,9 +113,10 @@ static struct gw_expected expect_as(const struct gw_fleet_vm *vm, struct how how
 static double cost(const struct gw_fleet_way *way, uint64_t rate)
 {
 	struct gw_expected e = estimated(way, rate, EXPECTED);
+	double ns = (double)e.copy_ns + (double)e.after_ns +
+	            GW_UNAVAILABLE_COUNTS * (double)e.unavailable_ns;
 
-	return (double)e.copy_ns + (double)e.after_ns +
-	       GW_UNAVAILABLE_COUNTS * (double)e.unavailable_ns;
+	return way->pulls ? ns / (1 - PULL_MUST_SPARE) : ns;
 }
 
 static bool should_pull(const struct gw_fleet_vm *vm, uint64_t rate)

@@ -120,8 +120,9 @@ size_t gw_schedule_bytes(const struct gw_fleet *fleet);
  * others do not do yet. Then the one with the most memory free.
  *
  * Policy: of its ways the one that costs least, where a second in which a VM is unavailable counts
- * as GW_UNAVAILABLE_COUNTS seconds of the link. Where there are none, pre-copy, and hybrid where
- * that takes more than half as long again.
+ * as GW_UNAVAILABLE_COUNTS seconds of the link, and one that pulls, from whose switch there is no
+ * way back, must spare a tenth. Where there are none, pre-copy, and hybrid where that takes more
+ * than half as long again.
  */
 #define GW_UNAVAILABLE_COUNTS 2
 void gw_schedule_make(const struct gw_fleet *fleet, void *memory, struct gw_schedule *plan);

@@ -159,7 +159,7 @@ enum gw_action_kind {
 	/* destination */
 	GW_ACT_RESERVE, /* message: the OFFER [GW_EV_RESERVED] */
 	GW_ACT_PUNCH,   /* set: make holes of these pages */
-	GW_ACT_ARM,     /* set: punch these pages, then let holes fault [GW_EV_ARMED] */
+	GW_ACT_ARM,     /* set: let these fault: none of them is to be there [GW_EV_ARMED] */
 	GW_ACT_LOAD,    /* feed the device state [GW_EV_LOADED] */
 	GW_ACT_RUN,     /* [GW_EV_RUNNING] */
 	GW_ACT_ZERO,    /* page: give a zero page to who waits for it */

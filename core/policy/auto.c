@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * auto: stands for another policy, which the world takes in its place once the VM has been observed:
- * it estimates every one (sim/estimate.h), and gw_choose() says which (core/model/estimate.h). A
- * move under auto itself gives up, so that none ever begins.
+ * auto: stands for another policy, which the world takes in its place once the VM has been
+ * observed: it estimates every one (sim/estimate.h), and gw_choose() says which
+ * (core/model/estimate.h). A move under auto itself gives up, so that none ever begins.
  */
 #include "core/policy/kinds.h"
 
@@ -13,12 +13,6 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	gw_verdict_say(verdict, GW_GIVE_UP, "no policy was chosen");
 }
 
-static uint64_t observes_ns(const struct gw_policy *policy)
-{
-	(void)policy;
-	return GW_AUTO_OBSERVES_NS;
-}
-
 const struct gw_policy_kind gw_policy_auto = {
         .name = "auto",
         .summary = "observes the VM, estimates every policy, takes the one that suits it",
@@ -26,5 +20,5 @@ const struct gw_policy_kind gw_policy_auto = {
         .chooses = true,
         .at_once = true,
         .decide = decide,
-        .observes_ns = observes_ns,
+        .observes_ns = GW_OBSERVES_NS,
 };

@@ -15,9 +15,6 @@ extern const struct gw_policy_kind gw_policy_split;
 extern const struct gw_policy_kind gw_policy_wws_hybrid;
 extern const struct gw_policy_kind gw_policy_run_ahead, gw_policy_auto;
 
-/* S3, section 3.1: what a policy that forecasts from windows wants to see, if nobody says else. */
-#define GW_OBSERVES_NS UINT64_C(8000000000)
-
 __attribute__((format(printf, 3, 4))) void
 gw_verdict_say(struct gw_verdict *verdict, enum gw_decision decision, const char *format, ...);
 
@@ -29,6 +26,8 @@ uint64_t gw_rate_carries(uint64_t bytes_per_s, uint64_t ns);
  * measured latencies in docs/bench.md.
  */
 double gw_view_fault_ns(const struct gw_view *view, double page_ns);
+/* Bytes/s: as measured, or else the user's limit, or Gigabit Ethernet's. */
+uint64_t gw_view_rate(const struct gw_view *view);
 /* Bytes/s at which the guest dirtied memory in the last round. */
 double gw_view_dirty_rate(const struct gw_view *view);
 

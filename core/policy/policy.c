@@ -9,7 +9,8 @@
 #include "core/predict/predictor.h"
 #include "core/setting.h"
 
-#define SECOND 1000000000u
+#define GIGABIT 125000000u /* bytes/s */
+#define SECOND  1000000000u
 
 const struct gw_policy_kind *const gw_policies[] = {
         &gw_policy_stop_copy,
@@ -94,7 +95,7 @@ void gw_policy_start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 
 uint64_t gw_policy_observes_ns(const struct gw_policy *policy)
 {
-	uint64_t own = policy->kind->observes_ns ? policy->kind->observes_ns(policy) : 0;
+	uint64_t own = policy->kind->observes_ns;
 	uint64_t forecast = policy->kind->at_once ? 0 : policy->forecast->observes_ns;
 
 	if (policy->observes_ns != UINT64_MAX)
@@ -172,6 +173,13 @@ double gw_view_sdf(const struct gw_view *view)
 		return 0;
 	return ((double)view->previous_dirty_pages - (double)view->dirty_pages) /
 	       (double)view->sent_pages;
+}
+
+uint64_t gw_view_rate(const struct gw_view *view)
+{
+	return view->bandwidth_bytes_per_s ? view->bandwidth_bytes_per_s
+	       : view->limit_bytes_per_s   ? view->limit_bytes_per_s
+	                                   : GIGABIT;
 }
 
 double gw_view_fault_ns(const struct gw_view *view, double page_ns)

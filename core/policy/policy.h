@@ -65,9 +65,9 @@ struct gw_verdict {
 double gw_view_sdf(const struct gw_view *view);
 
 #define GW_POLICY_MEMORY 256
-/* For which auto has a VM observed: S3's 160 windows of 50 ms. */
-#define GW_AUTO_OBSERVES_NS UINT64_C(8000000000)
-#define GW_NO_FORECAST   UINT64_MAX
+/* For so long a policy that forecasts from windows wants to see a VM (S3, section 3.1: 160 of 50 ms). */
+#define GW_OBSERVES_NS UINT64_C(8000000000)
+#define GW_NO_FORECAST UINT64_MAX
 
 /* A policy's settings and memory: plain bytes, copied with the struct until it is started. */
 struct gw_policy {
@@ -99,8 +99,7 @@ struct gw_policy_kind {
 	/* What was observed before the move is borrowed for the call; it may be empty. */
 	void (*start)(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 	              const struct gw_observation *observation);
-	/* For how long the VM should be observed before its move. NULL: not at all. */
-	uint64_t (*observes_ns)(const struct gw_policy *policy);
+	uint64_t observes_ns; /* for so long the VM should be observed before its move */
 	/*
 	 * After GW_CONTINUE: adds to `defer`, which is empty, the pages of view->dirty that the
 	 * next round leaves out; in round 0 those that the first pass does. Returns how many pages

@@ -120,12 +120,6 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
 		                           observation->windows[i].written_count);
 }
 
-static uint64_t observes_ns(const struct gw_policy *policy)
-{
-	(void)policy;
-	return GW_OBSERVES_NS;
-}
-
 /* t / (t + q f); see above. */
 static uint64_t best_alpha(const struct gw_view *view)
 {
@@ -240,7 +234,7 @@ const struct gw_policy_kind gw_policy_sdf_hybrid = {
         .decide = decide,
         .bytes = bytes,
         .start = start,
-        .observes_ns = observes_ns,
+        .observes_ns = GW_OBSERVES_NS,
         .choose = choose,
         .rank = rank,
 };

@@ -24,20 +24,16 @@
 
 #include "core/model/hybrid.h"
 #include "core/policy/kinds.h"
-#include "core/predict/renewal.h"
+#include "core/policy/known_pages.h"
 #include "core/setting.h"
 
-#define PAGES_MAX ((uint64_t)1 << 20)
-
-/* Gigabit Ethernet's, until a rate was measured or a limit set. */
-#define BANDWIDTH_FIRST 125000000u
+/* What is written, or touched, in so long tells pages apart: as far ahead as it looks back. */
+#define HORIZON_NS GW_OBSERVES_NS
 
 struct split {
 	uint64_t share;      /* eta, thousandths */
 	uint64_t stop_bytes; /* l; 0: what the link carries in the downtime limit */
-	uint64_t observe_ns;
-	struct gw_renewal *pages;
-	struct gw_ranked *ranked, *spare;
+	struct gw_known_pages pages;
 	struct gw_set first; /* V1, once it is chosen */
 	struct gw_set known;
 	bool observed;
@@ -50,7 +46,7 @@ _Static_assert(sizeof(struct split) <= GW_POLICY_MEMORY, "fits");
 
 static void init(struct gw_policy *policy)
 {
-	*(struct split *)policy->memory = (struct split){.share = 1000, .observe_ns = 8000000000};
+	*(struct split *)policy->memory = (struct split){.share = 1000};
 }
 
 static int set(struct gw_policy *policy, const char *key, const char *value)
@@ -66,28 +62,13 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 	}
 	if (!strcmp(key, "stop_limit"))
 		return gw_setting_number(value, 0, (uint64_t)1 << 50, &s->stop_bytes);
-	if (!strcmp(key, "observe"))
-		return gw_setting_duration(value, &s->observe_ns);
 	return -ENOENT;
-}
-
-static uint64_t observes_ns(const struct gw_policy *policy)
-{
-	return ((const struct split *)policy->memory)->observe_ns;
-}
-
-static uint32_t pages_for(uint64_t ram_pages)
-{
-	return (uint32_t)(ram_pages < PAGES_MAX ? ram_pages : PAGES_MAX);
 }
 
 static size_t bytes(const struct gw_policy *policy, uint64_t ram_pages)
 {
-	uint32_t pages = pages_for(ram_pages);
-
 	(void)policy;
-	return gw_renewal_bytes(pages) + 2 * (size_t)pages * sizeof(struct gw_ranked) +
-	       2 * gw_set_words(ram_pages) * sizeof(uint64_t);
+	return gw_known_pages_bytes(ram_pages) + 2 * gw_set_words(ram_pages) * sizeof(uint64_t);
 }
 
 /* --- the rates ------------------------------------------------------------------------------- */
@@ -134,32 +115,20 @@ static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
                   const struct gw_observation *observation)
 {
 	struct split *s = (struct split *)policy->memory;
-	uint32_t pages = pages_for(ram_pages);
-	uint64_t *words;
+	uint64_t *words = gw_known_pages_start(&s->pages, memory, ram_pages, observation);
 
-	s->pages = gw_renewal_init(memory, pages);
-	s->ranked = (struct gw_ranked *)(void *)((char *)memory + gw_renewal_bytes(pages));
-	s->spare = s->ranked + pages;
-	words = (uint64_t *)(void *)(s->spare + pages);
 	gw_set_init(&s->first, words, ram_pages);
 	gw_set_init(&s->known, words + gw_set_words(ram_pages), ram_pages);
-	gw_renewal_observe(s->pages, observation);
 	measure(s, observation);
 }
 
 /* --- before the first pass ------------------------------------------------------------------- */
 
-static uint64_t rate_of(const struct gw_view *view)
-{
-	return view->bandwidth_bytes_per_s ? view->bandwidth_bytes_per_s
-	       : view->limit_bytes_per_s   ? view->limit_bytes_per_s
-	                                   : BANDWIDTH_FIRST;
-}
-
 static uint64_t stop_bytes(const struct split *s, const struct gw_view *view)
 {
-	uint64_t bytes = s->stop_bytes ? s->stop_bytes
-	                               : gw_rate_carries(rate_of(view), view->downtime_limit_ns);
+	uint64_t bytes = s->stop_bytes
+	                         ? s->stop_bytes
+	                         : gw_rate_carries(gw_view_rate(view), view->downtime_limit_ns);
 
 	return bytes ? bytes : GW_PAGE_BYTES;
 }
@@ -169,7 +138,7 @@ static int model(const struct split *s, const struct gw_view *view, struct gw_mo
 {
 	const struct gw_model_input input = {
 	        .volume = (double)view->populated_pages * GW_PAGE_BYTES,
-	        .bandwidth = (double)rate_of(view),
+	        .bandwidth = (double)gw_view_rate(view),
 	        .write_rate = s->write_rate,
 	        .read_rate = s->read_rate,
 	        .stop_limit = (double)stop_bytes(s, view),
@@ -182,7 +151,8 @@ static int model(const struct split *s, const struct gw_view *view, struct gw_mo
 /* Before the move starts: what it takes. A rate that nobody told is told anew after a round. */
 static void announce(struct split *s, const struct gw_view *view, struct gw_verdict *verdict)
 {
-	double volume = (double)view->populated_pages * GW_PAGE_BYTES, link = (double)rate_of(view);
+	double volume = (double)view->populated_pages * GW_PAGE_BYTES,
+	       link = (double)gw_view_rate(view);
 	bool known = view->bandwidth_bytes_per_s || view->limit_bytes_per_s;
 	struct gw_model_times times;
 	const char *why;
@@ -233,27 +203,27 @@ static size_t collect(struct split *s, const struct gw_set *of, bool read)
 	uint64_t cursor = 0;
 	size_t count = 0;
 
-	gw_renewal_look_ahead(s->pages, s->observe_ns, &soon);
-	while (gw_renewal_next(s->pages, &cursor, &page)) {
+	gw_renewal_look_ahead(s->pages.renewal, HORIZON_NS, &soon);
+	while (gw_renewal_next(s->pages.renewal, &cursor, &page)) {
 		double stays = 1 - gw_renewal_written(&soon, &page);
 
 		if (page.page >= of->pages || !gw_set_has(of, page.page) ||
 		    (page.read_share > 0) != read)
 			continue;
 		gw_set_add(&s->known, page.page);
-		s->ranked[count++] =
+		s->pages.ranked[count++] =
 		        (struct gw_ranked){(uint32_t)page.page, read        ? page.read_share
 		                                                : stays > 0 ? (float)stays
 		                                                            : 0};
 	}
-	gw_rank(s->ranked, s->spare, count);
+	gw_rank(s->pages.ranked, s->pages.spare, count);
 	return count;
 }
 
 static uint64_t take(struct split *s, size_t count, uint64_t room)
 {
 	for (size_t i = 0; i < count && room; i++, room--)
-		gw_set_add(&s->first, s->ranked[i].page);
+		gw_set_add(&s->first, s->pages.ranked[i].page);
 	return room;
 }
 
@@ -292,7 +262,8 @@ static void go_on(struct split *s, const struct gw_view *view, struct gw_verdict
 
 	if (view->round == 1 && s->observed && !model(s, view, &times, &why))
 		(void)snprintf(announced, sizeof(announced), "; at %.1f MB/s Tm %.2f s, Td %.2f s",
-		               (double)rate_of(view) / 1e6, times.total_s, times.unavailable_s);
+		               (double)gw_view_rate(view) / 1e6, times.total_s,
+		               times.unavailable_s);
 	s->stop_pages = s->observed ? stop_bytes(s, view) / GW_PAGE_BYTES : 0;
 	if (left > s->stop_pages && view->round < s->rounds)
 		gw_verdict_say(verdict, GW_CONTINUE, "%llu pages of V1 left, %llu may stop%s",
@@ -316,7 +287,7 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	else
 		go_on(s, view, verdict);
 	if (verdict->decision == GW_POST_COPY && s->share < 1000)
-		verdict->rate_bytes_per_s = rate_of(view) / 1000 * s->share;
+		verdict->rate_bytes_per_s = gw_view_rate(view) / 1000 * s->share;
 }
 
 static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, struct gw_set *defer)
@@ -336,21 +307,8 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_ranking *ranking)
 {
 	struct split *s = (struct split *)policy->memory;
-	struct gw_renewal_outlook soon;
-	struct gw_renewal_page page;
-	uint64_t cursor = 0;
-	size_t count = 0;
 
-	gw_renewal_look_ahead(s->pages, s->observe_ns, &soon);
-	while (gw_renewal_next(s->pages, &cursor, &page)) {
-		double touched = gw_renewal_touched(&soon, &page);
-
-		if (touched > 0 && page.page < left->pages && gw_set_has(left, page.page))
-			s->ranked[count++] =
-			        (struct gw_ranked){(uint32_t)page.page, (float)touched};
-	}
-	gw_rank(s->ranked, s->spare, count);
-	*ranking = (struct gw_ranking){s->ranked, count};
+	*ranking = gw_known_pages_rank(&s->pages, HORIZON_NS, left);
 }
 
 /* What is left of V1, at most l. */
@@ -371,8 +329,7 @@ const struct gw_policy_kind gw_policy_split = {
         .name = "split",
         .summary =
                 "what the VM's rates of writing and reading say iteratively, the rest pulled (S5)",
-        .settings = "background_share=1 (above 0, to 1) stop_limit=0 (bytes; 0: by --downtime) "
-                    "observe=8s",
+        .settings = "background_share=1 (above 0, to 1) stop_limit=0 (bytes; 0: by --downtime)",
         .order = "forecast",
         .pulls = true,
         .init = init,
@@ -380,7 +337,7 @@ const struct gw_policy_kind gw_policy_split = {
         .decide = decide,
         .bytes = bytes,
         .start = start,
-        .observes_ns = observes_ns,
+        .observes_ns = GW_OBSERVES_NS,
         .choose = choose,
         .rank = rank,
         .keep = keep,

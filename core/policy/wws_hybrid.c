@@ -25,13 +25,8 @@
 #include <string.h>
 
 #include "core/policy/kinds.h"
-#include "core/predict/renewal.h"
+#include "core/policy/known_pages.h"
 #include "core/setting.h"
-
-#define PAGES_MAX ((uint64_t)1 << 20)
-
-/* Gigabit Ethernet's, until a rate was measured. */
-#define BANDWIDTH_FIRST 125000000u
 
 /* A round's own time: its scan, and that the link is idle until its end is known. */
 #define ROUND_NS 2000000.0
@@ -57,9 +52,7 @@ struct wws {
 	uint64_t stop_share; /* thousandths */
 	uint64_t worth;
 	uint64_t max_rounds;
-	struct gw_renewal *pages;
-	struct gw_ranked *ranked, *spare;
-	uint64_t ram_pages;
+	struct gw_known_pages known;
 	uint64_t hybrid_sends; /* P + W1; 0: not yet known */
 	uint64_t kept_most;    /* pages that may go while the VM stands */
 	size_t kept;           /* of the ranked pages: those worth it */
@@ -89,54 +82,33 @@ static int set(struct gw_policy *policy, const char *key, const char *value)
 	return -ENOENT;
 }
 
-static uint64_t observes_ns(const struct gw_policy *policy)
-{
-	(void)policy;
-	return GW_OBSERVES_NS;
-}
-
-static uint32_t pages_for(uint64_t ram_pages)
-{
-	return (uint32_t)(ram_pages < PAGES_MAX ? ram_pages : PAGES_MAX);
-}
-
 static size_t bytes(const struct gw_policy *policy, uint64_t ram_pages)
 {
-	uint32_t pages = pages_for(ram_pages);
-
 	(void)policy;
-	return gw_renewal_bytes(pages) + 2 * (size_t)pages * sizeof(struct gw_ranked);
+	return gw_known_pages_bytes(ram_pages);
 }
 
 static void start(struct gw_policy *policy, void *memory, uint64_t ram_pages,
                   const struct gw_observation *observation)
 {
 	struct wws *w = (struct wws *)policy->memory;
-	uint32_t pages = pages_for(ram_pages);
 
-	w->pages = gw_renewal_init(memory, pages);
-	w->ranked = (struct gw_ranked *)(void *)((char *)memory + gw_renewal_bytes(pages));
-	w->spare = w->ranked + pages;
-	w->ram_pages = ram_pages;
 	w->pace = 1;
-	gw_renewal_observe(w->pages, observation);
+	(void)gw_known_pages_start(&w->known, memory, ram_pages, observation);
 }
 
 /* --- what a page, and a fault, takes ------------------------------------------------------- */
 
 static void learn_link(struct wws *w, const struct gw_view *view)
 {
-	uint64_t rate = view->bandwidth_bytes_per_s ? view->bandwidth_bytes_per_s
-	                : view->limit_bytes_per_s   ? view->limit_bytes_per_s
-	                                            : BANDWIDTH_FIRST;
-	uint64_t limit = view->downtime_limit_ns, stop;
+	uint64_t rate = gw_view_rate(view);
+	uint64_t limit = view->downtime_limit_ns;
+	uint64_t most = limit > SWITCH_NS ? limit - SWITCH_NS : 0, stop;
 
 	w->page_ns = GW_PAGE_BYTES * 1e9 / (double)rate;
 	w->fault_ns = gw_view_fault_ns(view, w->page_ns);
 	stop = limit / 1000 * w->stop_share;
-	if (stop > limit - SWITCH_NS)
-		stop = limit > SWITCH_NS ? limit - SWITCH_NS : 0;
-	w->kept_most = gw_rate_carries(rate, stop) / GW_PAGE_BYTES;
+	w->kept_most = gw_rate_carries(rate, stop < most ? stop : most) / GW_PAGE_BYTES;
 }
 
 /* Unavailable time that a page costs at the switch if it is touched with this chance. */
@@ -165,8 +137,8 @@ static void take_census(const struct wws *w, const struct gw_set *dirty, uint64_
 	uint64_t cursor = 0;
 
 	*census = (struct census){.count = count};
-	gw_renewal_look_ahead(w->pages, (uint64_t)((double)count * w->page_ns), &in_pull);
-	while (gw_renewal_next(w->pages, &cursor, &page)) {
+	gw_renewal_look_ahead(w->known.renewal, (uint64_t)((double)count * w->page_ns), &in_pull);
+	while (gw_renewal_next(w->known.renewal, &cursor, &page)) {
 		if (page.class >= GW_RENEWAL_CLASSES || page.page >= dirty->pages)
 			continue;
 		if (!gw_set_has(dirty, page.page)) {
@@ -214,7 +186,7 @@ struct lengths {
 
 static void look_ahead(const struct wws *w, double ns, struct gw_renewal_outlook *outlook)
 {
-	gw_renewal_look_ahead(w->pages, (uint64_t)(ns * w->pace), outlook);
+	gw_renewal_look_ahead(w->known.renewal, (uint64_t)(ns * w->pace), outlook);
 }
 
 static void measure(const struct wws *w, uint64_t pages, struct lengths *lengths)
@@ -375,16 +347,16 @@ static void decide(struct gw_policy *policy, const struct gw_view *view, struct 
 	if (!view->round) {
 		gw_verdict_say(verdict, GW_CONTINUE, "first pass over %llu pages%s",
 		               (unsigned long long)view->populated_pages,
-		               gw_renewal_ready(w->pages)
+		               gw_renewal_ready(w->known.renewal)
 		                       ? ""
 		                       : "; the VM was not observed: it leaves out none");
 		return;
 	}
-	gw_renewal_round(w->pages, view->written, view->round_ns);
+	gw_renewal_round(w->known.renewal, view->written, view->round_ns);
 	if (view->round == 1)
 		learn_hybrid(w, view);
 	learn_pace(w, view);
-	if (!view->dirty_pages || !gw_renewal_ready(w->pages))
+	if (!view->dirty_pages || !gw_renewal_ready(w->known.renewal))
 		gw_verdict_say(verdict, GW_POST_COPY, "%llu pages left%s",
 		               (unsigned long long)view->dirty_pages,
 		               view->dirty_pages ? "; the VM was not observed: as hybrid" : "");
@@ -407,7 +379,7 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 	uint64_t cursor = 0;
 	double taken = 0;
 
-	if (!gw_renewal_ready(w->pages))
+	if (!gw_renewal_ready(w->known.renewal))
 		return GW_NO_FORECAST;
 	if (!view->round) {
 		struct census census;
@@ -415,8 +387,8 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 		take_census(w, view->dirty, view->dirty_pages, &census);
 		(void)plan(w, &census, 0, true, &w->next);
 	}
-	gw_renewal_look_ahead(w->pages, (uint64_t)(w->next.ns * w->pace), &outlook);
-	while (gw_renewal_next(w->pages, &cursor, &page)) {
+	gw_renewal_look_ahead(w->known.renewal, (uint64_t)(w->next.ns * w->pace), &outlook);
+	while (gw_renewal_next(w->known.renewal, &cursor, &page)) {
 		if (page.class >= GW_RENEWAL_CLASSES || page.page >= view->ram_pages ||
 		    !gw_set_has(view->dirty, page.page))
 			continue;
@@ -439,24 +411,12 @@ static uint64_t choose(struct gw_policy *policy, const struct gw_view *view, str
 static void rank(struct gw_policy *policy, const struct gw_set *left, struct gw_ranking *ranking)
 {
 	struct wws *w = (struct wws *)policy->memory;
-	struct gw_renewal_outlook soon;
-	struct gw_renewal_page page;
-	uint64_t cursor = 0;
-	size_t count = 0;
+	const uint64_t pull_ns = (uint64_t)((double)gw_set_count(left) * w->page_ns);
 
-	gw_renewal_look_ahead(w->pages, (uint64_t)((double)gw_set_count(left) * w->page_ns), &soon);
-	while (gw_renewal_next(w->pages, &cursor, &page)) {
-		double touched = gw_renewal_touched(&soon, &page);
-
-		if (touched > 0 && page.page < w->ram_pages)
-			w->ranked[count++] =
-			        (struct gw_ranked){(uint32_t)page.page, (float)touched};
-	}
-	gw_rank(w->ranked, w->spare, count);
-	for (w->kept = 0; w->kept < count; w->kept++)
-		if ((double)w->ranked[w->kept].score * w->fault_ns <= w->page_ns)
+	*ranking = gw_known_pages_rank(&w->known, pull_ns, NULL);
+	for (w->kept = 0; w->kept < ranking->count; w->kept++)
+		if ((double)w->known.ranked[w->kept].score * w->fault_ns <= w->page_ns)
 			break;
-	*ranking = (struct gw_ranking){w->ranked, count};
 }
 
 static void keep(struct gw_policy *policy, const struct gw_set *written, struct gw_set *pull)
@@ -464,12 +424,12 @@ static void keep(struct gw_policy *policy, const struct gw_set *written, struct 
 	struct wws *w = (struct wws *)policy->memory;
 	uint64_t room = w->kept_most, page;
 
-	if (!gw_renewal_ready(w->pages))
+	if (!gw_renewal_ready(w->known.renewal))
 		return;
 	for (size_t i = 0; i < w->kept && room; i++) {
-		if (!gw_set_has(pull, w->ranked[i].page))
+		if (!gw_set_has(pull, w->known.ranked[i].page))
 			continue;
-		gw_set_remove(pull, w->ranked[i].page);
+		gw_set_remove(pull, w->known.ranked[i].page);
 		room--;
 	}
 	/* Who was written a moment ago is in use. */
@@ -491,7 +451,7 @@ const struct gw_policy_kind gw_policy_wws_hybrid = {
         .decide = decide,
         .bytes = bytes,
         .start = start,
-        .observes_ns = observes_ns,
+        .observes_ns = GW_OBSERVES_NS,
         .choose = choose,
         .rank = rank,
         .keep = keep,

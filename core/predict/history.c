@@ -77,14 +77,6 @@ unsigned gw_history_rounds(const struct gw_history *h)
 	return h->rounds;
 }
 
-bool gw_history_of(const struct gw_history *h, uint64_t page, uint64_t *bits)
-{
-	const struct entry *e = &h->entry[place_of(h, page)];
-
-	*bits = e->bits;
-	return e->number != 0;
-}
-
 bool gw_history_next(const struct gw_history *h, uint32_t *cursor, uint64_t *page, uint64_t *bits)
 {
 	while (*cursor < h->buckets) {

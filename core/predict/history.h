@@ -24,8 +24,6 @@ struct gw_history *gw_history_init(void *memory, uint32_t pages);
 void gw_history_add(struct gw_history *history, const struct gw_set *written);
 /* How many bits of a history mean something; at most 64. */
 unsigned gw_history_rounds(const struct gw_history *history);
-/* False for a page that has none. */
-bool gw_history_of(const struct gw_history *history, uint64_t page, uint64_t *bits);
 /* The pages that have one, in no order, from *cursor = 0 on; false when there are no more. */
 bool gw_history_next(const struct gw_history *history, uint32_t *cursor, uint64_t *page,
                      uint64_t *bits);

@@ -341,15 +341,6 @@ bool gw_renewal_next(const struct gw_renewal *r, uint64_t *cursor, struct gw_ren
 	return false;
 }
 
-bool gw_renewal_of(const struct gw_renewal *r, uint64_t number, struct gw_renewal_page *page)
-{
-	const struct entry *e = &r->entry[place_of(r, number)];
-
-	if (e->number)
-		describe(r, e, page);
-	return e->number != 0;
-}
-
 double gw_renewal_written(const struct gw_renewal_outlook *o, const struct gw_renewal_page *page)
 {
 	return page->class < GW_RENEWAL_CLASSES ? (double)o->written[page->class][page->age] : 0;

@@ -68,8 +68,6 @@ struct gw_renewal_page {
 
 bool gw_renewal_next(const struct gw_renewal *renewal, uint64_t *cursor,
                      struct gw_renewal_page *page);
-/* False if nothing is known of it. */
-bool gw_renewal_of(const struct gw_renewal *renewal, uint64_t number, struct gw_renewal_page *page);
 /* 0 to 1. */
 double gw_renewal_written(const struct gw_renewal_outlook *outlook,
                           const struct gw_renewal_page *page);

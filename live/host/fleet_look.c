@@ -8,22 +8,28 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "live/host/clock.h"
 #include "live/host/observe.h"
 #include "live/host/resolve.h"
 #include "live/host/room.h"
 #include "live/vm/native.h"
 #include "live/vm/registry.h"
 
-#define ASK_MS    3000
+#define ASK_MS  3000
+#define LOOK_MS 250
+#define ESTIMATED_MAX                                                                              \
+	48 /* of more the closed form must do: an estimate takes a core for a second */
 #define SECOND_NS UINT64_C(1000000000)
 
 /* --- which there are ------------------------------------------------------------------------- */
@@ -39,7 +45,7 @@ static int add(struct gw_evacuation *e, const char *name)
 	if (!larger)
 		return -ENOMEM;
 	e->members = larger;
-	larger[e->count] = (struct gw_member){.host = GW_PLAN_NOWHERE};
+	larger[e->count] = (struct gw_member){.host = GW_PLAN_NOWHERE, .observed_fd = -1};
 	gw_move_init(&larger[e->count].move);
 	(void)snprintf(larger[e->count++].name, sizeof(larger->name), "%s", name);
 	return 0;
@@ -165,6 +171,8 @@ static void check(const struct gw_evacuation *e, struct gw_member *m)
 struct seen {
 	bool valid;
 	uint64_t data_bytes, dirty_bytes_per_s, hot_bytes;
+	struct gw_fleet_way ways[GW_WAYS_MAX];
+	size_t way_count;
 };
 
 /* Different pages written in each second, and in all. */
@@ -232,18 +240,24 @@ static _Noreturn void observe(const struct gw_evacuation *e, const struct gw_mem
 	if (!gw_guest_open(&guest, &where, &error)) {
 		if (!gw_observe(&guest, NULL, &options, &observed, &error))
 			evaluate(&observed, &seen);
+		if (seen.valid && e->options.estimate && observed.windows.count &&
+		    e->count <= ESTIMATED_MAX)
+			seen.way_count =
+			        e->options.estimate(e, &guest, &observed, gw_fleet_alone(e, m),
+			                            m->observed_fd, seen.ways);
 		gw_guest_close(&guest);
 	}
 	_exit(write(to, &seen, sizeof(seen)) != sizeof(seen));
 }
 
-static pid_t begin_to_observe(const struct gw_evacuation *e, const struct gw_member *m, int *from)
+static pid_t begin_to_observe(const struct gw_evacuation *e, struct gw_member *m, int *from)
 {
 	int ends[2];
 	pid_t pid;
 
 	if (pipe(ends))
 		return -1;
+	m->observed_fd = memfd_create("godwit-observed", MFD_CLOEXEC);
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -267,34 +281,82 @@ static void take_seen(struct gw_member *m, pid_t pid, int from, uint64_t observe
 		m->data_bytes = seen.data_bytes;
 		m->dirty_bytes_per_s = seen.dirty_bytes_per_s;
 		m->hot_bytes = seen.hot_bytes;
+		m->way_count = seen.way_count;
+		memcpy(m->ways, seen.ways, sizeof(m->ways));
 	}
 	close(from);
 	(void)waitpid(pid, NULL, 0);
 	m->used = gw_usage_read(&m->usage);
 	if (!observed_ns || !m->usage.vcpus || m->used.cpu_ns < before.cpu_ns ||
-	    m->used.network_bytes < before.network_bytes)
+	    m->used.sent_bytes < before.sent_bytes)
 		return; /* it has ended meanwhile, or lost a thread or a tap */
 	cpu_ns = m->used.cpu_ns - before.cpu_ns;
 	m->cpu_permille = (uint32_t)(cpu_ns * 1000 / (observed_ns * m->usage.vcpus));
-	gw_traffic_add(&m->traffic,
-	               (uint64_t)((double)(m->used.network_bytes - before.network_bytes) * 1e9 /
-	                          (double)observed_ns));
+	gw_traffic_add(&m->traffic, (uint64_t)((double)(m->used.sent_bytes - before.sent_bytes) *
+	                                       1e9 / (double)observed_ns));
 }
 
-static int observe_all(struct gw_evacuation *e, struct gw_error *error)
-{
-	_cleanup_free_ pid_t *pids = calloc(e->count + 1, sizeof(*pids));
-	_cleanup_free_ int *from = calloc(e->count + 1, sizeof(*from));
+/* The processes that observe, by their pipes; the last one is the user's wish to stop. */
+struct observers {
+	struct pollfd *pipes;
+	pid_t *pids;
+	size_t all, done;
+};
 
-	if (!pids || !from)
-		return gw_fail(error, ENOMEM, "no memory for %zu VMs", e->count);
-	for (size_t i = 0; i < e->count; i++)
-		if (e->members[i].pid)
-			pids[i] = begin_to_observe(e, &e->members[i], &from[i]);
-	for (size_t i = 0; i < e->count; i++)
-		if (pids[i] > 0)
-			take_seen(&e->members[i], pids[i], from[i], e->options.observe_ns);
+static void stop_observing(const struct observers *o, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (o->pipes[i].fd < 0)
+			continue;
+		(void)kill(o->pids[i], SIGKILL);
+		(void)waitpid(o->pids[i], NULL, 0);
+		close(o->pipes[i].fd);
+	}
+}
+
+static int await(struct gw_evacuation *e, struct observers *o, struct gw_error *error)
+{
+	uint64_t began_ns = gw_now_ns();
+
+	while (o->done < o->all) {
+		(void)poll(o->pipes, e->count + 1, LOOK_MS);
+		if (o->pipes[e->count].revents) {
+			stop_observing(o, e->count);
+			return gw_fail(error, EINTR, "stopped: no VM has been moved");
+		}
+		for (size_t i = 0; i < e->count; i++) {
+			if (o->pipes[i].fd < 0 || !o->pipes[i].revents)
+				continue;
+			take_seen(&e->members[i], o->pids[i], o->pipes[i].fd,
+			          e->options.observe_ns);
+			o->pipes[i].fd = -1;
+			o->done++;
+		}
+		if (e->options.observing)
+			e->options.observing(e->options.arg, gw_now_ns() - began_ns, o->done,
+			                     o->all);
+	}
 	return 0;
+}
+
+int gw_fleet_observe(struct gw_evacuation *e, struct gw_error *error)
+{
+	_cleanup_free_ struct pollfd *pipes = calloc(e->count + 1, sizeof(*pipes));
+	_cleanup_free_ pid_t *pids = calloc(e->count + 1, sizeof(*pids));
+	struct observers o = {pipes, pids, 0, 0};
+
+	if (!pipes || !pids)
+		return gw_fail(error, ENOMEM, "no memory for %zu VMs", e->count);
+	for (size_t i = 0; i < e->count; i++) {
+		pipes[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+		if (e->members[i].pid)
+			pids[i] = begin_to_observe(e, &e->members[i], &pipes[i].fd);
+		if (pids[i] <= 0)
+			pipes[i].fd = -1;
+		o.all += pids[i] > 0;
+	}
+	pipes[e->count] = (struct pollfd){.fd = e->options.stop_fd, .events = POLLIN};
+	return await(e, &o, error);
 }
 
 int gw_fleet_look(struct gw_evacuation *e, char *const *names, size_t count, struct gw_error *error)
@@ -305,7 +367,7 @@ int gw_fleet_look(struct gw_evacuation *e, char *const *names, size_t count, str
 		return err;
 	for (size_t i = 0; i < e->count; i++)
 		check(e, &e->members[i]);
-	return observe_all(e, error);
+	return 0;
 }
 
 /* --- where they can go ----------------------------------------------------------------------- */
@@ -322,6 +384,7 @@ void gw_fleet_ask_hosts(struct gw_evacuation *e)
 		if (host->silent)
 			continue;
 		host->free_bytes = room.free_bytes;
+		host->ifindex = room.ifindex;
 		if (!e->ifindex)
 			e->ifindex = room.ifindex;
 	}

@@ -30,9 +30,9 @@ static void not_enforced(struct gw_evacuation *e, const char *why)
 	note(e, e->enforced);
 }
 
-static const char *device_name(const struct gw_evacuation *e, char name[IF_NAMESIZE])
+static const char *device_name(int ifindex, char name[IF_NAMESIZE])
 {
-	return e->ifindex && if_indextoname((unsigned)e->ifindex, name) ? name : NULL;
+	return ifindex && if_indextoname((unsigned)ifindex, name) ? name : NULL;
 }
 
 /* The tree takes the place of what the kernel has at the device: only where the user says so. */
@@ -56,7 +56,7 @@ static int install(struct gw_evacuation *e, struct gw_error *error)
 {
 	uint64_t carries = e->options.carries_bytes_per_s;
 	char name[IF_NAMESIZE];
-	const char *device = device_name(e, name);
+	const char *device = device_name(e->ifindex, name);
 	int err = check_device(e, device, error);
 
 	if (err)
@@ -116,6 +116,20 @@ static void match(struct gw_evacuation *e, size_t slot)
 		             "a network of that kind has no tap by which its packets are known");
 }
 
+/* A device that was named may be the wrong one. */
+static void check_way(struct gw_evacuation *e, const struct gw_fleet_to *host)
+{
+	char named[IF_NAMESIZE], real[IF_NAMESIZE], text[500];
+
+	if (!host->ifindex || gw_device_leads_by(host->ifindex, e->ifindex) ||
+	    !device_name(e->ifindex, named) || !device_name(host->ifindex, real))
+		return;
+	(void)snprintf(text, sizeof(text),
+	               "what moves to %s leaves by %s, so it is in no class of %s", host->name,
+	               real, named);
+	note(e, text);
+}
+
 void gw_fleet_shape(struct gw_evacuation *e)
 {
 	struct gw_error error;
@@ -126,6 +140,8 @@ void gw_fleet_shape(struct gw_evacuation *e)
 		return;
 	}
 	note(e, e->enforced);
+	for (size_t i = 0; i < e->host_count; i++)
+		check_way(e, &e->hosts[i]);
 	for (size_t i = 0; i < e->count; i++)
 		match(e, i);
 }
@@ -158,6 +174,18 @@ static struct gw_class_share share_of(const struct gw_evacuation *e, const struc
 	        .ceiling = ceiling && ceiling < link ? ceiling : link,
 	        .reserved = reserved_for(m),
 	};
+}
+
+uint64_t gw_fleet_sent_by_others(const struct gw_evacuation *e, const size_t *members, size_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < e->count; i++)
+		if (e->members[i].state != GW_MEMBER_MOVED)
+			sum += gw_traffic_next(&e->members[i].traffic);
+	for (size_t i = 0; i < count; i++)
+		sum -= gw_traffic_next(&e->members[members[i]].traffic);
+	return sum;
 }
 
 void gw_fleet_share(struct gw_evacuation *e)

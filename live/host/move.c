@@ -16,8 +16,8 @@
 #include "live/host/control.h"
 #include "live/host/journal.h"
 
-#define ARGUMENTS_MAX 24
-#define TEXTS_MAX     8
+#define ARGUMENTS_MAX 28
+#define TEXTS_MAX     9
 
 /* --- beginning ------------------------------------------------------------------------------- */
 
@@ -42,17 +42,22 @@ static void add_number(struct words *w, const char *option, uint64_t value, cons
 	add(w, text);
 }
 
+static void add_file(struct words *w, const char *option, int fd)
+{
+	char *text = w->texts[w->used++];
+
+	(void)snprintf(text, sizeof(w->texts[0]), "/proc/self/fd/%d", fd);
+	add(w, option);
+	add(w, text);
+}
+
 static void compose(struct words *w, const struct gw_move *move, const struct gw_move_order *o)
 {
-	char *json = w->texts[w->used++];
-
-	(void)snprintf(json, sizeof(w->texts[0]), "/proc/self/fd/%d", move->result_fd);
 	add(w, o->program);
 	add(w, o->policy ? "migrate" : "recover");
 	add(w, o->name);
 	add(w, "--quiet");
-	add(w, "--json");
-	add(w, json);
+	add_file(w, "--json", move->result_fd);
 	if (o->limit_bytes_per_s)
 		add_number(w, "--bandwidth", o->limit_bytes_per_s, "B/s");
 	if (o->granted_bytes_per_s)
@@ -71,9 +76,12 @@ static void compose(struct words *w, const struct gw_move *move, const struct gw
 		add_number(w, "--deadline", o->deadline_ns, "ns");
 	if (o->verify)
 		add(w, "--verify");
+	if (o->observed_fd >= 0)
+		add_file(w, "--observed", o->observed_fd);
 }
 
-static _Noreturn void become(const struct gw_move *move, struct words *w, pid_t parent)
+static _Noreturn void become(const struct gw_move *move, const struct gw_move_order *o,
+                             struct words *w, pid_t parent)
 {
 	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -84,7 +92,10 @@ static _Noreturn void become(const struct gw_move *move, struct words *w, pid_t 
 	(void)dup2(nothing, STDIN_FILENO);
 	(void)dup2(nothing, STDOUT_FILENO);
 	(void)dup2(move->said_fd, STDERR_FILENO);
-	(void)fcntl(move->result_fd, F_SETFD, 0); /* it is opened by its name in /proc */
+	/* Both are opened by their names in /proc. */
+	(void)fcntl(move->result_fd, F_SETFD, 0);
+	if (o->observed_fd >= 0)
+		(void)fcntl(o->observed_fd, F_SETFD, 0);
 	(void)execv(w->argv[0], (char *const *)w->argv);
 	_exit(127);
 }
@@ -102,7 +113,7 @@ int gw_move_begin(struct gw_move *move, const struct gw_move_order *order, struc
 		move->rate = order->granted_bytes_per_s;
 		move->pid = fork();
 		if (move->pid == 0)
-			become(move, &words, parent);
+			become(move, order, &words, parent);
 		if (move->pid > 0)
 			return 0;
 	}

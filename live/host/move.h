@@ -23,6 +23,7 @@ struct gw_move_order {
 	uint64_t limit_bytes_per_s;   /* the user's, for this VM; 0: none */
 	uint64_t granted_bytes_per_s; /* to begin with; 0: all of the link */
 	uint32_t traffic_class;       /* 0: none */
+	int observed_fd;              /* a recording of the VM, borrowed; -1: none */
 	uint64_t downtime_ns, deadline_ns;
 	bool verify;
 };

@@ -136,7 +136,8 @@ int gw_ram_open(struct gw_ram *ram, const char *path, pid_t pid, struct gw_error
 		goto fail;
 	}
 	ram->map = map;
-	/* A huge page for one that is written here would fill its neighbours, yet to come, with zeros. */
+	/* A huge page for one that is written here would fill its neighbours, yet to come, with
+	 * zeros. */
 	(void)madvise(map, ram->bytes, MADV_NOHUGEPAGE);
 	return 0;
 fail:
@@ -224,6 +225,34 @@ int gw_ram_punch(const struct gw_ram *ram, struct gw_run run, struct gw_error *e
 		               " and %" PRIu64 " more): %s",
 		               run.first, run.count - 1, strerror(errno));
 	return 0;
+}
+
+int gw_ram_clear(const struct gw_ram *ram, const struct gw_set *set, struct gw_error *error)
+{
+	struct gw_run run;
+	uint64_t at = 0, end;
+	int64_t data = 0;
+	int rc = 0;
+
+	while (rc == 0 && data >= 0 && gw_set_next_run(set, at, set->pages, &run)) {
+		end = run.first + run.count;
+		data = seek_page(ram, run.first, SEEK_DATA);
+		at = data > (int64_t)end ? (uint64_t)data : end; /* nothing is there before it */
+		if (data < 0 || (uint64_t)data >= end)
+			continue;
+		rc = gw_ram_punch(ram, run, error);
+		data = rc == 0 ? seek_page(ram, run.first, SEEK_DATA) : data;
+		if (rc == 0 && data >= 0 && (uint64_t)data < end)
+			rc = gw_fail(error, EBUSY,
+			             "page %" PRId64
+			             " of the VM's memory cannot be made a hole: are huge pages "
+			             "of its file system held by somebody?",
+			             data);
+	}
+	if (data < 0)
+		return gw_fail(error, (int)-data, "cannot find the holes of the VM's memory: %s",
+		               strerror((int)-data));
+	return rc;
 }
 
 /* Most pages that are not zero say so in their first bytes; the blocks after that vectorise. */

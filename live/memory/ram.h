@@ -40,6 +40,12 @@ int gw_ram_populated(const struct gw_ram *ram, struct gw_set *populated, struct 
 /* Makes holes of the pages of a run. */
 int gw_ram_punch(const struct gw_ram *ram, struct gw_run run, struct gw_error *error);
 
+/*
+ * Makes holes of those pages of the set that are there, however they came there. -EBUSY: one stays,
+ * though it was punched; huge pages that somebody holds do that.
+ */
+int gw_ram_clear(const struct gw_ram *ram, const struct gw_set *set, struct gw_error *error);
+
 /* True if all of the page's bytes are zero. Reads: only for pages known to be populated. */
 bool gw_page_is_zero(const void *page);
 

@@ -197,11 +197,14 @@ int gw_classes_divide(struct gw_classes *c, const struct gw_class_share *shares,
 
 /* --- and the rest ---------------------------------------------------------------------------- */
 
-int gw_classes_mark(uint32_t class, int urgent, int bulk, struct gw_error *error)
+int gw_classes_mark_urgent(uint32_t class, int socket, struct gw_error *error)
 {
-	int err = gw_htb_mark(urgent, class + URGENT, error);
+	return gw_htb_mark(socket, class + URGENT, error);
+}
 
-	return err ? err : gw_htb_mark(bulk, class + BULK, error);
+int gw_classes_mark_bulk(uint32_t class, int socket, struct gw_error *error)
+{
+	return gw_htb_mark(socket, class + BULK, error);
 }
 
 void gw_classes_remove(struct gw_classes *c)

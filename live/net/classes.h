@@ -51,7 +51,8 @@ int gw_classes_divide(struct gw_classes *classes, const struct gw_class_share *s
                       struct gw_error *error);
 /* The class of a migration, as another process marks its connections with; never 0. */
 uint32_t gw_classes_of(size_t slot);
-int gw_classes_mark(uint32_t class, int urgent, int bulk, struct gw_error *error);
+int gw_classes_mark_urgent(uint32_t class, int socket, struct gw_error *error);
+int gw_classes_mark_bulk(uint32_t class, int socket, struct gw_error *error);
 /* Removes the whole tree; may be called again. */
 void gw_classes_remove(struct gw_classes *classes);
 

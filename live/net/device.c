@@ -18,6 +18,8 @@
 #include "base/cleanup.h"
 #include "live/net/netlink.h"
 
+#define LAYERS_MAX 8 /* of devices upon devices */
+
 static struct nl_sock *open_nl(void)
 {
 	struct nl_sock *nl = nl_socket_alloc();
@@ -146,6 +148,28 @@ int gw_device_master(int ifindex)
 	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
 		return 0;
 	return rtnl_link_get_master(link);
+}
+
+/* What the device `ifindex` hands its packets to, such as a VLAN's; 0: it sends them itself. */
+static int lower_of(int ifindex)
+{
+	_cleanup_link_ struct rtnl_link *link = NULL;
+	_cleanup_nl_ struct nl_sock *nl = open_nl();
+	const char *type;
+
+	if (!nl || rtnl_link_get_kernel(nl, ifindex, NULL, &link) || !link)
+		return 0;
+	type = rtnl_link_get_type(link);
+	/* The other end of a veth pair is no part of the way out. */
+	return type && strcmp(type, "veth") != 0 ? rtnl_link_get_link(link) : 0;
+}
+
+bool gw_device_leads_by(int from, int by)
+{
+	for (int depth = 0; from && depth < LAYERS_MAX; depth++, from = lower_of(from))
+		if (from == by || gw_device_master(by) == from)
+			return true;
+	return false;
 }
 
 bool gw_device_has_ingress(int ifindex)

@@ -18,6 +18,9 @@ bool gw_device_sent(int ifindex, uint64_t *bytes);
 bool gw_device_is_bridge(int ifindex);
 /* The bridge or other device that it is a port of; 0: none. */
 int gw_device_master(int ifindex);
+/* What leaves by the device `from` leaves by the other one, too, or may: the one below it, or a
+ * port of it. */
+bool gw_device_leads_by(int from, int by);
 /* Somebody filters what comes in by it (a qdisc of the kind ingress or clsact). */
 bool gw_device_has_ingress(int ifindex);
 /* What it says it carries, bytes a second; 0: it does not say. */

@@ -123,9 +123,9 @@ static void reserve(struct migration *m, const struct gw_action *action)
 	sim_command(m, SIM_DESTINATION, DO_RESERVE, m->world->costs.reserve_ns);
 }
 
-static void arm(struct migration *m, const struct gw_set *stale)
+static void arm(struct migration *m, const struct gw_set *missing)
 {
-	uint64_t takes = punch(m, stale);
+	uint64_t takes = punch(m, missing);
 
 	m->dest.armed = m->dest.staged = true;
 	sim_answer_plain(m, SIM_DESTINATION, GW_EV_ARMED, 200000 + takes);

@@ -380,7 +380,7 @@ static void specify(struct sim_vm *vm, const struct sim_world_config *c)
 	vm->workload.skew = 0.6;
 	vm->workload.write_pages_per_s = 1e9 / (double)c->write_ns;
 	vm->workload.read_pages_per_s = 1e9 / (double)c->touch_ns;
-	vm->move.downtime_limit_ns = 10000000;
+	vm->move.downtime_limit_ns = c->downtime_ns ? c->downtime_ns : 10000000;
 	vm->move.deadline_ns = c->deadline_ns;
 	vm->move.verify = c->verify;
 	vm->move.observe_ns = c->observe_ns;

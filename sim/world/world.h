@@ -103,6 +103,7 @@ struct sim_world_config {
 	uint64_t write_ns;    /* between two writes of the guest */
 	uint64_t touch_ns;    /* between two reads of it */
 	uint64_t deadline_ns; /* for the whole move; 0: none */
+	uint64_t downtime_ns; /* that the VM may stand; 0: 10 ms */
 	uint64_t observe_ns;  /* before it; 0: not at all */
 	uint64_t link_timeout_ns, reconnect_ns;
 	uint64_t touches; /* how many accesses a vCPU makes before the switch; 0: no end */

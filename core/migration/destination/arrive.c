@@ -53,7 +53,8 @@ void gw_destination_placed(struct gw_destination *d, const struct gw_event *ev,
 	}
 	if (!d->armed)
 		return;
-	gw_destination_serve_waiters(d, ev);
+	if (d->waiting)
+		gw_destination_serve_waiters(d, ev);
 	gw_destination_maybe_pulled(d, out);
 }
 
@@ -85,7 +86,6 @@ static void maybe_switch(struct gw_destination *d, const struct gw_event *ev,
 		return;
 	}
 	gw_set_copy(&d->punch, &d->missing);
-	gw_set_intersect(&d->punch, &d->placed);
 	if (GW_PLANT == 3) /* stale pages stay */
 		gw_set_clear(&d->punch);
 	gw_act(out, GW_ACT_ARM)->set = &d->punch;
@@ -114,6 +114,8 @@ int gw_destination_marked(struct gw_destination *d, const struct gw_event *ev,
 			return -EPROTO;
 		d->end_marked = true;
 		d->end_number = ev->mark.number;
+		if (d->whole && gw_destination_verifies(d) && !d->compared)
+			gw_destination_ack(d, d->end_number, out);
 		gw_destination_maybe_pulled(d, out);
 		return 0;
 	default: return -EPROTO;

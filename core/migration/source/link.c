@@ -8,16 +8,6 @@
 
 #include "core/migration/source/parts.h"
 
-/* While the VM stands between the two sides, or pages are owed, the link is worth a new attempt. */
-bool gw_source_needs_link(const struct gw_source *s)
-{
-	if (s->finished || s->link)
-		return false;
-	if (s->state == GW_STATE_CANCELLED)
-		return !s->settled && s->may_be_prepared;
-	return s->state >= GW_STATE_COMMITMENT && s->state <= GW_STATE_PULL;
-}
-
 void gw_source_reconnect(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
 {
 	if (s->connecting || !gw_source_needs_link(s))
@@ -126,6 +116,8 @@ int gw_source_standing(struct gw_source *s, const struct gw_event *ev, struct gw
 	enum gw_standing where = ev->message->standing.standing;
 	bool asked_for = s->asked && !s->answered;
 
+	if (gw_source_is_ours(s) && !s->asked)
+		return -EPROTO;
 	s->answered = true;
 	if (s->state == GW_STATE_CANCELLED)
 		return where == GW_STANDS_RUNNING || where == GW_STANDS_COMPLETE ? -EPROTO : 0;

@@ -100,6 +100,22 @@ struct gw_source {
 	struct gw_run runs[GW_FRAME_RUNS_MAX];
 };
 
+/* On a new link `owed` is out of date until the map of what is there has come. */
+static inline bool gw_source_pushes(const struct gw_source *s)
+{
+	return s->state == GW_STATE_PULL && !s->marked && s->link && !s->asked;
+}
+
+/* While the VM stands between the two sides, or pages are owed, the link is worth a new attempt. */
+static inline bool gw_source_needs_link(const struct gw_source *s)
+{
+	if (s->finished || s->link)
+		return false;
+	if (s->state == GW_STATE_CANCELLED)
+		return !s->settled && s->may_be_prepared;
+	return s->state >= GW_STATE_COMMITMENT && s->state <= GW_STATE_PULL;
+}
+
 /* reserve.c */
 void gw_source_tell_observed(const struct gw_source *s, const struct gw_event *ev,
                              struct gw_actions *out);
@@ -138,7 +154,6 @@ void gw_source_activated(struct gw_source *s, const struct gw_event *ev, struct 
 void gw_source_begin_digests(struct gw_source *s, struct gw_actions *out);
 void gw_source_after_activation(struct gw_source *s, const struct gw_event *ev,
                                 struct gw_actions *out);
-bool gw_source_pushes(const struct gw_source *s);
 void gw_source_push(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 int gw_source_fault(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 int gw_source_map_of_what_is_there(struct gw_source *s, const struct gw_event *ev,
@@ -182,7 +197,6 @@ void gw_source_failed(struct gw_source *s, const struct gw_event *ev, struct gw_
 void gw_source_unwritten(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 
 /* link.c */
-bool gw_source_needs_link(const struct gw_source *s);
 void gw_source_reconnect(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_link_lost(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_link_up(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);

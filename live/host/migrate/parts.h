@@ -60,6 +60,7 @@ struct agent {
 	uint64_t unread_ns; /* of bulk, at the last look */
 	bool pacing, shaping_tried;
 	uint64_t policy_rate, paced_rate, shaped_rate;
+	uint64_t urgent_rate, urgent_acked, urgent_looked_ns; /* as last measured; 0: not yet */
 	uint64_t granted_rate; /* by whoever divides the link among several moves; 0: all */
 
 	int state_fd; /* our end of the device state stream */

@@ -9,6 +9,8 @@
 #include "live/host/migrate/parts.h"
 #include "live/net/classes.h"
 
+#define BULK_LEAST 20 /* part of the limit, however many pages are urgent */
+
 static uint64_t lower_rate(uint64_t a, uint64_t b)
 {
 	if (!a || !b)
@@ -30,13 +32,26 @@ static void set_pace(struct agent *a, uint64_t rate)
 	(void)gw_net_pace(a->link.bulk, rate, NULL);
 }
 
+/* Control is urgent, too: it carries the device state, for which the VM stands. */
+static int mark(const struct agent *a, struct gw_error *error)
+{
+	const int urgent[] = {gw_mailbox_fd(a->link.control), gw_mailbox_fd(a->link.urgent)};
+	uint32_t class = a->options->traffic_class;
+	int err = class ? gw_classes_mark_bulk(class, a->link.bulk, error)
+	                : gw_shaping_mark_bulk(&a->shaping, a->link.bulk, error);
+
+	for (int i = 0; !err && i < 2; i++)
+		err = class ? gw_classes_mark_urgent(class, urgent[i], error)
+		            : gw_shaping_mark_urgent(&a->shaping, urgent[i], error);
+	return err;
+}
+
 /* Takes effect only where nobody else has shaped the device; *error says why not. */
 static bool shape(struct agent *a, uint64_t rate, struct gw_error *error)
 {
 	if (gw_shaping_install(&a->shaping, a->link.bulk, rate, error))
 		return false;
-	if (!gw_shaping_mark_bulk(&a->shaping, a->link.bulk, error) &&
-	    !gw_shaping_mark_urgent(&a->shaping, gw_mailbox_fd(a->link.urgent), error))
+	if (!mark(a, error))
 		return true;
 	gw_shaping_remove(&a->shaping);
 	return false;
@@ -71,17 +86,15 @@ static void shape_once(struct agent *a, uint64_t rate)
 /* Into the class that was given to this move, or into its own, where it has made some. */
 void gw_migrate_mark_connections(struct agent *a)
 {
-	int urgent = gw_mailbox_fd(a->link.urgent);
 	struct gw_error error = {{0}};
 
 	if (a->options->traffic_class) {
-		a->shaped =
-		        !gw_classes_mark(a->options->traffic_class, urgent, a->link.bulk, &error);
+		a->shaped = !mark(a, &error);
 		describe_shaping(a, &error);
 	} else if (a->shaped) {
-		(void)gw_shaping_mark_bulk(&a->shaping, a->link.bulk, NULL);
-		(void)gw_shaping_mark_urgent(&a->shaping, urgent, NULL);
+		(void)mark(a, NULL);
 	}
+	a->urgent_acked = a->urgent_rate = a->urgent_looked_ns = 0;
 }
 
 /*
@@ -119,6 +132,29 @@ static void begin_pacing(struct agent *a)
 }
 
 /*
+ * The user's limit is of all that is sent: bulk has what urgent pages leave of it. What was granted
+ * is for bulk alone; a pulled VM is granted more as soon as its state is known, and must not wait
+ * for pages that are paced as before.
+ */
+static uint64_t beside_urgent(struct agent *a, uint64_t rate, uint64_t urgent_acked)
+{
+	uint64_t limit = a->options->bandwidth_bytes_per_s, least = limit / BULK_LEAST;
+	uint64_t now = gw_now_ns(), passed = now - a->urgent_looked_ns;
+
+	if (!limit)
+		return rate;
+	if (!a->urgent_looked_ns)
+		(void)gw_net_pace(gw_mailbox_fd(a->link.urgent), limit, NULL);
+	if (passed >= GW_PACER_WINDOW_NS) {
+		a->urgent_rate =
+		        (uint64_t)((double)(urgent_acked - a->urgent_acked) * 1e9 / (double)passed);
+		a->urgent_acked = urgent_acked;
+		a->urgent_looked_ns = now;
+	}
+	return lower_rate(rate, limit > a->urgent_rate + least ? limit - a->urgent_rate : least);
+}
+
+/*
  * After the switch urgent pages must not queue behind bulk: where we may they have a traffic class
  * of their own, before bulk's in all that the link was seen to carry; else bulk goes just below
  * that.
@@ -138,7 +174,7 @@ static void pace_pull(struct agent *a)
 	a->unread_ns = bulk.unread_ns;
 	(void)gw_pacer_update(&a->pacer, gw_now_ns(), &look);
 	adapt_class(a);
-	set_pace(a, a->pacer.rate_bytes_per_s);
+	set_pace(a, beside_urgent(a, a->pacer.rate_bytes_per_s, urgent.acked_bytes));
 }
 
 void gw_migrate_update_pace(struct agent *a)

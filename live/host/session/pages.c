@@ -33,15 +33,16 @@ void gw_session_act_punch(struct session *s, const struct gw_set *stale)
 		gw_session_queue(s, GW_EV_FAILED, error.text);
 }
 
-void gw_session_act_arm(struct session *s, const struct gw_set *stale)
+/* Once faults are caught, nothing but us fills a hole: not the kernel's making of huge pages. */
+void gw_session_act_arm(struct session *s, const struct gw_set *missing)
 {
 	struct gw_error error;
-	int err = punch(s, stale, &error);
+	int err = gw_journal_note_pulls(&s->journal, true, &error);
 
 	if (!err)
-		err = gw_journal_note_pulls(&s->journal, true, &error);
-	if (!err)
 		err = gw_faults_arm(&s->faults, &error);
+	if (!err)
+		err = gw_ram_clear(&s->ram, missing, &error);
 	if (err) {
 		gw_session_queue(s, GW_EV_FAILED, error.text);
 		return;

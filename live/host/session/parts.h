@@ -83,7 +83,7 @@ void gw_session_read_state(struct session *s);
 
 /* pages.c */
 void gw_session_act_punch(struct session *s, const struct gw_set *stale);
-void gw_session_act_arm(struct session *s, const struct gw_set *stale);
+void gw_session_act_arm(struct session *s, const struct gw_set *missing);
 void gw_session_act_disarm(struct session *s);
 void gw_session_act_zero(struct session *s, uint64_t page);
 void gw_session_stop_receiving(struct session *s);

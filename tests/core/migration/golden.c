@@ -23,6 +23,7 @@ enum special {
 	FAST_LINK,
 	SLOW_LINK,
 	OBSERVED,
+	STANDS, /* observed, and may stand for longer */
 	OF_DESTINATION,
 	BUSY,   /* the guest goes on after the switch */
 	ASTRAY, /* likewise, and its shadow does something else */
@@ -50,7 +51,7 @@ static const struct golden goldens[] = {
          .special = FAST_LINK},
         {.name = "split", .policy = "split", .special = OBSERVED},
         {.name = "split-unobserved", .policy = "split"},
-        {.name = "wws-hybrid", .policy = "wws-hybrid", .special = OBSERVED},
+        {.name = "wws-hybrid", .policy = "wws-hybrid", .special = STANDS},
         {.name = "wws-hybrid-unobserved", .policy = "wws-hybrid"},
         {.name = "postcopy-hot", .policy = "postcopy", .special = HOT},
         {.name = "hybrid-fast-link", .policy = "hybrid", .special = FAST_LINK},
@@ -138,7 +139,8 @@ static char *trace_of(const struct golden *g, const char **violation, size_t *si
 	        .divergence = g->special == ASTRAY ? 1 : 0,
 	        .no_faults = g->special == NO_FAULTS,
 	        .verify = g->special == VERIFY,
-	        .observe_ns = g->special == OBSERVED ? 400 * MS : 0,
+	        .observe_ns = g->special == OBSERVED || g->special == STANDS ? 400 * MS : 0,
+	        .downtime_ns = g->special == STANDS ? 25 * MS : 0,
 	        .frames = true,
 	        .planned = {{.fault = g->fault,
 	                     .words = g->at,

@@ -294,6 +294,7 @@ static void wws_keeps_the_limit(void **state)
 	(void)state;
 	wws_stop(30000000, "0", 40);
 	wws_stop(20000000, "1", 40);
+	wws_stop(10000000, "1", 40);
 	wws_stop(22000000, "1", 20);
 	wws_stop(40000000, "0.05", 20);
 	wws_stop(0, "1", 40);

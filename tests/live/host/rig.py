@@ -8,10 +8,11 @@
 
 A host is a GODWIT_DIR and a GODWIT_RAM_DIR of its own, so what is left behind anywhere is seen. All
 processes of a rig carry its GODWIT_DIR in their environment: that is how they are found at the end.
+A test that is killed, as by a time limit, ends nothing itself: a keeper, which outlives it, does.
 """
 
-import atexit
 import contextlib
+import functools
 import glob
 import json
 import os
@@ -441,16 +442,52 @@ class Host:
         return eventually(lambda: set(self.journals().values()) <= {"whole"})
 
 
+def processes_of(folders):
+    """Every process that carries one of these rigs' folders in its environment."""
+    marks = [b"GODWIT_DIR=" + folder.encode() + b"/" for folder in folders]
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.isdigit():
+                with open(f"/proc/{entry}/environ", "rb") as file:
+                    environment = file.read()
+                if any(mark in environment for mark in marks) and alive(int(entry)):
+                    found.append(int(entry))
+    return found
+
+
+def remove(folders):
+    """The rigs of these folders, with all that runs in them."""
+    for _ in range(3):  # an agent that dies may have been starting something
+        for pid in processes_of(folders):
+            kill(pid)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def keeper():
+    """One for all rigs of this test: it is told their folders, a line each, and waits for our end."""
+    return subprocess.Popen([sys.executable, os.path.abspath(__file__), "--keep"], text=True,
+                            stdin=subprocess.PIPE, start_new_session=True)
+
+
+def keep():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    remove([line.rstrip("\n") for line in sys.stdin])
+
+
 class Rig:
     """Two hosts, a and b. Everything is gone at the end of the test."""
 
     def __init__(self, test):
         self.dir = tempfile.mkdtemp(prefix="gw-", dir="/tmp")
         self.ram_dir = tempfile.mkdtemp(prefix="gw-", dir="/dev/shm")
+        print(self.dir, self.ram_dir, sep="\n", file=keeper().stdin, flush=True)
         self.processes = []
         self.log = open(os.path.join(self.dir, "log"), "a", encoding="utf-8")
         self.a, self.b = Host(self, "a"), Host(self, "b")
-        atexit.register(self.close)  # an interrupted test has no clean-up
         if isinstance(test, unittest.TestCase):
             test.addCleanup(self.close)
         else:
@@ -463,16 +500,7 @@ class Rig:
         return relay
 
     def pids(self):
-        """Every process that carries this rig's directory in its environment."""
-        found = []
-        mark = b"GODWIT_DIR=" + self.dir.encode() + b"/"
-        for entry in os.listdir("/proc"):
-            with contextlib.suppress(OSError):
-                if entry.isdigit():
-                    with open(f"/proc/{entry}/environ", "rb") as file:
-                        if mark in file.read() and alive(int(entry)):
-                            found.append(int(entry))
-        return found
+        return processes_of([self.dir])
 
     def thaw(self):
         """Lets whoever holds at a fault point go on."""
@@ -524,12 +552,9 @@ class Rig:
         return "\n".join(parts)
 
     def close(self):
-        atexit.unregister(self.close)
         for relay in getattr(self, "_closing", []):
             relay.close()
-        for _ in range(3):  # an agent that dies may have been starting something
-            for pid in self.pids():
-                kill(pid)
+        remove([self.dir, self.ram_dir])
         for process in self.processes:
             with contextlib.suppress(Exception):
                 process.wait(10)
@@ -537,13 +562,14 @@ class Rig:
                 if stream:
                     stream.close()
         self.log.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
-        shutil.rmtree(self.ram_dir, ignore_errors=True)
 
 
 def main(why_not=None):
     if why_not:
         print(f"skipped: {why_not}")
         sys.exit(77)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: a time limit's end
     unittest.main(verbosity=2)
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--keep"]:
+    keep()

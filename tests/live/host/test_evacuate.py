@@ -136,16 +136,49 @@ class Evacuation(unittest.TestCase):
                     subprocess.run(["rm", "-rf", os.path.join(self.rig.b.dir, name)], check=True)
 
     def test_a_hot_one_is_pulled(self):
-        """It writes more than the link carries: pre-copy would not end, so the plan takes hybrid."""
+        """It writes more than the link carries: pre-copy would not end, by the estimate."""
         self.rig.a.native("calm", pages=2048, populate=2048, writes=100, set=256)
         self.rig.a.native("hot", pages=16384, populate=16384, writes=60000, set=8192)
         hot = self.rig.a.vm("hot")
         self.assertTrue(eventually(lambda: hot.operations() > 60000))
-        result, _ = self.evacuate(observe="1s")
-        self.assertEqual(self.of(result, "hot")["planned"]["policy"], "hybrid")
-        self.assertEqual(self.of(result, "hot")["result"]["policy"], "hybrid")
-        self.assertEqual(self.of(result, "calm")["result"]["policy"], "precopy")
+        result, done = self.evacuate(observe="1s")
+        hot, calm = self.of(result, "hot"), self.of(result, "calm")
+        self.assertTrue(hot["planned"]["estimated"])
+        self.assertIn(hot["planned"]["policy"],
+                      ("hybrid", "wws-hybrid", "sdf-hybrid", "postcopy"))
+        self.assertEqual(hot["result"]["policy"], hot["planned"]["policy"])
+        self.assertEqual(calm["result"]["policy"], "precopy")
+        self.assertNotIn("announced", hot["result"], "it was estimated twice")
+        for vm in (hot, calm):
+            waits = vm["planned"]["unavailable_ns"]
+            self.assertLessEqual(waits["low"], waits["middle"])
+            self.assertLessEqual(waits["middle"], waits["high"])
+        self.assertIn("unavailable for", done.stdout)
         self.is_at(self.rig.b, "calm", "hot")
+
+    def test_one_policy_for_all(self):
+        """Then only that one is estimated; auto is what the plan does by itself."""
+        self.guests(2, pages=1024)
+        result, _ = self.evacuate("vm0", "--policy", "postcopy")
+        self.assertEqual(self.of(result, "vm0")["result"]["policy"], "postcopy")
+        self.assertEqual(self.of(result, "vm0")["planned"]["policy"], "postcopy")
+        result, _ = self.evacuate("vm1", "--policy", "auto")
+        self.assertEqual(self.of(result, "vm1")["result"]["policy"], "precopy")
+
+    def test_two_slower_ways(self):
+        """Two hosts behind half of the link each: a VM to each of them at the same time."""
+        self.guests(2)
+        self.c = self.third_host()
+        hosts = [address(self.rig.b), address(self.c)]
+        links = [word for host in hosts for word in ("--link", f"{host}=100mbit")]
+        result, _ = self.evacuate(*links, to=hosts)
+        self.assertEqual(sorted(vm["host"] for vm in result["vms"]), sorted(hosts))
+        first, second = sorted(result["vms"], key=lambda vm: vm["begin_ns"])
+        self.assertLess(second["begin_ns"], first["end_ns"])
+        self.assertLess(second["planned"]["begin_ns"], first["planned"]["end_ns"])
+        for vm in result["vms"]:
+            whole = max(vm["result"]["rounds"], key=lambda each: each["sent_pages"])
+            self.assertLess(whole["bandwidth_bytes_per_s"], 14000000)
 
     def test_a_link_that_nobody_named(self):
         self.guests(3, pages=1024)
@@ -290,7 +323,8 @@ class Evacuation(unittest.TestCase):
         for words, part in ((("--to", "b:port"), "b:port"), (("--sharing", "none"), "fair"),
                             (("--set", "x=1"), "settings"), (("--policy", "none"), "none"),
                             (("--limit", "vm0"), "NAME=VALUE"), (("--limit", "x=1mbit"), "x=1mbit"),
-                            (("--apart", "vm0,x"), "no VM x"), (("--by", "vm0=soon"), "soon")):
+                            (("--apart", "vm0,x"), "no VM x"), (("--link", "x=1mbit"), "no --to"),
+                            (("--link", "x"), "HOST=RATE"), (("--by", "vm0=soon"), "soon")):
             done = self.rig.a.run(*self.command(*words))
             self.assertEqual(done.returncode, 2, done)
             self.assertIn(part, done.stderr)
@@ -308,11 +342,11 @@ class Evacuation(unittest.TestCase):
 
     # -- traffic control: the hosts are namespaces of their own, joined by a veth pair --
 
-    def join(self):
+    def join(self, addresses=("10.78.0.1", "10.78.0.2")):
         """g0 is at a, g1 at b."""
         holders = {}
         self.rig.b.stop_agent()
-        for host, own in ((self.rig.a, "10.78.0.1"), (self.rig.b, "10.78.0.2")):
+        for host, own in zip((self.rig.a, self.rig.b), addresses):
             holder = self.rig.a.popen(["unshare", "-n", "sleep", "infinity"])
             self.assertTrue(eventually(lambda pid=holder.pid: os.readlink(
                 f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")))
@@ -322,8 +356,11 @@ class Evacuation(unittest.TestCase):
         self.at_a("ip", "link", "add", "g0", "type", "veth", "peer", "name", "g1", "netns",
                   holders[self.rig.b][0])
         for host, device in ((self.rig.a, "g0"), (self.rig.b, "g1")):
+            own = [host.listen + "/24"]
+            if ":" in host.listen:
+                own, host.listen = [host.listen + "/64", "nodad"], f"[{host.listen}]"
             for words in (["link", "set", "lo", "up"],
-                          ["address", "add", host.listen + "/24", "dev", device],
+                          ["address", "add", *own, "dev", device],
                           ["link", "set", device, "up"]):
                 subprocess.run([*host.within, "ip", *words], check=True)
         self.rig.b.serve(more=["--insecure"])
@@ -345,8 +382,8 @@ class Evacuation(unittest.TestCase):
         return self.rig.a.popen([GODWIT, *self.command("--bandwidth", LINK, *words)],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def test_traffic_classes(self):
-        self.join()
+    def classes_are_used(self, addresses):
+        self.join(addresses)
         self.guests(2)
         before, most = self.qdisc(), {}
         process = self.begin("--carries", "100mbit")
@@ -357,11 +394,19 @@ class Evacuation(unittest.TestCase):
         self.assertEqual(self.outcomes(result), ["moved"] * 2)
         self.assertEqual(result["traffic_control"],
                          "classes of traffic on g0, which is held to 100 Mbit/s")
-        for bulk in ("102", "106"):
-            self.assertGreater(most[bulk], 1 << 20, most)
-        self.assertLess(most["2"], 1 << 20, most)
+        for slot, vm in enumerate(result["vms"]):
+            link = vm["result"]["bytes_on_link"]
+            self.assertTrue(0.7 * link < most[f"{0x101 + 4 * slot:x}"] +
+                            most[f"{0x102 + 4 * slot:x}"] < 1.3 * link, (most, link))
+        self.assertLess(most["2"], 1 << 18, most)
         self.assertEqual(self.qdisc(), before)
         self.is_at(self.rig.b, "vm0", "vm1")
+
+    def test_traffic_classes(self):
+        self.classes_are_used(("10.78.0.1", "10.78.0.2"))
+
+    def test_traffic_classes_over_ipv6(self):
+        self.classes_are_used(("fd78::1", "fd78::2"))
 
     def test_traffic_classes_left_by_a_crash(self):
         self.join()

@@ -136,5 +136,17 @@ class Bytes(unittest.TestCase):
                 self.assertEqual(result["bytes_on_link"], sum(relay.bytes.values()))
 
 
+class Limit(unittest.TestCase):
+    def test_it_is_of_urgent_pages_too(self):
+        """However much the guest asks for while it is pulled; a slow machine only sends less."""
+        rig = Rig(self)
+        rig.b.serve()
+        rig.a.native("vm", vcpus=4, pages=PAGES, populate=PAGES, writes="max", set=PAGES)
+        result = rig.a.migrate("vm", rig.b, policy="postcopy", bandwidth="20mbit").completes()
+        self.assertGreater(result["faults"], 100)
+        rate = result["bytes_on_link"] * 10**9 / result["total_time_ns"]
+        self.assertLess(rate, 1.15 * 2500000)
+
+
 if __name__ == "__main__":
     main(why_not())

@@ -90,6 +90,43 @@ static void knows_data_from_holes(void **state)
 	stand_in_end(&s);
 }
 
+/* Sets and files at random, against a plain array. */
+static void clears_what_is_there(void **state)
+{
+	struct gw_error error;
+	struct stand_in s;
+	struct gw_ram ram;
+	struct gw_set set, data;
+	uint64_t words[2][GW_SET_WORDS(PAGES)];
+
+	(void)state;
+	srand(7);
+	stand_in_start(&s, PAGES, STAND_IN_SPARSE);
+	assert_int_equal(gw_ram_open(&ram, s.path, s.pid, &error), 0);
+	for (unsigned times = 0; times < 200; times++) {
+		bool there[PAGES];
+
+		gw_set_init(&set, words[0], PAGES);
+		gw_set_init(&data, words[1], PAGES);
+		for (uint64_t page = 0; page < PAGES; page++) {
+			if (rand() % 4 == 0)
+				ram.map[page * GW_PAGE_BYTES] = 1;
+			if (rand() % 3 == 0)
+				gw_set_add(&set, page);
+		}
+		assert_int_equal(gw_ram_populated(&ram, &data, &error), 0);
+		for (uint64_t page = 0; page < PAGES; page++)
+			there[page] = gw_set_has(&data, page) && !gw_set_has(&set, page);
+		assert_int_equal(gw_ram_clear(&ram, &set, &error), 0);
+		gw_set_clear(&data);
+		assert_int_equal(gw_ram_populated(&ram, &data, &error), 0);
+		for (uint64_t page = 0; page < PAGES; page++)
+			assert_int_equal(gw_set_has(&data, page), there[page]);
+	}
+	gw_ram_close(&ram);
+	stand_in_end(&s);
+}
+
 static void knows_zero_pages(void **state)
 {
 	static uint8_t page[GW_PAGE_BYTES] __attribute__((aligned(8)));
@@ -109,6 +146,7 @@ int main(void)
 	        cmocka_unit_test(finds_the_mapping),
 	        cmocka_unit_test(refuses_pieces_and_private_views),
 	        cmocka_unit_test(knows_data_from_holes),
+	        cmocka_unit_test(clears_what_is_there),
 	        cmocka_unit_test(knows_zero_pages),
 	};
 

@@ -124,19 +124,19 @@ static void open_source(struct source *source, int ns)
 		open_flow_from(ns, source->ends[i]);
 }
 
-/* All of it bulk, or all but the first flow. */
-static void mark(const struct source *source, size_t slot, int first)
+/* All of it bulk, but for so many urgent flows. */
+static void mark(const struct source *source, size_t slot, int urgent)
 {
+	uint32_t class = gw_classes_of(slot);
 	struct gw_error error;
 
-	for (int i = first; i < FLOWS; i++)
-		assert_int_equal(gw_classes_mark(gw_classes_of(slot), source->ends[0][0],
-		                                 source->ends[i][0], &error),
+	for (int i = 0; i < FLOWS; i++) {
+		int socket = source->ends[i][0];
+
+		assert_int_equal(i < urgent ? gw_classes_mark_urgent(class, socket, &error)
+		                            : gw_classes_mark_bulk(class, socket, &error),
 		                 0);
-	if (first == 0)
-		assert_int_equal(gw_classes_mark(gw_classes_of(slot), source->ends[1][0],
-		                                 source->ends[0][0], &error),
-		                 0);
+	}
 }
 
 static void close_source(struct source *source)
