@@ -16,10 +16,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path[:0] = [ROOT, HERE]
 
+import bare_hosts  # noqa: E402
 import engine  # noqa: E402
 import hosts  # noqa: E402
 import table  # noqa: E402
-from lab import guest  # noqa: E402
+from lab import bare, guest  # noqa: E402
 from lab.lab import LabError, parse_rate, why_no_namespaces  # noqa: E402
 from qemu_native import QmpError  # noqa: E402
 
@@ -45,12 +46,12 @@ COLUMNS = (
 )
 
 
-def machine():
+def machine(accelerator):
     """What the figures were measured on."""
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
         model = re.search(r"model name\s*: (.*)", file.read())
     return {"cpus": len(os.sched_getaffinity(0)), "model": model[1] if model else platform.machine(),
-            "kernel": platform.release(), "accelerator": guest.accelerator(),
+            "kernel": platform.release(), "accelerator": accelerator,
             "load": os.getloadavg()[0]}
 
 
@@ -79,7 +80,8 @@ def attempt(engines, name, mode, workload):
 def side_by_side(asked, setting, workloads, moves):
     results = []
     path = os.path.join(asked.output, "side-by-side.json")
-    native, ours = hosts.Native(setting), hosts.Godwit(setting)
+    kind = bare_hosts if asked.guest == "bare" else hosts
+    native, ours = kind.Native(setting), kind.Godwit(setting)
     with native, ours:
         engines = {"qemu": native, "godwit": ours}
         for number in range(asked.rounds):
@@ -134,10 +136,14 @@ def print_side_by_side(rows, out):
         print("\n".join(table.render(cells)), file=out)
 
 
+def accelerator_of(asked):
+    return bare.accelerator() if asked.guest == "bare" else guest.accelerator()
+
+
 def save(path, asked, kind, results, summary):
     os.makedirs(asked.output, exist_ok=True)
     text = {"schema": "godwit.bench/1", "kind": kind, "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
-            "machine": machine(), "summary": summary, "results": results}
+            "machine": machine(accelerator_of(asked)), "summary": summary, "results": results}
     if kind == "side-by-side":
         text["setting"] = {"link": asked.rate, "memory": asked.memory, "cpus": asked.cpus,
                            "working_set": asked.working_set, "limit_s": asked.limit,
@@ -203,6 +209,9 @@ def parse():
                         help="of the moves only those that contain one of these:"
                              " 'godwit', 'hybrid', 'qemu postcopy'")
     parser.add_argument("--workloads", default="calm,busy")
+    parser.add_argument("--guest", choices=("linux", "bare"), default="linux",
+                        help="bare: one without an operating system, under KVM where that works"
+                             " at all; its memory is in a shared file, QEMU's own migration, too")
     parser.add_argument("--shared-ram", action="store_true",
                         help="QEMU's own migration, too, with memory in a shared file")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="DIR",
@@ -221,9 +230,10 @@ def compare(asked):
     if why:
         sys.exit(f"godwit: bench: {why}; only --engine works without it")
     bandwidth = None if asked.bandwidth == "none" else parse_rate(asked.bandwidth)
-    setting = hosts.Setting(asked.rate, asked.memory, asked.working_set, asked.cpus, asked.limit,
+    kind = bare_hosts if asked.guest == "bare" else hosts
+    setting = kind.Setting(asked.rate, asked.memory, asked.working_set, asked.cpus, asked.limit,
                             asked.downtime, bandwidth, asked.build)
-    setting.shared_ram = asked.shared_ram
+    setting.shared_ram = asked.shared_ram or asked.guest == "bare"
     workloads = [load for load in (hosts.Workload("calm", asked.calm),
                                    hosts.Workload("busy", asked.busy))
                  if load.name in asked.workloads.split(",")]

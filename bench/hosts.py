@@ -92,7 +92,7 @@ class _Engine:
     def __enter__(self):
         self.lab.open()
         try:
-            self.folder = guest.build()
+            self.folder = self._guest()
             self.source, self.destination = self.lab.a, self.lab.b
             for host in self.lab.hosts:
                 host.tap()
@@ -103,6 +103,14 @@ class _Engine:
             self.lab.close()
             raise
         return self
+
+    @staticmethod
+    def _guest():
+        """The folder that the guest is in."""
+        return guest.build()
+
+    def _await_boot(self):
+        wait_for_guest(*self.source.guest_address(), netns=self.lab.client.netns).close()
 
     def __exit__(self, *_):
         if self.client:
@@ -206,7 +214,7 @@ class Native(_Engine):
 
     def _boot(self):
         self.vm = self._start(self.source)
-        wait_for_guest(*self.source.guest_address(), netns=self.lab.client.netns).close()
+        self._await_boot()
         self.vm.qmp.execute("stop")
 
     def _qmp(self):
@@ -285,7 +293,7 @@ class Godwit(_Engine):
         if done.returncode:
             raise MoveFailed(done.stderr.strip())
         self._find_qmps()
-        wait_for_guest(*self.source.guest_address(), netns=self.lab.client.netns).close()
+        self._await_boot()
         self._qmp().execute("stop")
 
     def _find_qmps(self):

@@ -9,7 +9,8 @@ import struct
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STATUS = 0x6000  # in its memory, as guest/bare/guest.c has it
 MAGIC = 0x42574721
-HEAD = struct.Struct("<10I24x")
+HEAD = struct.Struct("<11I20x")
+RATE = 40  # where in it
 CPU = struct.Struct("<6I8x")
 ERRORS = ("none", "a page is wrong", "the two tables differ", "the TSC went back",
           "KVM's clock went back", "KVM's steal time went back", "an exception")
@@ -24,7 +25,7 @@ class Status:
 
     def __init__(self, data):
         (self.magic, self.boots, cpus, self.pages, self.kvm, self.pit_ticks, error, page, found,
-         expected) = HEAD.unpack_from(data)
+         expected, self.rate) = HEAD.unpack_from(data)
         self.cpus = [Cpu(*CPU.unpack_from(data, HEAD.size + i * CPU.size))
                      for i in range(min(cpus, 4))]
         self.error = None
@@ -50,6 +51,12 @@ def status(ram_path):
         return Status(os.pread(file.fileno(), HEAD.size + 4 * CPU.size, STATUS))
 
 
+def set_rate(ram_path, rate):
+    """Pages written a second from now on. Not during a move: a write from outside is not seen."""
+    with open(ram_path, "r+b") as file:
+        os.pwrite(file.fileno(), struct.pack("<I", rate), STATUS + RATE)
+
+
 def accelerator():
     """'kvm' where /dev/kvm makes a VM, whatever is behind it; else TCG."""
     wanted = os.environ.get("GODWIT_ACCEL")
@@ -63,10 +70,15 @@ def accelerator():
     return "kvm"
 
 
-def arguments(image, accel=None, machine="q35", memory="64M", cpus=1, serial=None, options=None):
-    """QEMU's arguments, without the program's name and without its memory."""
+def arguments(image, accel=None, machine="q35", memory="64M", cpus=1, serial=None, ram_path=None,
+              options=None):
+    """QEMU's arguments, without the program's name; ram_path as for lab.guest."""
     words = [f"{key}={value}" for key, value in {"cpus": cpus, **(options or {})}.items()]
-    return ["-machine", machine, "-accel", accel or accelerator(), "-m", memory,
+    ram = []
+    if ram_path:
+        machine += ",memory-backend=ram0"
+        ram = ["-object", f"memory-backend-file,id=ram0,size={memory},mem-path={ram_path},share=on"]
+    return ["-machine", machine, *ram, "-accel", accel or accelerator(), "-m", memory,
             "-smp", str(cpus), "-nodefaults", "-display", "none", "-kernel", image,
             "-append", " ".join(words), *(["-bios", FIRMWARE] if os.path.exists(FIRMWARE) else []),
             *(["-serial", f"file:{serial}"] if serial else [])]

@@ -23,7 +23,7 @@
  * without hardware behind them run no more than that.
  *
  * The status page, at STATUS, is for whoever reads the VM's memory file from outside: struct
- * status, little endian. lab/bare.py reads it.
+ * status, little endian. lab/bare.py reads it, and may put another rate there.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,7 +63,8 @@ struct status {
 	uint32_t kvm;                                 /* KVM's features that are on */
 	volatile uint32_t pit_ticks;                  /* of the first vCPU */
 	volatile uint32_t error, page, is, should_be; /* the first one */
-	uint32_t spare[6];
+	volatile uint32_t rate;                       /* as told, or as somebody puts it there */
+	uint32_t spare[5];
 	struct cpu_status cpu[CPUS_MAX];
 };
 
@@ -282,8 +283,6 @@ static void compare_page(struct cpu_status *cpu, uint32_t page)
 
 	if (version != mirror)
 		complain(cpu, VERSION_WRONG, page, version, mirror);
-	if (version == 0)
-		return; /* not written yet: it may hold what was there before a reset */
 	for (uint32_t i = 0; i < 4; i++) {
 		uint32_t is = *place(page, i), should_be = word(page, version, i);
 
@@ -535,10 +534,12 @@ void run(uint32_t index)
 	if (index == 0)
 		start_pit();
 	cpu->started = 1;
+	for (uint32_t page = 0; page < share; page++)
+		write_page(cpu, w.first + page);
 	for (uint32_t tick = 0;; tick++) {
 		uint32_t seen = cpu->ticks;
 
-		for (uint32_t n = due(options.rate, tick); n > 0; n--)
+		for (uint32_t n = due(status->rate, tick); n > 0; n--)
 			write_next(&w);
 		for (uint32_t n = due(options.sweep, tick); n > 0; n--)
 			compare_next(&w);
@@ -584,6 +585,7 @@ void boot(const uint32_t *multiboot)
 	status->boots = boots + 1;
 	status->cpus = options.cpus < 1 ? 1 : options.cpus > CPUS_MAX ? CPUS_MAX : options.cpus;
 	status->pages = options.ws / PAGE;
+	status->rate = options.rate;
 	status->kvm = find_kvm();
 	for (uint32_t page = 0; page < status->pages; page++)
 		versions(0)[page] = versions(1)[page] = 0;

@@ -356,9 +356,11 @@ static int start_qemu(struct gw_guest *guest, const struct gw_host_settings *set
 		err = gw_check_destination(spec, &host, settings->binary, error);
 	if (!err)
 		err = gw_spec_destination_argv(spec, &host, &record.argv, error);
-	json_decref(spec);
 	if (!err)
 		err = launch_qemu(guest, &record, paused, error);
+	if (!err)
+		err = gw_check_processor(guest->vm, spec, error);
+	json_decref(spec);
 	(void)snprintf(guest->kind, sizeof(guest->kind), "qemu");
 	(void)snprintf(guest->control, sizeof(guest->control), "%s", record.qmp_path);
 	if (err)

@@ -305,6 +305,58 @@ static int check_binary(const json_t *spec, const struct gw_qemu_binary *binary,
 	return 0;
 }
 
+static bool same_word(const json_t *a, const json_t *b)
+{
+	static const char *const of[] = {"cpuid-register", "cpuid-input-eax", "cpuid-input-ecx"};
+
+	for (unsigned i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		const json_t *x = json_object_get(a, of[i]), *y = json_object_get(b, of[i]);
+
+		if ((x || y) && !(x && y && json_equal(x, y)))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t features_of(const json_t *words, const json_t *like)
+{
+	const json_t *word;
+	size_t i;
+
+	json_array_foreach(words, i, word)
+	{
+		if (same_word(word, like))
+			return (uint64_t)json_integer_value(json_object_get(word, "features"));
+	}
+	return 0;
+}
+
+int gw_check_processor(struct gw_vm *vm, const json_t *spec, struct gw_error *error)
+{
+	const json_t *theirs = json_object_get(spec, "features"), *word;
+	json_t *ours = gw_spec_features(vm);
+	size_t i;
+	int rc = 0;
+
+	json_array_foreach(theirs, i, word)
+	{
+		uint64_t has = (uint64_t)json_integer_value(json_object_get(word, "features"));
+		uint64_t lacks = ours ? has & ~features_of(ours, word) : 0;
+		const char *in = json_string_value(json_object_get(word, "cpuid-register"));
+
+		if (rc == 0 && lacks)
+			rc = gw_fail(error, ENOTSUP,
+			             "The VM's processor has features that the destination's lacks "
+			             "(CPUID %llx, %.3s: %llx): move it to a host of its kind, or "
+			             "start it with -cpu and a model that both have.",
+			             (unsigned long long)json_integer_value(
+			                     json_object_get(word, "cpuid-input-eax")),
+			             in ? in : "", (unsigned long long)lacks);
+	}
+	json_decref(ours);
+	return rc;
+}
+
 static int check_disks(const json_t *spec, const struct gw_spec_host *host, struct gw_error *error)
 {
 	const json_t *disk;

@@ -26,6 +26,13 @@ struct gw_qemu_binary {
 int gw_qemu_binary_probe(struct gw_qemu_binary *binary, const char *qemu, struct gw_error *error);
 void gw_qemu_binary_clear(struct gw_qemu_binary *binary);
 
+/*
+ * What can be asked only once the destination's QEMU is there and has nothing of the VM yet:
+ * whether its processor has all that the guest has seen of the source's (gw_spec_features()).
+ * Waits. -ENOTSUP.
+ */
+int gw_check_processor(struct gw_vm *vm, const json_t *spec, struct gw_error *error);
+
 /* -ENOTSUP: lacks something; -EEXIST: the name is in use; -ENOSPC: too little memory; -ENOENT. */
 int gw_check_destination(const json_t *spec, const struct gw_spec_host *host,
                          const struct gw_qemu_binary *binary, struct gw_error *error);

@@ -89,9 +89,9 @@ static int add_ram(struct gw_vm *vm, json_t *spec, struct gw_error *error)
 	return 0;
 }
 
-static int add_cpu(struct gw_vm *vm, json_t *spec, struct gw_error *error)
+static int ask_cpu(struct gw_vm *vm, const char *property, json_t **answer, struct gw_error *error)
 {
-	json_t *cpus, *type = NULL;
+	json_t *cpus;
 	const char *path;
 	int rc = ask(vm, "query-cpus-fast", &cpus, error);
 
@@ -99,14 +99,32 @@ static int add_cpu(struct gw_vm *vm, json_t *spec, struct gw_error *error)
 		return rc;
 	path = json_string_value(json_object_get(json_array_get(cpus, 0), "qom-path"));
 	rc = gw_qmp_call(gw_qemu_qmp(vm), "qom-get",
-	                 json_pack("{s:s, s:s}", "path", path ? path : "", "property", "type"),
-	                 ASK_MS, &type, error);
-	json_object_set_new(spec, "vcpus", json_integer((json_int_t)vm->vcpus));
-	if (rc == 0)
-		json_object_set(spec, "cpu", type);
-	json_decref(type);
+	                 json_pack("{s:s, s:s}", "path", path ? path : "", "property", property),
+	                 ASK_MS, answer, error);
 	json_decref(cpus);
 	return rc;
+}
+
+json_t *gw_spec_features(struct gw_vm *vm)
+{
+	json_t *words = NULL;
+
+	return ask_cpu(vm, "feature-words", &words, NULL) < 0 ? NULL : words;
+}
+
+static int add_cpu(struct gw_vm *vm, json_t *spec, struct gw_error *error)
+{
+	json_t *type = NULL, *features;
+	int rc = ask_cpu(vm, "type", &type, error);
+
+	if (rc < 0)
+		return rc;
+	features = gw_spec_features(vm);
+	json_object_set_new(spec, "vcpus", json_integer((json_int_t)vm->vcpus));
+	json_object_set_new(spec, "cpu", type);
+	if (features)
+		json_object_set_new(spec, "features", features);
+	return 0;
 }
 
 static int add_disks(struct gw_vm *vm, json_t *spec, struct gw_error *error)

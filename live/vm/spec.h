@@ -29,6 +29,12 @@
  */
 int gw_spec_make(struct gw_vm *vm, const json_t *argv, json_t **spec, struct gw_error *error);
 
+/*
+ * What the guest sees of its processor: CPUID words as QEMU lists them, of its first vCPU; the
+ * caller's. NULL: this QEMU does not say.
+ */
+json_t *gw_spec_features(struct gw_vm *vm);
+
 /* From a peer's bytes; checks shape and ranges. -EPROTO. */
 int gw_spec_parse(const void *bytes, size_t count, json_t **spec, struct gw_error *error);
 

@@ -138,6 +138,7 @@ class Moves(Case):
         shown = json.loads(done.stdout)
         self.assertEqual(shown["tracker"], "pagemap")
         self.assertGreater(shown["written_pages"]["set"], 256)
+        self.assertGreater(shown["cpu_share"], 0)
         self.assertGreater(shown["read_pages"]["median"], 0)
         pid, = self.here.guests()
         self.assertEqual((userfaultfds(pid), tracer(pid)), (0, 0))
@@ -234,6 +235,22 @@ class CommandLines(Case):
         self.boot(more=("-cpu", "host" if ACCEL == "kvm" else "max", "-overcommit",
                         "mem-lock=on"), cpus=1)
         self.there_and_back()
+
+    def test_a_destination_whose_processor_lacks_something(self):
+        """Its QEMU would load the state, and the guest would miss it later."""
+        self.prepare()
+        self.there.stop_agent()
+        less = os.path.join(self.rig.dir, "qemu")
+        with open(less, "w", encoding="ascii") as file:
+            file.write(f'#!/bin/bash\nexec {guest.QEMU} "${{@/qemu64/qemu64,-cx16}}"\n')
+        os.chmod(less, 0o755)
+        self.there.serve(more=("--images", BUILD, "--qemu", less))
+        self.boot(more=("-cpu", "qemu64"), cpus=1)
+        move, pid = self.move(policy="precopy")
+        self.assertIn("features that the destination's lacks (CPUID 1, ECX: 2000)", move.fails())
+        self.assertEqual(self.here.guests(), [pid])
+        self.assertTrue(self.there.is_clean(), self.there.left())
+        self.is_well()
 
     def test_memory_in_huge_pages(self):
         """A page that came before the switch must not bring its neighbours, as zeros."""
