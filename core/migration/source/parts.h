@@ -198,6 +198,7 @@ void gw_source_vm_gone(struct gw_source *s, const struct gw_event *ev, struct gw
 void gw_source_runs_again(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_user_abort(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_failed(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
+void gw_source_run_refused(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_unwritten(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 
 /* link.c */

@@ -210,6 +210,22 @@ static void a_slow_link_may_carry_a_large_state(void **state)
 	assert_int_equal(gw_source_state(source), GW_STATE_CANCELLED);
 }
 
+/* Tracking was asked for and is refused, and the user's abort came first. */
+static void what_failed_before_is_not_its_resumption(void **state)
+{
+	(void)state;
+	accepted("precopy");
+	happens(GW_EV_JOURNALED);
+	surveyed();
+	assert_non_null(found(GW_ACT_TRACK));
+	happens(GW_EV_ABORT);
+	assert_non_null(found(GW_ACT_RESUME));
+	happens(GW_EV_FAILED);
+	assert_null(found(GW_ACT_JOURNAL));
+	happens(GW_EV_RUN_REFUSED);
+	assert_int_equal(found(GW_ACT_JOURNAL)->journal.record, GW_REC_STAYED);
+}
+
 static int end(void **state)
 {
 	(void)state;
@@ -226,6 +242,7 @@ int main(void)
 	        cmocka_unit_test(standing_unasked),
 	        cmocka_unit_test(done_before_a_page_was_pushed),
 	        cmocka_unit_test(a_slow_link_may_carry_a_large_state),
+	        cmocka_unit_test(what_failed_before_is_not_its_resumption),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, end);
