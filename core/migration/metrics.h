@@ -53,6 +53,7 @@ struct gw_metrics {
 	uint64_t faults_watched, faults_foretold;
 	uint64_t pages_compared, pages_different, first_different;
 	bool verified;
+	bool mixed; /* pages that were pulled may be of later than the switch: the reason says why */
 	bool shadow_ran;
 	bool downtime_known; /* false if the switch was finished by a later agent */
 };
