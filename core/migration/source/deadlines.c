@@ -43,13 +43,13 @@ void gw_source_tick(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 {
 	if (s->state == GW_STATE_RESERVATION &&
 	    ev->now_ns - s->waiting_since_ns >= s->config.accept_timeout_ns) {
-		gw_source_cancel(s, ev, out, "the destination did not answer the offer in time",
-		                 true);
+		gw_source_cancel_for(s, ev, out, GW_AT_LINK,
+		                     "the destination did not answer the offer in time", true);
 		return;
 	}
 	if (s->state == GW_STATE_STOP_AND_COPY && s->marked && is_stuck(s, ev)) {
-		gw_source_cancel(s, ev, out,
-		                 "the destination did not load the device state in time", true);
+		gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION,
+		                     "the destination did not load the device state in time", true);
 		return;
 	}
 	if (s->state == GW_STATE_CANCELLED && !s->settled) {

@@ -96,12 +96,20 @@ void gw_source_cancel(struct gw_source *s, const struct gw_event *ev, struct gw_
 	}
 }
 
+void gw_source_cancel_for(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                          enum gw_obstacle obstacle, const char *why, bool tell)
+{
+	if (s->state != GW_STATE_CANCELLED && !s->finished)
+		s->metrics.obstacle = obstacle;
+	gw_source_cancel(s, ev, out, why, tell);
+}
+
 void gw_source_never_ran_there(struct gw_source *s, const struct gw_event *ev,
                                struct gw_actions *out, const char *why)
 {
 	s->stop_asked = true;
 	s->may_be_prepared = false;
-	gw_source_cancel(s, ev, out, why, false);
+	gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION, why, false);
 }
 
 /* It ran there, if only for an instant: our copy is kept, but only a person may run it. */
@@ -161,7 +169,8 @@ int gw_source_aborted(struct gw_source *s, const struct gw_event *ev, struct gw_
 	case GW_STATE_ITERATIVE_PRE_COPY:
 	case GW_STATE_STOP_AND_COPY:
 		s->may_be_prepared = false;
-		gw_source_cancel(s, ev, out, text, ev->message->kind == GW_MSG_ABORT);
+		gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION, text,
+		                     ev->message->kind == GW_MSG_ABORT);
 		return 0;
 	case GW_STATE_COMMITMENT:
 		if (ev->message->kind == GW_MSG_ABORTED)

@@ -186,6 +186,9 @@ void gw_source_settle(struct gw_source *s, const struct gw_event *ev, struct gw_
 void gw_source_came_back(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_cancel(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
                       const char *why, bool tell);
+/* The same, where the source is not to blame for it. */
+void gw_source_cancel_for(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                          enum gw_obstacle obstacle, const char *why, bool tell);
 void gw_source_never_ran_there(struct gw_source *s, const struct gw_event *ev,
                                struct gw_actions *out, const char *why);
 void gw_source_give_up_waiting(struct gw_source *s, const struct gw_event *ev,

@@ -156,7 +156,8 @@ static int message(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_MSG_REFUSE:
 		if (s->state != GW_STATE_RESERVATION)
 			return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
-		gw_source_cancel(s, ev, out, gw_message_text(m, text, sizeof(text)), false);
+		gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION,
+		                     gw_message_text(m, text, sizeof(text)), false);
 		return 0;
 	case GW_MSG_ROUND_ACK: return gw_source_round_acked(s, ev, out);
 	case GW_MSG_PREPARED: return gw_source_prepared(s, ev, out);
