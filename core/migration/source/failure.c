@@ -228,7 +228,7 @@ void gw_source_runs_again(struct gw_source *s, const struct gw_event *ev, struct
 		gw_source_cancel(s, ev, out, SOMEBODY_RESUMED, true);
 		return;
 	}
-	s->ran_on = true;
+	s->ran_on |= s->state != GW_STATE_PULL || !s->marked || s->asked; /* else all is sent */
 	gw_trace(out, ev->now_ns, WHO,
 	         "somebody else resumed the VM, which was handed over: it is stopped again");
 	gw_act(out, GW_ACT_STOP);

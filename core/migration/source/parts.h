@@ -86,7 +86,7 @@ struct gw_source {
 	bool have_whole;      /* the MAP of what is there came to its end, over this link */
 	bool looking;         /* whether the VM still stands, before COMMIT is said */
 	bool committed;       /* COMMIT may have been heard, or may still be */
-	bool ran_on;          /* after COMMIT was said: somebody else resumed it */
+	bool ran_on;          /* after COMMIT was said, by somebody else: its image is changed */
 	bool vm_ended;        /* in the switch: what is there is all that is left of it */
 	bool asked;           /* RESUME was sent: STANDING says how it goes on */
 	bool answered;        /* STANDING came over this link */

@@ -112,6 +112,19 @@ static void stopped(const char *policy)
 	assert_non_null(found(GW_ACT_SAVE));
 }
 
+/* The destination has it. */
+static void given_away(const char *policy)
+{
+	stopped(policy);
+	while (gw_source_wants_room(source))
+		happens(GW_EV_ROOM);
+	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_PREPARED}), 0);
+	happens(GW_EV_STOPPED);
+	happens(GW_EV_JOURNALED);
+	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_ACTIVATED}), 0);
+	assert_int_equal(gw_source_state(source), GW_STATE_ACTIVATION);
+}
+
 /* --- after COMMIT ---------------------------------------------------------------------------- */
 
 /*
@@ -162,6 +175,51 @@ static void one_that_stood_is(void **state)
 	assert_int_equal(found(GW_ACT_JOURNAL)->journal.record, GW_REC_COMMITTED);
 }
 
+/* It is stopped again, but its pages were to be those of the switch: that is told. */
+static void pages_of_one_that_ran_on_may_be_mixed(void **state)
+{
+	(void)state;
+	given_away("postcopy");
+	happens(GW_EV_RUNNING);
+	assert_non_null(found(GW_ACT_STOP));
+	happens(GW_EV_JOURNALED);
+	while (gw_source_wants_room(source))
+		happens(GW_EV_ROOM);
+	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_DONE}), 0);
+	assert_int_equal(found(GW_ACT_FINISH)->finish.outcome, GW_COMPLETED);
+	assert_non_null(strstr(found(GW_ACT_FINISH)->finish.text, "resumed it here"));
+	assert_true(gw_source_metrics(source)->mixed);
+}
+
+/* An agent that takes it up finds it running. */
+static void of_one_that_was_found_running_as_well(void **state)
+{
+	struct gw_message map = {.kind = GW_MSG_MAP, .map.last = true};
+
+	(void)state;
+	recovered(GW_REC_GONE);
+	happens(GW_EV_RUNNING);
+	assert_non_null(found(GW_ACT_STOP));
+	assert_int_equal(stands(GW_STANDS_RUNNING, there), 0);
+	assert_int_equal(hears(map), 0);
+	surveyed();
+	while (gw_source_wants_room(source))
+		happens(GW_EV_ROOM);
+	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_DONE}), 0);
+	assert_true(gw_source_metrics(source)->mixed);
+}
+
+static void of_one_that_was_sent_whole_they_are_not(void **state)
+{
+	(void)state;
+	given_away("stop-copy");
+	happens(GW_EV_RUNNING);
+	happens(GW_EV_JOURNALED);
+	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_DONE}), 0);
+	assert_non_null(found(GW_ACT_FINISH));
+	assert_false(gw_source_metrics(source)->mixed);
+}
+
 /* --- a destination that says what it was not asked, or too early ----------------------------- */
 
 static void standing_unasked(void **state)
@@ -177,12 +235,7 @@ static void standing_unasked(void **state)
 static void done_before_a_page_was_pushed(void **state)
 {
 	(void)state;
-	stopped("postcopy");
-	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_PREPARED}), 0);
-	happens(GW_EV_STOPPED);
-	happens(GW_EV_JOURNALED);
-	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_ACTIVATED}), 0);
-	assert_int_equal(gw_source_state(source), GW_STATE_ACTIVATION);
+	given_away("postcopy");
 	assert_int_equal(hears((struct gw_message){.kind = GW_MSG_DONE}), -EPROTO);
 	assert_null(found(GW_ACT_RELEASE));
 }
@@ -239,6 +292,9 @@ int main(void)
 	        cmocka_unit_test(given_up_there_it_is_left_to_a_person),
 	        cmocka_unit_test(one_that_ran_on_is_not_given_away_again),
 	        cmocka_unit_test(one_that_stood_is),
+	        cmocka_unit_test(pages_of_one_that_ran_on_may_be_mixed),
+	        cmocka_unit_test(of_one_that_was_found_running_as_well),
+	        cmocka_unit_test(of_one_that_was_sent_whole_they_are_not),
 	        cmocka_unit_test(standing_unasked),
 	        cmocka_unit_test(done_before_a_page_was_pushed),
 	        cmocka_unit_test(a_slow_link_may_carry_a_large_state),
