@@ -92,14 +92,15 @@ static int find_kind(const char *name, enum gw_model_kind *kind, struct gw_error
 
 static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struct gw_error *error)
 {
-	const char *volume = NULL, *bandwidth = NULL, *writes = "0", *reads = "0", *limit = NULL;
+	const char *volume = NULL, *bandwidth = NULL, *writes = "0", *reads = "0", *limit = "0";
 	const char *share = "1", *state = "0", *json = "-";
 	const struct gw_cli_option options[] = {
 	        {"volume", 0, GW_CLI_STRING, &volume, "MB", "V, all that is to be moved"},
 	        {"bandwidth", 0, GW_CLI_STRING, &bandwidth, "MB/s", "mu, the link's rate"},
 	        {"write-rate", 0, GW_CLI_STRING, &writes, "MB/s", "lambda_w (0)"},
 	        {"read-rate", 0, GW_CLI_STRING, &reads, "MB/s", "lambda_r (0)"},
-	        {"stop-limit", 0, GW_CLI_STRING, &limit, "MB", "l, sent while the VM stands; not of post-copy"},
+	        {"stop-limit", 0, GW_CLI_STRING, &limit, "MB",
+	         "l, sent while the VM stands; not of post-copy"},
 	        {"background-share", 0, GW_CLI_STRING, &share, "ETA",
 	         "of the link, for what nobody waits for (1)"},
 	        {"state", 0, GW_CLI_STRING, &state, "MB",
@@ -120,17 +121,11 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 		(void)gw_fail(error, EINVAL, "model needs --volume and --bandwidth");
 		return GW_EXIT_USAGE;
 	}
-	if (kind != GW_MODEL_POSTCOPY && !limit) {
-		(void)gw_fail(error, EINVAL,
-		              "model %s needs --stop-limit, what may be sent while the VM stands",
-		              operands.items[0]);
-		return GW_EXIT_USAGE;
-	}
 	if (read_value("volume", volume, VOLUME, &input.volume, error) ||
 	    read_value("bandwidth", bandwidth, RATE, &input.bandwidth, error) ||
 	    read_value("write-rate", writes, RATE, &input.write_rate, error) ||
 	    read_value("read-rate", reads, RATE, &input.read_rate, error) ||
-	    read_value("stop-limit", limit ? limit : "0", VOLUME, &input.stop_limit, error) ||
+	    read_value("stop-limit", limit, VOLUME, &input.stop_limit, error) ||
 	    read_value("background-share", share, PLAIN, &input.background_share, error) ||
 	    read_value("state", state, VOLUME, &input.state, error))
 		return GW_EXIT_USAGE;
