@@ -1,26 +1,32 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""bench/evacuate.py - several VMs leave a host over one link, in several ways.
+"""bench/evacuate.py - several VMs leave a host, in several settings and several ways.
 
-    one      one at a time, every one by pre-copy: what one does by hand
-    all      all at once, every one by pre-copy, in equal shares of the link
-    planned  as `godwit evacuate` plans it
+    link      over one link; a hot VM writes as many pages a second as it carries
+    ways      to two hosts, each behind a way of half of the link
+    path      over a link that is called 10gbit and that nothing limits: agents' processors do
 
-Native guests in a lab of their own: two hosts and a limited link between them. Two of them are hot:
-they write more in a second than the link carries in half of one. Each way moves the same guests,
-started anew, and is repeated; the ways take turns.
+    one       one at a time, every one by pre-copy: what one does by hand
+    same      one at a time, each by the policy that the plan takes for it
+    all       all at once, every one by pre-copy, in equal shares of the link
+    hybrid    all at once, every one by hybrid
+    planned   as `godwit evacuate` plans it
 
-    python3 bench/evacuate.py [--vms 8] [--hot 2] [--rate 400mbit] [--rounds 3] [--json FILE]
+Native guests in a lab of their own: a host, one or two others, and a switch that limits what each
+of them gets. Each way moves the same guests, started anew, and is repeated; the ways take turns.
+
+    python3 bench/evacuate.py [--setting link] [--vms 8] [--hot 2] [--rounds 3] [--json FILE]
 
 What is compared: the time until the host is empty, the VMs' unavailable time (downtime, and what
-they waited for pages) added up, bytes on the link as the switch counts them, and how far the end
-was from the one that the plan announced.
+they waited for pages) added up, bytes on the links as the switch counts them, and how far the end
+was from the one that the plan announced. A VM that a way did not move is in no figure but `moved`,
+and its time: a way that gives one up took that long over it.
 """
 import argparse
 import json
 import os
 import shutil
-import statistics
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,38 +36,87 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path[:0] = [ROOT, HERE]
 
-from lab.lab import Lab, free_port, parse_rate  # noqa: E402
+from lab.lab import Host, Lab, free_port, parse_rate  # noqa: E402
 import table  # noqa: E402
 
 WAYS = {
     "one": ("--at-once", "1", "--sharing", "fair", "--policy", "precopy"),
+    "same": ("--at-once", "1", "--sharing", "fair"),
     "all": ("--sharing", "fair", "--policy", "precopy"),
+    "hybrid": ("--sharing", "fair", "--policy", "hybrid"),
     "planned": (),
 }
 HEADERS = 1448 / 1514  # of TCP over Ethernet: what of the link's rate is payload
 PATIENCE = 280
 
 
+class TwoWays(Lab):
+    """A third host; the rate is that of each way to a host."""
+
+    def __init__(self, rate):
+        super().__init__(rate)
+        self.d = Host(self, "d", "10.78.0.3", self.name + "-d")
+        self.hosts = (self.a, self.b, self.d)
+
+    def _set_up(self):
+        self._add_namespace(self.d.netns)
+        super()._set_up()
+
+
+def lab_of(options):
+    if options.setting == "ways":
+        return TwoWays(parse_rate(options.rate) // 2)
+    return Lab(None if options.setting == "path" else options.rate)
+
+
 class Fleet:
-    """The guests at host a, and the agent at host b."""
+    """The guests at host a, and the agents at the others."""
 
     def __init__(self, lab, build, options):
         self.lab, self.build, self.options = lab, build, options
         self.folder = tempfile.mkdtemp(prefix="gw-", dir="/dev/shm")
         self.processes = []
+        self.to = []
 
     def __enter__(self):
-        host = self.lab.b
-        port = host.call(lambda: free_port(host.ip))
-        self.to = f"{host.ip}:{port}"
-        self.processes.append(host.popen(
-            [os.path.join(self.build, "godwit"), "serve", "--listen", self.to, "--insecure",
-             "--native-guest", os.path.join(self.build, "guest", "native-guest")],
-            env=self.environment("b"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        for host in self.lab.hosts[1:]:
+            self.serve(host)
         for number in range(self.options.vms):
             self.start(number)
-        time.sleep(2.0)  # until all of their memory is written
+        for number in range(self.options.vms):
+            self.await_guest(f"vm{number}")
         return self
+
+    def serve(self, host):
+        to = f"{host.ip}:{host.call(lambda: free_port(host.ip))}"
+        self.to.append(to)
+        self.processes.append(host.popen(
+            [os.path.join(self.build, "godwit"), "serve", "--listen", to, "--insecure",
+             "--native-guest", os.path.join(self.build, "guest", "native-guest")],
+            env=self.environment(host.name), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL))
+
+    def await_guest(self, name):
+        """Until all of its memory is written, and it has run for a moment."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            status = self.status(name)
+            if status.get("state") == "running" and int(status["writes"]) > self.options.hot_writes:
+                return
+            if status.get("state") == "running" and int(status["reads"]) > 1000:
+                return
+            time.sleep(0.05)
+        raise SystemExit(f"{name} does not run")
+
+    def status(self, name):
+        try:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(os.path.join(self.folder, "a", name, "native.sock"))
+                sock.sendall(b"status\n")
+                with sock.makefile("r") as lines:
+                    return dict(word.split("=", 1) for word in lines.readline().split()[1:])
+        except (OSError, ValueError):
+            return {}
 
     def __exit__(self, *_):
         for process in self.processes:
@@ -95,7 +150,7 @@ class Fleet:
         pages = self.options.memory * 256
         config = {"pages": pages, "populate": pages, "seed": number + 1,
                   "writes": self.options.hot_writes if hot else 200,
-                  "set": pages // 4 if hot else 1024, "reads": 1000}
+                  "set": self.options.hot_set * 256 if hot else 1024, "reads": 1000}
         words = [os.path.join(self.build, "guest", "native-guest"), "--name", name, "--ram",
                  os.path.join(self.folder, "a-ram", f"godwit-{name}.ram"), "--control",
                  os.path.join(folder, "native.sock")]
@@ -103,65 +158,88 @@ class Fleet:
             words += ["--" + key, str(value)]
         self.processes.append(self.lab.a.popen(words, stderr=subprocess.DEVNULL))
 
+    def link(self):
+        """What is told of it."""
+        if self.options.setting == "path":
+            return ["--bandwidth", "10gbit"]
+        rate = int(parse_rate(self.options.rate) / 8 * HEADERS)
+        words = ["--bandwidth", f"{rate}B/s"]
+        if self.options.setting == "ways":
+            for to in self.to:
+                words += ["--link", f"{to}={rate // 2}B/s"]
+        return words
+
     def evacuate(self, way):
         path = os.path.join(self.folder, "result.json")
-        rate = int(parse_rate(self.options.rate) / 8 * HEADERS)
-        words = [os.path.join(self.build, "godwit"), "evacuate", "--to", self.to, "--quiet",
-                 "--bandwidth", f"{rate}B/s", "--json", path, *WAYS[way]]
-        before = self.lab.link_bytes(self.lab.b)
-        done = self.lab.a.run(words, env=self.environment("a"), capture_output=True, text=True,
-                              timeout=PATIENCE, check=False)
+        words = [os.path.join(self.build, "godwit"), "evacuate", "--quiet", "--json", path,
+                 *self.link(), *WAYS[way]]
+        for to in self.to:
+            words += ["--to", to]
+        before = self.carried()
         try:
+            done = self.lab.a.run(words, env=self.environment("a"), capture_output=True, text=True,
+                                  timeout=PATIENCE, check=False)
             with open(path, encoding="utf-8") as file:
                 result = json.load(file)
-        except (OSError, ValueError):
-            raise SystemExit(f"{way}: {done.stderr.strip()}") from None
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            return {"way": way, "said": str(error), "vms": []}
         result["way"] = way
         result["said"] = done.stderr.strip()
-        result["link_bytes"] = self.lab.link_bytes(self.lab.b) - before
+        result["link_bytes"] = self.carried() - before
         return result
 
+    def carried(self):
+        return sum(self.lab.link_bytes(host) for host in self.lab.hosts[1:])
 
-def figures(result, rate):
-    total = result["total_time_ns"] / 1e9
-    announced = result["plan"]["end_ns"] / 1e9
-    return {
-        "way": result["way"],
-        "moved": sum(vm["outcome"] == "moved" for vm in result["vms"]),
+
+def figures(result, options):
+    row = {"way": result["way"], "moved": sum(vm["outcome"] == "moved" for vm in result["vms"])}
+    if "total_time_ns" not in result:
+        return row  # it took longer than anybody waits
+    total, announced = result["total_time_ns"] / 1e9, result["plan"]["end_ns"] / 1e9
+    foretold = result["plan"]["unavailable_ns"]
+    return row | {
         "total_s": total,
         "unavailable_ms": result["unavailable_ns"] / 1e6,
-        "link_share": result["link_bytes"] * 8 / parse_rate(rate) / total,
+        "link_share": 100 * result["link_bytes"] * 8 / parse_rate(options.rate) / total
+                      if options.setting != "path" else None,
         "sent_mb": result["link_bytes"] / 1e6,
         "announced_s": announced,
-        "error": total / announced - 1 if announced else None,
+        "announced_unavailable_ms": foretold["middle"] / 1e6,
+        "held": result["plan"]["soonest_ns"] <= result["total_time_ns"]
+                <= result["plan"]["latest_ns"],
+        "off": 100 * (total / announced - 1) if announced else None,
     }
 
 
+COLUMNS = {
+    "moved": ("moved", 0), "total_s": ("empty after s", 1), "unavailable_ms": ("unavailable ms", 0),
+    "link_share": ("link use %", 0), "sent_mb": ("on link MB", 0),
+    "announced_s": ("announced s", 1), "off": ("end off by %", 0),
+}
+
+
 def show(rows, options):
-    print(f"{options.vms} native guests of {options.memory} MiB, {options.hot} of them hot "
-          f"({options.hot_writes} writes a second in a quarter of it), over {options.rate}; "
-          f"medians of {options.rounds}")
+    print(f"{options.setting}: {options.vms} native guests of {options.memory} MiB, {options.hot} "
+          f"of them hot ({options.hot_writes} writes a second in {options.hot_set} MiB)"
+          f"{'' if options.setting == 'path' else ', ' + options.rate}; medians of "
+          f"{options.rounds}, and their least and most")
     lines = []
-    for way in WAYS:
+    for way in options.ways.split(","):
         own = [row for row in rows if row["way"] == way]
-        if not own:
-            continue
-        median = {key: statistics.median(row[key] for row in own)
-                  for key in own[0] if key not in ("way",)}
-        lines.append([way, f"{median['moved']:.0f}", f"{median['total_s']:.1f}",
-                      f"{median['unavailable_ms']:.0f}", f"{median['link_share']:.0%}",
-                      f"{median['sent_mb']:.0f}", f"{median['announced_s']:.1f}",
-                      f"{median['error']:+.0%}"])
-    heads = ["way", "moved", "empty after s", "unavailable ms", "link use", "on link MB",
-             "announced s", "off by"]
-    print("\n".join(table.render([heads, *lines])))
+        lines.append([way, *(table.show(table.spread([row.get(key) for row in own]), 1, digits)
+                             for key, (_, digits) in COLUMNS.items())])
+    print("\n".join(table.render([["way", *(head for head, _ in COLUMNS.values())], *lines])))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--setting", choices=("link", "ways", "path"), default="link")
     parser.add_argument("--vms", type=int, default=8)
     parser.add_argument("--hot", type=int, default=2)
-    parser.add_argument("--hot-writes", type=int, default=8000)
+    parser.add_argument("--hot-writes", type=int,
+                        help="a second (default: as many pages as one way carries)")
+    parser.add_argument("--hot-set", type=int, default=48, help="MiB that they go to")
     parser.add_argument("--memory", type=int, default=96, help="MiB of each")
     parser.add_argument("--rate", default="400mbit")
     parser.add_argument("--rounds", type=int, default=3)
@@ -169,17 +247,20 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
     parser.add_argument("--json", help="every run, one a line")
     options = parser.parse_args()
+    if not options.hot_writes:
+        ways = 2 if options.setting == "ways" else 1
+        options.hot_writes = int(parse_rate(options.rate) / 8 * HEADERS / 4096 / ways)
     rows = []
     for _ in range(options.rounds):
         for way in options.ways.split(","):
-            lab = Lab(options.rate)
+            lab = lab_of(options)
             lab.open()
             try:
                 with Fleet(lab, options.build, options) as fleet:
                     result = fleet.evacuate(way)
             finally:
                 lab.close()
-            rows.append(figures(result, options.rate))
+            rows.append(figures(result, options))
             print(rows[-1], result["said"], file=sys.stderr)
             if options.json:
                 with open(options.json, "a", encoding="utf-8") as file:

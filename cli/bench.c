@@ -77,8 +77,8 @@ static void help(FILE *out)
 {
 	(void)fprintf(out,
 	              "\nThe same VM moves by QEMU's own migration and by godwit, turn and turn "
-	              "about.\nIt needs root, network namespaces, QEMU and godwit's source tree. "
-	              "`godwit report`\nmakes a page of what --json wrote.\n");
+	              "about.\nIt needs root, network namespaces, QEMU and godwit's source tree.\n"
+	              "`godwit report` makes a page of what --json wrote.\n");
 }
 
 const struct gw_verb gw_verb_bench = {

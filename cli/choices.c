@@ -1,38 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/choices.h"
 
-#include <string.h>
-
+#include "cli/options.h"
 #include "core/order/order.h"
 #include "core/policy/policy.h"
 #include "core/predict/predictor.h"
 
-#define INDENT  24
-#define COLUMNS 100
-
-/* Words behind an indent, as many a line as fit. */
-static void print_words(FILE *out, const char *words)
-{
-	size_t column = 0;
-
-	while (*words) {
-		size_t length = strcspn(words, " ");
-
-		if (column + 1 + length > COLUMNS)
-			column = 0;
-		if (!column)
-			(void)fprintf(out, "\n%*s", INDENT, "");
-		(void)fprintf(out, "%s%.*s", column ? " " : "", (int)length, words);
-		column = (column ? column + 1 : INDENT) + length;
-		words += length + strspn(words + length, " ");
-	}
-}
+#define INDENT 24
 
 static void print_row(FILE *out, const char *name, const char *summary, const char *settings)
 {
-	(void)fprintf(out, "  %-*s%s", INDENT - 2, name, summary);
-	print_words(out, settings);
-	(void)fprintf(out, "\n");
+	(void)fprintf(out, "  %-*s", INDENT - 2, name);
+	gw_cli_words(out, summary, INDENT, INDENT);
+	if (!*settings)
+		return;
+	(void)fprintf(out, "%*s", INDENT, "");
+	gw_cli_words(out, settings, INDENT, INDENT);
 }
 
 void gw_choices_print(FILE *out)
@@ -45,7 +28,7 @@ void gw_choices_print(FILE *out)
 	for (size_t i = 0; gw_orders[i]; i++)
 		print_row(out, gw_orders[i]->name, gw_orders[i]->summary, gw_orders[i]->settings);
 	(void)fprintf(out,
-	              "\nforecasts of a round, forecast=NAME with each policy that has rounds "
+	              "\nforecasts of a round, forecast=NAME with each policy that has rounds\n"
 	              "(default %s):\n",
 	              gw_count_predictors[0]->name);
 	for (size_t i = 0; gw_count_predictors[i]; i++)

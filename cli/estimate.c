@@ -17,8 +17,8 @@
 #include "cli/progress.h"
 #include "cli/sweep_run.h"
 #include "cli/verb.h"
+#include "cli/which.h"
 #include "live/host/clock.h"
-#include "live/host/resolve.h"
 #include "live/vm/registry.h"
 #include "sim/run.h"
 #include "sim/trace/bytes.h"
@@ -27,9 +27,9 @@
 #define CONNECT_MS 3000
 
 struct asked {
-	const char *json, *vm, *to, *tracker, *qmp;
-	uint64_t link, bandwidth, latency, downtime, deadline, from, length, seed, samples, jobs,
-	        pid;
+	struct gw_which which;
+	const char *json, *vm, *to;
+	uint64_t link, bandwidth, latency, downtime, deadline, from, length, seed, samples, jobs;
 	bool quiet;
 };
 
@@ -176,7 +176,7 @@ static int observe_guest(struct subject *s, const struct gw_guest *guest, struct
                          struct gw_error *error)
 {
 	const struct asked *asked = watch->asked;
-	const struct gw_observe_options options = {.tracker = asked->tracker,
+	const struct gw_observe_options options = {.tracker = asked->which.tracker,
 	                                           .for_ns = asked->length ? asked->length
 	                                                                   : GW_OBSERVES_NS,
 	                                           .count_zeros = true,
@@ -205,17 +205,12 @@ static int open_guest(struct subject *s, const char *name, struct watch *watch,
                       struct gw_error *error)
 {
 	const struct asked *asked = watch->asked;
-	char dir[200], pid_name[32];
-	struct gw_guest_where where = {
-	        .dir = dir, .name = name, .pid = (pid_t)asked->pid, .qmp = asked->qmp};
+	char dir[200];
 	struct gw_guest guest;
 	int err = gw_registry_dir(dir, sizeof(dir), error);
 
-	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
 	if (!err)
-		err = gw_question_none(dir, name ? name : pid_name, where.pid, error);
-	if (!err)
-		err = gw_guest_open(&guest, &where, error);
+		err = gw_which_open(&asked->which, dir, name, &guest, error);
 	if (err)
 		return err;
 	err = observe_guest(s, &guest, watch, error);
@@ -334,13 +329,12 @@ static int estimate(struct subject *s, struct watch *watch, struct gw_error *err
 
 static int bad_values(const char *what, const struct asked *a, struct gw_error *error)
 {
-	if (!what == !a->pid || a->pid > INT32_MAX)
+	if (!what == !a->which.pid)
 		return gw_fail(error, EINVAL,
 		               "estimate needs one of a VM's NAME, --pid N, a TRACE or a SCENARIO; "
 		               "see godwit estimate --help");
-	if (a->tracker && strcmp(a->tracker, "pagemap") && strcmp(a->tracker, "digest"))
-		return gw_fail(error, EINVAL, "--tracker %s: there are pagemap and digest",
-		               a->tracker);
+	if (gw_which_check(&a->which, error))
+		return -EINVAL;
 	if (!a->samples || a->samples > SIM_ESTIMATE_SAMPLES_MAX)
 		return gw_fail(error, EINVAL, "--samples: 1 to %u", SIM_ESTIMATE_SAMPLES_MAX);
 	if (!a->jobs || a->jobs > GW_SWEEP_JOBS_MAX)
@@ -395,10 +389,9 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	                  .samples = SIM_ESTIMATE_SAMPLES,
 	                  .jobs = cores > 0 ? (uint64_t)cores : 1};
 	const struct gw_cli_option options[] = {
-	        {"pid", 0, GW_CLI_NUMBER, &a.pid, "N", "a QEMU that godwit did not start"},
-	        {"qmp", 0, GW_CLI_STRING, &a.qmp, "PATH", "its control socket, with --pid"},
-	        {"tracker", 0, GW_CLI_STRING, &a.tracker, "NAME",
-	         "pagemap or digest (default: the best that works)"},
+	        GW_WHICH_PID(&a.which),
+	        GW_WHICH_QMP(&a.which),
+	        GW_WHICH_TRACKER(&a.which),
 	        {"to", 't', GW_CLI_STRING, &a.to, "HOST[:PORT]",
 	         "its agent is asked how far it is, its device what the link carries"},
 	        {"link", 0, GW_CLI_RATE, &a.link, "RATE",

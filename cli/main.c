@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/options.h"
 #include "cli/verb.h"
+
+#define SUMMARY_AT 13
 
 static const struct gw_verb *const verbs[] = {
         &gw_verb_run,
@@ -37,10 +40,12 @@ static void help(FILE *out)
 	size_t i;
 
 	(void)fprintf(out, "usage: godwit VERB [OPTION...]\n\n"
-	                   "Moves running virtual machines from one host to another, from outside "
-	                   "the hypervisor.\n\n");
-	for (i = 0; verbs[i]; i++)
-		(void)fprintf(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+	                   "Moves running virtual machines between hosts, from outside the "
+	                   "hypervisor.\n\n");
+	for (i = 0; verbs[i]; i++) {
+		(void)fprintf(out, "  %-10s ", verbs[i]->name);
+		gw_cli_words(out, verbs[i]->summary, SUMMARY_AT, SUMMARY_AT);
+	}
 	(void)fprintf(out, "\n`godwit VERB --help` says more. "
 	                   "Exit status: 0 done, 1 failed, 2 wrong usage.\n");
 }

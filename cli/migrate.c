@@ -16,9 +16,9 @@
 #include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/verb.h"
+#include "cli/which.h"
 #include "live/host/clock.h"
 #include "live/host/migrate.h"
-#include "live/host/resolve.h"
 #include "live/net/address.h"
 #include "live/vm/registry.h"
 #include "sim/trace/trace.h"
@@ -26,9 +26,10 @@
 #define DOWNTIME_NS 300000000ull /* QEMU's downtime-limit */
 
 struct asked {
-	const char *to, *tracker, *policy, *order, *json, *trace, *qmp, *observed;
+	struct gw_which which;
+	const char *to, *policy, *order, *json, *trace, *observed;
 	struct gw_cli_list set;
-	uint64_t bandwidth, granted, class, downtime, deadline, reconnect, pid;
+	uint64_t bandwidth, granted, class, downtime, deadline, reconnect;
 	uint64_t link;    /* what it carries; 0: as its device says */
 	uint64_t observe; /* AS_POLICY: for as long as the policy wants */
 	bool verify, quiet;
@@ -207,10 +208,7 @@ static int choose(struct asked *asked, struct gw_migrate_options *o, json_t *set
 		if (err)
 			return err;
 	}
-	if (asked->tracker && strcmp(asked->tracker, "pagemap") && strcmp(asked->tracker, "digest"))
-		return gw_fail(error, EINVAL, "--tracker %s: there are pagemap and digest",
-		               asked->tracker);
-	return 0;
+	return gw_which_check(&asked->which, error);
 }
 
 /* --- telling -------------------------------------------------------------------------------- */
@@ -300,7 +298,7 @@ static void close_trace(FILE *file)
 static void options_of(const struct asked *asked, struct gw_migrate_options *o)
 {
 	o->to = asked->to;
-	o->tracker = asked->tracker;
+	o->tracker = asked->which.tracker;
 	o->bandwidth_bytes_per_s = asked->bandwidth;
 	o->granted_bytes_per_s = asked->granted;
 	o->traffic_class = (uint32_t)asked->class;
@@ -415,18 +413,10 @@ static int move(const char *name, const struct asked *asked, struct gw_migrate_o
                 struct gw_migrate_result *result, struct gw_error *error)
 {
 	struct telling *t = o->arg;
-	struct gw_guest_where where = {
-	        .dir = o->dir, .name = name, .pid = (pid_t)asked->pid, .qmp = asked->qmp};
 	struct sim_trace *trace = NULL;
 	struct gw_guest guest;
-	char pid_name[32];
-	int err;
+	int err = gw_which_open(&asked->which, o->dir, name, &guest, error);
 
-	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
-	err = gw_question_none(o->dir, name ? name : pid_name, where.pid, error);
-	if (err)
-		return err;
-	err = gw_guest_open(&guest, &where, error);
 	if (err)
 		return err;
 	err = take_earlier(asked, &guest, o, &trace, error);
@@ -515,10 +505,8 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	        {RECOVERS,
 	         {"to", 't', GW_CLI_STRING, &a->to, "HOST[:PORT]",
 	          "where its agent listens now (default: as before)"}},
-	        {MIGRATES,
-	         {"pid", 0, GW_CLI_NUMBER, &a->pid, "N", "a QEMU that godwit did not start"}},
-	        {MIGRATES,
-	         {"qmp", 0, GW_CLI_STRING, &a->qmp, "PATH", "its control socket, with --pid"}},
+	        {MIGRATES, GW_WHICH_PID(&a->which)},
+	        {MIGRATES, GW_WHICH_QMP(&a->which)},
 	        {MIGRATES,
 	         {"policy", 'p', GW_CLI_STRING, &a->policy, "NAME",
 	          "how it moves; below (default precopy)"}},
@@ -530,9 +518,7 @@ static void rows_of(struct asked *a, unsigned verb, struct gw_cli_option *option
 	          "of pages that are still to be pushed"}},
 	        {MIGRATES,
 	         {"set", 's', GW_CLI_LIST, &a->set, "KEY=VALUE", "a setting of policy or order"}},
-	        {MIGRATES,
-	         {"tracker", 0, GW_CLI_STRING, &a->tracker, "NAME",
-	          "pagemap or digest (default: the best that works)"}},
+	        {MIGRATES, GW_WHICH_TRACKER(&a->which)},
 	        {MIGRATES | RECOVERS,
 	         {"bandwidth", 'b', GW_CLI_RATE, &a->bandwidth, "RATE", "send no faster"}},
 	        {MIGRATES | RECOVERS,
@@ -615,7 +601,7 @@ static enum gw_exit run_migrate(const struct gw_verb *verb, int argc, char **arg
 	rows_of(&a, MIGRATES, options);
 	if (!gw_verb_options(verb, options, argc, argv, 0, 1, &operands, &status, error))
 		return status;
-	if (!a.to || (!operands.count && !a.pid) || a.pid > INT32_MAX) {
+	if (!a.to || (!operands.count && !a.which.pid)) {
 		(void)gw_fail(error, EINVAL,
 		              "migrate needs a NAME or --pid N, and --to HOST; see "
 		              "godwit migrate --help");
@@ -644,7 +630,7 @@ static void help(FILE *out)
 	gw_choices_print(out);
 	(void)fprintf(out,
 	              "\npolicy auto takes the best of them within --downtime and --deadline, by "
-	              "what was observed\n");
+	              "what was\nobserved\n");
 }
 
 const struct gw_verb gw_verb_migrate = {

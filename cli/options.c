@@ -8,6 +8,8 @@
 #include "base/values.h"
 
 #define HELP_CODE 'h'
+#define COLUMNS   80
+#define HELP_AT   31 /* where an option's help begins */
 /* Codes of long options begin above every letter, so that each option has its own. */
 #define FIRST_CODE 256
 
@@ -161,6 +163,48 @@ int gw_cli_parse(const struct gw_cli_option *options, int argc, char **argv, int
 	return 0;
 }
 
+/* A word and what stands in brackets behind it, if there is room for both in one line. */
+static size_t unit_of(const char *text, size_t room)
+{
+	size_t word = strcspn(text, " "), next = word + strspn(text + word, " ");
+	const char *open = text[0] == '(' ? text : text[next] == '(' ? text + next : NULL;
+	const char *close = open ? strchr(open, ')') : NULL;
+	size_t both;
+
+	if (!close)
+		return word;
+	both = (size_t)(close - text);
+	both += strcspn(close, " ");
+	return both <= room ? both : word;
+}
+
+void gw_cli_words(FILE *out, const char *text, size_t indent, size_t column)
+{
+	bool first = true;
+
+	while (*text) {
+		size_t length = unit_of(text, COLUMNS - indent);
+
+		if (!first && column + 1 + length > COLUMNS) {
+			(void)fprintf(out, "\n%*s", (int)indent, "");
+			column = indent;
+			first = true;
+		}
+		(void)fprintf(out, "%s%.*s", first ? "" : " ", (int)length, text);
+		column += length + !first;
+		first = false;
+		text += length + strspn(text + length, " ");
+	}
+	(void)fputc('\n', out);
+}
+
+static void print_option(FILE *out, const char *left, const char *help)
+{
+	int used = fprintf(out, "  %-28s ", left);
+
+	gw_cli_words(out, help, HELP_AT, used > 0 ? (size_t)used : HELP_AT);
+}
+
 void gw_cli_print(FILE *out, const struct gw_cli_option *options)
 {
 	char left[64];
@@ -172,7 +216,7 @@ void gw_cli_print(FILE *out, const struct gw_cli_option *options)
 			(void)snprintf(letter, sizeof(letter), "-%c, ", options->letter);
 		(void)snprintf(left, sizeof(left), "%s--%s%s%s", letter, options->name,
 		               options->value ? " " : "", options->value ? options->value : "");
-		(void)fprintf(out, "  %-28s %s\n", left, options->help);
+		print_option(out, left, options->help);
 	}
-	(void)fprintf(out, "  %-28s %s\n", "-h, --help", "show this help");
+	print_option(out, "-h, --help", "show this help");
 }

@@ -66,6 +66,9 @@ struct gw_cli_operands {
 int gw_cli_parse(const struct gw_cli_option *options, int argc, char **argv, int min, int max,
                  struct gw_cli_operands *operands, struct gw_error *error);
 
+/* Words from `column` on, in lines of 80 columns, the later ones behind an indent. */
+void gw_cli_words(FILE *out, const char *text, size_t indent, size_t column);
+
 /* The lines of a verb's help that list its options. */
 void gw_cli_print(FILE *out, const struct gw_cli_option *options);
 

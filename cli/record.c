@@ -8,17 +8,15 @@
 #include "cli/record.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 #include "base/cleanup.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/verb.h"
+#include "cli/which.h"
 #include "live/host/clock.h"
-#include "live/host/resolve.h"
 #include "live/host/observe.h"
 #include "live/vm/registry.h"
 #include "sim/trace/trace.h"
@@ -26,9 +24,10 @@
 #define WINDOW_NS_MIN 1000000ull
 
 struct asked {
-	const char *output, *show, *tracker, *qmp;
+	struct gw_which which;
+	const char *output, *show;
 	struct gw_record_show how;
-	uint64_t pid, window, duration, reads;
+	uint64_t window, duration, reads;
 	bool quiet;
 };
 
@@ -41,18 +40,6 @@ struct recording {
 	struct gw_run *runs; /* owned: of the window that is being written */
 	size_t room;
 };
-
-static int stop_signals(void)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 /* --- what the watching tells ---------------------------------------------------------------- */
 
@@ -123,10 +110,10 @@ static int add_window(void *arg, const struct gw_watch_window *window, struct gw
 	struct recording *r = arg;
 	size_t written = 0, all;
 	struct gw_window w = {.start_ns = window->start_ns,
-	                             .length_ns = window->length_ns,
-	                             .read_sampled = window->read_sampled,
-	                             .cpu_permille = window->cpu_permille,
-	                             .network_bytes = window->network_bytes};
+	                      .length_ns = window->length_ns,
+	                      .read_sampled = window->read_sampled,
+	                      .cpu_permille = window->cpu_permille,
+	                      .network_bytes = window->network_bytes};
 	int err = add_runs(r, &written, window->written, error);
 
 	all = written;
@@ -159,13 +146,11 @@ static int record(struct recording *r, const struct gw_watch_options *o, struct 
 
 static int open_and_record(const char *name, const struct asked *asked, struct gw_error *error)
 {
-	char dir[200], pid_name[32];
-	_cleanup_close_ int stop = stop_signals();
-	struct gw_guest_where where = {
-	        .dir = dir, .name = name, .pid = (pid_t)asked->pid, .qmp = asked->qmp};
+	char dir[200];
+	_cleanup_close_ int stop = gw_verb_stop_signals();
 	struct gw_guest guest;
 	struct recording r = {.asked = asked, .guest = &guest};
-	const struct gw_watch_options o = {.tracker = asked->tracker,
+	const struct gw_watch_options o = {.tracker = asked->which.tracker,
 	                                   .window_ns = asked->window,
 	                                   .duration_ns = asked->duration,
 	                                   .read_every = (uint32_t)asked->reads,
@@ -177,11 +162,8 @@ static int open_and_record(const char *name, const struct asked *asked, struct g
 	                                   .note = note};
 	int err = gw_registry_dir(dir, sizeof(dir), error);
 
-	(void)snprintf(pid_name, sizeof(pid_name), "pid-%d", (int)asked->pid);
 	if (!err)
-		err = gw_question_none(dir, name ? name : pid_name, where.pid, error);
-	if (!err)
-		err = gw_guest_open(&guest, &where, error);
+		err = gw_which_open(&asked->which, dir, name, &guest, error);
 	if (err)
 		return err;
 	gw_progress_init(&r.bar, stderr);
@@ -193,12 +175,12 @@ static int open_and_record(const char *name, const struct asked *asked, struct g
 
 static int bad_values(const char *name, const struct asked *a, struct gw_error *error)
 {
-	if (a->show && (name || a->pid || a->output))
+	if (a->show && (name || a->which.pid || a->output))
 		return gw_fail(error, EINVAL,
 		               "--show tells what a trace holds, and records nothing: give no VM");
 	if (a->show)
 		return 0;
-	if ((!name && !a->pid) || !a->output || a->pid > INT32_MAX)
+	if ((!name && !a->which.pid) || !a->output)
 		return gw_fail(error, EINVAL,
 		               "record needs a NAME or --pid N, and -o TRACE; see "
 		               "godwit record --help");
@@ -207,9 +189,8 @@ static int bad_values(const char *name, const struct asked *a, struct gw_error *
 	if (a->reads > UINT32_MAX)
 		return gw_fail(error, EINVAL, "--reads: %llu is too many windows",
 		               (unsigned long long)a->reads);
-	if (a->tracker && strcmp(a->tracker, "pagemap") && strcmp(a->tracker, "digest"))
-		return gw_fail(error, EINVAL, "--tracker %s: there are pagemap and digest",
-		               a->tracker);
+	if (gw_which_check(&a->which, error))
+		return -EINVAL;
 	return name ? gw_name_check(name, error) : 0;
 }
 
@@ -224,10 +205,9 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	         "how often it is looked at (default 50ms)"},
 	        {"reads", 'r', GW_CLI_NUMBER, &a.reads, "N",
 	         "look at reads in every N-th window (default 10; 0: never)"},
-	        {"pid", 0, GW_CLI_NUMBER, &a.pid, "N", "a QEMU that godwit did not start"},
-	        {"qmp", 0, GW_CLI_STRING, &a.qmp, "PATH", "its control socket, with --pid"},
-	        {"tracker", 0, GW_CLI_STRING, &a.tracker, "NAME",
-	         "pagemap or digest (default: the best that works)"},
+	        GW_WHICH_PID(&a.which),
+	        GW_WHICH_QMP(&a.which),
+	        GW_WHICH_TRACKER(&a.which),
 	        {"show", 0, GW_CLI_STRING, &a.show, "TRACE", "tell what a trace holds"},
 	        {"json", 0, GW_CLI_STRING, &a.how.json, "FILE",
 	         "what the trace holds as JSON; - is standard output"},

@@ -79,9 +79,18 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	                                                                  : GW_EXIT_DONE;
 }
 
+static void help(FILE *out)
+{
+	(void)fprintf(out,
+	              "\nQEMU-ARGS are QEMU's own. Added are its memory as a shared file, and the "
+	              "control\nsocket. The VM outlives the command. An example:\n\n"
+	              "  godwit run web -- -m 512M -nic none -display none -hda web.qcow2\n");
+}
+
 const struct gw_verb gw_verb_run = {
         .name = "run",
         .usage = "NAME [--qemu PATH] [--json FILE] -- QEMU-ARGS",
-        .summary = "starts a VM that can be moved (adds the shared memory and control sockets)",
+        .summary = "start a VM that can be moved",
         .run = run,
+        .help = help,
 };

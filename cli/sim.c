@@ -134,10 +134,11 @@ static void settings_text(const struct gw_sweep_group *group, char *text, size_t
 		                         group->settings[i].key, group->settings[i].value);
 }
 
-static int add_row(struct gw_table *table, const struct gw_sweep_group *group, struct tally *tally)
+static int add_row(struct gw_table *table, const char *scenario, const struct gw_sweep_group *group,
+                   struct tally *tally)
 {
 	char settings[200], moves[48], figures[FIGURES][40];
-	const char *texts[4 + FIGURES] = {group->scenario->name, tally->policy, settings, moves};
+	const char *texts[4 + FIGURES] = {scenario, tally->policy, settings, moves};
 
 	settings_text(group, settings, sizeof(settings));
 	(void)snprintf(moves, sizeof(moves), "%zu of %zu", tally->completed, tally->results);
@@ -149,14 +150,19 @@ static int add_row(struct gw_table *table, const struct gw_sweep_group *group, s
 static int print_table(const struct watch *watch)
 {
 	static const char *const headings[] = {
-	        "SCENARIO",     "POLICY",  "SETTINGS", ">COMPLETED",  ">TOTAL TIME", ">DOWNTIME",
-	        ">UNAVAILABLE", ">FAULTS", ">ON LINK", ">SENT AGAIN", NULL};
+	        "SCENARIO",     "POLICY",  "SETTINGS", ">MOVED", ">TOTAL", ">DOWNTIME",
+	        ">UNAVAILABLE", ">FAULTS", ">ON LINK", ">AGAIN", NULL};
+	const struct gw_sweep_group *groups = watch->sweep->groups;
 	struct gw_table table;
 	int err = gw_table_init(&table, headings);
+	bool several = false;
 
+	for (size_t i = 1; i < watch->sweep->group_count; i++)
+		several |= groups[i].scenario != groups[0].scenario;
 	for (size_t i = 0; !err && i < watch->sweep->group_count; i++)
 		if (watch->tallies[i].results)
-			err = add_row(&table, &watch->sweep->groups[i], &watch->tallies[i]);
+			err = add_row(&table, several ? groups[i].scenario->name : NULL, &groups[i],
+			              &watch->tallies[i]);
 	if (!err && table.rows > 1)
 		gw_table_print(&table, stdout);
 	gw_table_free(&table);

@@ -2,6 +2,7 @@
 #include "cli/table.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,28 +66,47 @@ static void pad(FILE *out, size_t spaces)
 	(void)fprintf(out, "%*s", (int)spaces, "");
 }
 
+/* Of each column the width; 0 where no row has anything. */
+static void measure(const struct gw_table *table, size_t widest[GW_TABLE_COLUMNS])
+{
+	bool empty[GW_TABLE_COLUMNS];
+	size_t i;
+
+	for (i = 0; i < table->columns; i++)
+		empty[i] = table->rows > 1;
+	for (i = 0; i < table->rows * table->columns; i++) {
+		size_t width = width_of(table->cells[i]), column = i % table->columns;
+
+		if (i >= table->columns && strcmp(table->cells[i], "-") != 0)
+			empty[column] = false;
+		if (width > widest[column])
+			widest[column] = width;
+	}
+	for (i = 0; i < table->columns; i++)
+		widest[i] = empty[i] ? 0 : widest[i];
+}
+
 void gw_table_print(const struct gw_table *table, FILE *out)
 {
 	size_t widest[GW_TABLE_COLUMNS] = {0};
 	size_t i, row;
 
-	for (i = 0; i < table->rows * table->columns; i++) {
-		size_t width = width_of(table->cells[i]);
-
-		if (width > widest[i % table->columns])
-			widest[i % table->columns] = width;
-	}
+	measure(table, widest);
 	for (row = 0; row < table->rows; row++) {
+		size_t blanks = 0; /* none at the end of a line */
+
 		for (i = 0; i < table->columns; i++) {
 			const char *text = table->cells[row * table->columns + i];
-			size_t spaces = widest[i] - width_of(text);
+			size_t width = width_of(text);
+			size_t spaces = widest[i] > width ? widest[i] - width : 0;
 
-			if (table->right[i])
-				pad(out, spaces);
+			if (!width || !widest[i]) {
+				blanks += widest[i] ? widest[i] + 2 : 0;
+				continue;
+			}
+			pad(out, blanks + (table->right[i] ? spaces : 0));
 			(void)fputs(text, out);
-			/* No blanks at the end of a line. */
-			if (i + 1 < table->columns)
-				pad(out, (table->right[i] ? 0 : spaces) + 2);
+			blanks = 2 + (table->right[i] ? 0 : spaces);
 		}
 		(void)fputc('\n', out);
 	}

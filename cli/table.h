@@ -25,6 +25,7 @@ struct gw_table {
 int gw_table_init(struct gw_table *table, const char *const *headings);
 /* One text a column, copied; NULL is shown as "-". */
 int gw_table_add(struct gw_table *table, const char *const *texts);
+/* A column in which no row has anything is left out. */
 void gw_table_print(const struct gw_table *table, FILE *out);
 void gw_table_free(struct gw_table *table);
 

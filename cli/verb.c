@@ -13,8 +13,10 @@ bool gw_verb_options(const struct gw_verb *verb, const struct gw_cli_option *opt
 	int r = gw_cli_parse(options, argc, argv, min, max, operands, error);
 
 	if (r == GW_CLI_HELP) {
-		(void)printf("usage: godwit %s%s%s\n\n%s\n\n", verb->name, *verb->usage ? " " : "",
-		             verb->usage, verb->summary);
+		size_t column = (size_t)printf("usage: godwit %s ", verb->name);
+
+		gw_cli_words(stdout, verb->usage, column, column);
+		(void)printf("\n%s\n\n", verb->summary);
 		gw_cli_print(stdout, options);
 		if (verb->help)
 			verb->help(stdout);

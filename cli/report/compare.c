@@ -229,6 +229,7 @@ static void compare_part(struct gw_page *page, const struct part *part, bool nam
 		qsort(part->groups, part->count, sizeof(*part->groups), by_unavailable);
 	picture(page, part);
 	table(page, part);
+	gw_report_knobs(page, part->groups, part->count);
 	gw_report_trade(page, part->groups, part->count);
 	obstacles(page, part);
 }

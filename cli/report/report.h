@@ -144,6 +144,9 @@ void gw_report_compare(struct gw_page *page, const struct gw_report *report);
 /* A point for each of many groups: unavailable over total time. */
 void gw_report_trade(struct gw_page *page, const struct gw_report_group *const *groups,
                      size_t count);
+/* Curves over a setting, for groups that differ in it alone. */
+void gw_report_knobs(struct gw_page *page, const struct gw_report_group *const *groups,
+                     size_t count);
 void gw_report_fleet(struct gw_page *page, const struct gw_report *report,
                      const struct gw_report_fleet *fleet);
 void gw_report_estimate(struct gw_page *page, const json_t *estimate);

@@ -592,7 +592,7 @@ void gw_set_remove_run(struct gw_set *set, struct gw_run run)
 	*sum_of(set) -= removed;
 }
 
-bool gw_set_has(const struct gw_set *set, uint64_t page)
+static inline bool has(const struct gw_set *set, uint64_t page)
 {
 	if (page >= set->pages)
 		return false;
@@ -602,10 +602,20 @@ bool gw_set_has(const struct gw_set *set, uint64_t page)
 	return page - low_of(chunk) < count_of(chunk);
 }
 
-void gw_set_prepare(const struct gw_set *set, uint64_t page)
+bool gw_set_has(const struct gw_set *set, uint64_t page)
 {
-	if (page < set->pages)
-		__builtin_prefetch(&set->words[word_of(page)]);
+	return has(set, page);
+}
+
+#define AHEAD 16 /* pages, while one is looked up */
+
+void gw_set_has_each(const struct gw_set *set, const uint32_t *pages, size_t count, bool *in)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (i + AHEAD < count && pages[i + AHEAD] < set->pages)
+			__builtin_prefetch(&set->words[word_of(pages[i + AHEAD])]);
+		in[i] = has(set, pages[i]);
+	}
 }
 
 bool gw_set_empty(const struct gw_set *set)

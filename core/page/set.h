@@ -74,8 +74,8 @@ void gw_set_add_run(struct gw_set *set, struct gw_run run);
 void gw_set_remove_run(struct gw_set *set, struct gw_run run);
 
 bool gw_set_has(const struct gw_set *set, uint64_t page);
-/* That will soon be asked: who asks for many pages in no order need not wait for each. */
-void gw_set_prepare(const struct gw_set *set, uint64_t page);
+/* Of each of many pages, in any order: none of them waits for the one before. */
+void gw_set_has_each(const struct gw_set *set, const uint32_t *pages, size_t count, bool *in);
 bool gw_set_empty(const struct gw_set *set);
 uint64_t gw_set_count(const struct gw_set *set);
 uint64_t gw_set_count_run(const struct gw_set *set, struct gw_run run);

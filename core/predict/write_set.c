@@ -271,17 +271,25 @@ static uint32_t end_of_tile(const struct gw_write_set *set, uint32_t tile)
 	return set->slots - tile < TILE_SLOTS ? set->slots : tile + TILE_SLOTS;
 }
 
-#define AHEAD 16 /* slots, while one is looked up */
-
 /* 1/N_i of those that are dirty, the others' weigh nothing. */
 static void weigh_slots(struct gw_write_set *set, const struct gw_set *dirty, uint32_t tile)
 {
-	for (uint32_t s = tile, end = end_of_tile(set, tile); s < end; s++) {
-		if (s + AHEAD < set->slots)
-			gw_set_prepare(dirty, set->page[s + AHEAD]);
-		set->dirty[s] = gw_set_has(dirty, set->page[s]);
-		set->score[s] = set->dirty[s] && set->followers[s] > 0 ? 1 / set->followers[s] : 0;
-	}
+	const bool *is_dirty = set->dirty;
+	const double *followers = set->followers;
+	double *score = set->score;
+	uint32_t end = end_of_tile(set, tile);
+
+	gw_set_has_each(dirty, set->page + tile, end - tile, set->dirty + tile);
+	for (uint32_t s = tile; s < end; s++)
+		score[s] = is_dirty[s] && followers[s] > 0 ? 1 / followers[s] : 0;
+}
+
+/* A window's entries ascend: if the last of the next so many is in the tile, all of them are. */
+#define STEP 8
+
+static bool steps(const uint32_t *at, const uint32_t *end, uint32_t tile)
+{
+	return end - at >= STEP && at[STEP - 1] - tile < TILE_SLOTS;
 }
 
 /* What the tile's slots add to w_t; two sums, so that neither waits for the other. */
@@ -291,6 +299,13 @@ static double weigh_tile(struct gw_write_set *set, uint32_t tile, uint32_t t)
 	const double *score = set->score;
 	double sum = 0, other = 0;
 
+	for (; steps(at, end, tile); at += STEP) {
+#pragma GCC unroll 8
+		for (unsigned i = 0; i < STEP; i += 2) {
+			sum += score[at[i]];
+			other += score[at[i + 1]];
+		}
+	}
 	for (; end - at > 1 && at[1] - tile < TILE_SLOTS; at += 2) {
 		sum += score[at[0]];
 		other += score[at[1]];
@@ -338,6 +353,11 @@ static void add_weight(struct gw_write_set *set, uint32_t tile, uint32_t t)
 	const uint32_t *at = set->entry + set->cursor[t], *end = set->entry + set->start[t + 1];
 	double *score = set->score, weight = set->weight[t];
 
+	for (; steps(at, end, tile); at += STEP) {
+#pragma GCC unroll 8
+		for (unsigned i = 0; i < STEP; i++)
+			score[at[i]] += weight;
+	}
 	for (; at < end && *at - tile < TILE_SLOTS; at++)
 		score[*at] += weight;
 	set->cursor[t] = (uint32_t)(at - set->entry);

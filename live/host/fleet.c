@@ -129,10 +129,10 @@ static bool pulls(const char *name)
 /* The user's, or what one move was seen to get at most. */
 static uint64_t limit_of(const struct gw_evacuation *e, const struct gw_member *m)
 {
-	uint64_t limit = m->limit_bytes_per_s, stream = e->stream_bytes_per_s;
+	uint64_t limit = m->limit_bytes_per_s, stream = gw_fleet_stream(e);
 
-	stream += stream / 4; /* so that more of it can be seen */
-	return stream && (!limit || stream < limit) ? stream : limit;
+	stream += stream / 8; /* so that more of it can be seen */
+	return !limit || stream < limit ? stream : limit;
 }
 
 /* 0: it carries no less than the link here. */
@@ -204,19 +204,6 @@ static size_t gather(const struct gw_evacuation *e, struct dividing *d)
 	return n;
 }
 
-/* What the VMs send that are here and, for now, do not move: part of Nu. */
-static uint64_t sent_by_the_rest(const struct gw_evacuation *e, const struct dividing *d, size_t n)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < e->count; i++)
-		if (e->members[i].state != GW_MEMBER_MOVED)
-			sum += gw_traffic_next(&e->members[i].traffic);
-	for (size_t i = 0; i < n; i++)
-		sum -= gw_traffic_next(&e->members[d->which[i]].traffic);
-	return sum;
-}
-
 /* 0: all of the link. One that was only seen leaves room to see more of it. */
 static uint64_t told_rate(const struct gw_evacuation *e, const struct gw_grant *grant)
 {
@@ -242,7 +229,7 @@ static void divide(struct gw_evacuation *e, const struct gw_fleet_use *use, stru
 	/* Both are what moves may use, or got: what others use is not in it. */
 	if (e->options.link_bytes_per_s || !e->link_bytes_per_s)
 		link.used_bytes_per_s = 0;
-	link.used_bytes_per_s += sent_by_the_rest(e, d, n);
+	link.used_bytes_per_s += gw_fleet_sent_by_others(e, d->which, n);
 	gw_bandwidth_divide(&e->options.sharing, &link, d->movers, d->grants, n);
 	for (size_t i = 0; i < n; i++) {
 		struct gw_member *m = &e->members[d->which[i]];

@@ -32,6 +32,8 @@
 #define GW_HOSTS_MAX    64
 #define GW_WAYS_MAX     8
 #define GW_ASSUMED_RATE 125000000u /* of a link that nobody named and that was not yet seen */
+/* Of one move's path, likewise: that of a bare agent, one core (docs/bench.md). */
+#define GW_ASSUMED_STREAM 900000000u
 
 enum gw_member_state {
 	GW_MEMBER_WAITS,
@@ -57,7 +59,7 @@ struct gw_member {
 	uint32_t cpu_permille;
 	struct gw_usage usage; /* owned, while it is here */
 	struct gw_usage_counts used;
-	struct gw_traffic traffic;
+	struct gw_traffic traffic; /* what it sends: only that leaves by the moves' link */
 	/* Its move. */
 	enum gw_member_state state;
 	char why[400];  /* it failed, or stays */
@@ -163,10 +165,11 @@ struct gw_fleet_use {
 bool gw_fleet_sense(struct gw_evacuation *evacuation, struct gw_fleet_use *use);
 /* Since it began; 0: it has not. */
 uint64_t gw_fleet_passed(const struct gw_evacuation *evacuation);
-/* What all moves together may use, or are thought to get; and of that those to one host; and one
- * move if it were alone. */
+/* What all moves together may use, or are thought to get; of that those to one host; what one
+ * agent's path gets at most; and one VM's move if it were alone. */
 uint64_t gw_fleet_link(const struct gw_evacuation *evacuation);
 uint64_t gw_fleet_way(const struct gw_evacuation *evacuation, size_t host);
+uint64_t gw_fleet_stream(const struct gw_evacuation *evacuation);
 uint64_t gw_fleet_alone(const struct gw_evacuation *evacuation, const struct gw_member *member);
 /* For a VM that may not go where it was planned: the first host that has the room, or
  * GW_PLAN_NOWHERE. */
@@ -174,6 +177,9 @@ size_t gw_fleet_another(const struct gw_evacuation *evacuation, const struct gw_
 
 /* Classes of traffic for all members; where they cannot be had, `enforced` says why not. */
 void gw_fleet_shape(struct gw_evacuation *evacuation);
+/* What the VMs send that are here, but for those members: a part of Nu. */
+uint64_t gw_fleet_sent_by_others(const struct gw_evacuation *evacuation, const size_t *members,
+                                 size_t count);
 /* As the members' grants are now. */
 void gw_fleet_share(struct gw_evacuation *evacuation);
 /* Of its move; 0: none. */

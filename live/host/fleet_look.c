@@ -288,13 +288,12 @@ static void take_seen(struct gw_member *m, pid_t pid, int from, uint64_t observe
 	(void)waitpid(pid, NULL, 0);
 	m->used = gw_usage_read(&m->usage);
 	if (!observed_ns || !m->usage.vcpus || m->used.cpu_ns < before.cpu_ns ||
-	    m->used.network_bytes < before.network_bytes)
+	    m->used.sent_bytes < before.sent_bytes)
 		return; /* it has ended meanwhile, or lost a thread or a tap */
 	cpu_ns = m->used.cpu_ns - before.cpu_ns;
 	m->cpu_permille = (uint32_t)(cpu_ns * 1000 / (observed_ns * m->usage.vcpus));
-	gw_traffic_add(&m->traffic,
-	               (uint64_t)((double)(m->used.network_bytes - before.network_bytes) * 1e9 /
-	                          (double)observed_ns));
+	gw_traffic_add(&m->traffic, (uint64_t)((double)(m->used.sent_bytes - before.sent_bytes) *
+	                                       1e9 / (double)observed_ns));
 }
 
 /* The processes that observe, by their pipes; the last one is the user's wish to stop. */

@@ -39,6 +39,11 @@ uint64_t gw_fleet_way(const struct gw_evacuation *e, size_t host)
 	return way && way < link ? way : link;
 }
 
+uint64_t gw_fleet_stream(const struct gw_evacuation *e)
+{
+	return e->stream_bytes_per_s ? e->stream_bytes_per_s : GW_ASSUMED_STREAM;
+}
+
 uint64_t gw_fleet_alone(const struct gw_evacuation *e, const struct gw_member *m)
 {
 	uint64_t rate = 0;
@@ -48,8 +53,8 @@ uint64_t gw_fleet_alone(const struct gw_evacuation *e, const struct gw_member *m
 			rate = gw_fleet_way(e, i);
 	if (!rate)
 		rate = gw_fleet_link(e);
-	if (e->stream_bytes_per_s && e->stream_bytes_per_s < rate)
-		rate = e->stream_bytes_per_s;
+	if (gw_fleet_stream(e) < rate)
+		rate = gw_fleet_stream(e);
 	return m->limit_bytes_per_s && m->limit_bytes_per_s < rate ? m->limit_bytes_per_s : rate;
 }
 
@@ -157,7 +162,7 @@ static bool prepare(const struct gw_evacuation *e, struct planning *p)
 	p->fleet.hosts = p->hosts;
 	p->fleet.host_count = e->host_count;
 	p->fleet.deadline_ns = e->options.deadline_ns;
-	p->fleet.stream_bytes_per_s = e->stream_bytes_per_s;
+	p->fleet.stream_bytes_per_s = gw_fleet_stream(e);
 	p->fleet.begin_ns = BEGIN_NS;
 	p->fleet.gap_ns = GAP_NS;
 	p->fleet.switch_ns = SWITCH_NS;

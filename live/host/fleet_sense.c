@@ -62,19 +62,13 @@ static uint64_t own_traffic(const struct gw_evacuation *e)
 
 /* --- what a link carries, and one stream ------------------------------------------------------ */
 
-/* So many moves are under way; all of them have begun to send. */
-static bool are_under_way(const struct gw_evacuation *e, unsigned count)
+/* As many as may be are under way: others wait for them. */
+static bool others_wait(const struct gw_evacuation *e)
 {
-	for (size_t i = 0; i < e->count; i++) {
-		const struct gw_member *m = &e->members[i];
-
-		if (m->state != GW_MEMBER_MOVES)
-			continue;
-		if (!m->at.sent_bytes || !count)
-			return false;
-		count--;
-	}
-	return !count;
+	for (size_t i = 0; i < e->count; i++)
+		if (e->members[i].state == GW_MEMBER_WAITS && e->members[i].host != GW_PLAN_NOWHERE)
+			return true;
+	return false;
 }
 
 /*
@@ -88,7 +82,7 @@ static bool learn_link(struct gw_evacuation *e, struct gw_fleet_use *use, uint64
 
 	if (e->options.link_bytes_per_s)
 		return false;
-	if (!use->window_ns || !are_under_way(e, e->streams) || sent < use->window_bytes) {
+	if (!use->window_ns || !sent || !others_wait(e)) {
 		use->window_ns = now;
 		use->window_bytes = sent;
 		return false;

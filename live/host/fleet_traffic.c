@@ -176,6 +176,18 @@ static struct gw_class_share share_of(const struct gw_evacuation *e, const struc
 	};
 }
 
+uint64_t gw_fleet_sent_by_others(const struct gw_evacuation *e, const size_t *members, size_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < e->count; i++)
+		if (e->members[i].state != GW_MEMBER_MOVED)
+			sum += gw_traffic_next(&e->members[i].traffic);
+	for (size_t i = 0; i < count; i++)
+		sum -= gw_traffic_next(&e->members[members[i]].traffic);
+	return sum;
+}
+
 void gw_fleet_share(struct gw_evacuation *e)
 {
 	_cleanup_free_ struct gw_class_share *shares = calloc(e->count + 1, sizeof(*shares));

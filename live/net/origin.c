@@ -28,8 +28,9 @@ static int ask(enum bpf_cmd command, union bpf_attr *attr, struct gw_error *erro
 		return (int)result;
 	if (err == EPERM)
 		return gw_fail(error, EPERM, "no right to use BPF: run as root (CAP_BPF)");
-	return gw_fail(error, err == EINVAL || err == ENOSYS ? EOPNOTSUPP : err,
-	               "a BPF program at a tap takes Linux 6.6: %s", strerror(err));
+	if (err == EINVAL || err == ENOSYS)
+		return gw_fail(error, EOPNOTSUPP, "a BPF program at a tap takes Linux 6.6");
+	return gw_fail(error, err, "the BPF program at the tap: %s", strerror(err));
 }
 
 static int load(const struct bpf_insn *program, uint32_t count, struct gw_error *error)

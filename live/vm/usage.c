@@ -87,63 +87,79 @@ static void find_taps(struct gw_usage *usage)
 		closedir(dir);
 }
 
-/* A network of any other kind: QEMU's own sockets, or another process's, carry it. */
+static bool is_tap(const char *type)
+{
+	return !strcmp(type, "tap") || !strcmp(type, "bridge");
+}
+
+/* What comes after -netdev or -nic; what is no tap is carried by sockets, or by another process. */
+static void take_network(struct gw_usage *usage, const char *value, unsigned *taps)
+{
+	_cleanup_options_ struct gw_options o = {0};
+	const char *type =
+	        gw_options_parse(&o, value, "type", NULL) ? NULL : gw_options_get(&o, "type");
+
+	if (!type)
+		return;
+	*taps += is_tap(type);
+	if (!is_tap(type) && strcmp(type, "none") != 0)
+		(void)snprintf(usage->untapped, sizeof(usage->untapped), "%s", type);
+}
+
 static void find_untapped(struct gw_usage *usage)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	_cleanup_free_ char *word = NULL;
 	bool network = false;
+	unsigned taps = 0;
 	size_t room = 0;
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)usage->pid);
 	f = fopen(path, "re");
-	for (; f && !usage->untapped[0] && getdelim(&word, &room, '\0', f) > 0;
-	     network = !strcmp(word, "-netdev") || !strcmp(word, "-nic")) {
-		_cleanup_options_ struct gw_options o = {0};
-		const char *type = network && !gw_options_parse(&o, word, "type", NULL)
-		                           ? gw_options_get(&o, "type")
-		                           : NULL;
-
-		if (type && strcmp(type, "tap") && strcmp(type, "bridge") && strcmp(type, "none"))
-			(void)snprintf(usage->untapped, sizeof(usage->untapped), "%s", type);
+	while (f && getdelim(&word, &room, '\0', f) > 0) {
+		if (network)
+			take_network(usage, word, &taps);
+		network = !strcmp(word, "-netdev") || !strcmp(word, "-nic");
 	}
+	/* A macvtap's descriptor looks like a tap's to QEMU, but does not tell its device. */
+	if (!usage->untapped[0] && taps > usage->tap_count)
+		(void)snprintf(usage->untapped, sizeof(usage->untapped), "macvtap");
 }
 
-/* "  tap0: RX-BYTES 7 more TX-BYTES ..." */
-static bool read_interface(const char *line, char name[16], uint64_t *bytes)
+/* "  tap0: RX-BYTES 7 more TX-BYTES ...": what the host receives the VM has sent. */
+static bool read_interface(const char *line, char name[16], uint64_t *sent, uint64_t *received)
 {
-	uint64_t in, out;
-
-	if (sscanf(line, " %15[^: ]: %" SCNu64 " %*u %*u %*u %*u %*u %*u %*u %" SCNu64, name, &in,
-	           &out) != 3)
-		return false;
-	*bytes = in + out;
-	return true;
+	return sscanf(line, " %15[^: ]: %" SCNu64 " %*u %*u %*u %*u %*u %*u %*u %" SCNu64, name,
+	              sent, received) == 3;
 }
 
-static uint64_t read_taps(struct gw_usage *usage)
+static void read_taps(struct gw_usage *usage, struct gw_usage_counts *counts)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	char path[64], line[256], name[16];
-	uint64_t sum = 0, bytes;
+	uint64_t sent, received, all_sent = 0, all = 0;
 	unsigned found = 0;
 
 	if (!usage->tap_count)
-		return 0;
+		return;
 	(void)snprintf(path, sizeof(path), "/proc/%d/net/dev", (int)usage->pid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (!read_interface(line, name, &bytes))
+		if (!read_interface(line, name, &sent, &received))
 			continue;
 		for (unsigned i = 0; i < usage->tap_count; i++)
 			if (!strcmp(usage->taps[i], name)) {
-				sum += bytes;
+				all_sent += sent;
+				all += sent + received;
 				found++;
 			}
 	}
 	usage->network_known = found == usage->tap_count;
-	return usage->network_known ? sum : 0;
+	if (!usage->network_known)
+		return;
+	counts->network_bytes = all;
+	counts->sent_bytes = all_sent;
 }
 
 void gw_usage_open(struct gw_usage *usage, const struct gw_vm *vm)
@@ -157,8 +173,10 @@ void gw_usage_open(struct gw_usage *usage, const struct gw_vm *vm)
 
 struct gw_usage_counts gw_usage_read(struct gw_usage *usage)
 {
-	return (struct gw_usage_counts){.cpu_ns = read_threads(usage),
-	                                .network_bytes = read_taps(usage)};
+	struct gw_usage_counts counts = {.cpu_ns = read_threads(usage)};
+
+	read_taps(usage, &counts);
+	return counts;
 }
 
 uint32_t gw_usage_permille(const struct gw_usage *usage, uint64_t cpu_ns, uint64_t length_ns)

@@ -24,6 +24,7 @@ struct gw_usage {
 struct gw_usage_counts {
 	uint64_t cpu_ns;        /* of all vCPUs together */
 	uint64_t network_bytes; /* in and out, of all taps together */
+	uint64_t sent_bytes;    /* of that, by the VM */
 };
 
 void gw_usage_open(struct gw_usage *usage, const struct gw_vm *vm);

@@ -189,6 +189,20 @@ class Report(unittest.TestCase):
         _, text = self.report(self.write("orders.jsonl", *lines))
         self.assertIn("hybrid, order bubble", text)
 
+    def test_a_setting_with_many_values(self):
+        path, lines = self.simulate("-p", "hybrid", "-s", "rounds=1,2,3,4", "--seed", "1-3")
+        tree, text = self.report(path)
+        self.assertIn("What rounds does under hybrid", text)
+        svg = next(s for s in tree.iter(HTML + "svg")
+                   if s.findtext(HTML + "title") == "Figures over the values of one setting")
+        told = {t.text for t in svg.iter(HTML + "title") if ": " in t.text}
+        for rounds in 1, 2, 3, 4:
+            sent = sorted(line["bytes_on_link"] for line in lines
+                          if line["settings"]["rounds"] == rounds)[1]
+            self.assertIn(f"{rounds}: {sent / 1e6:.1f} MB", told)
+        path, _ = self.simulate("-p", "hybrid", "-s", "rounds=1,2", "--seed", "1-3")
+        self.assertNotIn("What rounds does", self.report(path)[1])
+
     def test_both_worlds(self):
         path, _ = self.simulate("--seed", "1-3")
         tree, text = self.report(path, self.write("live.json", result()))

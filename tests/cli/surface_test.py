@@ -76,6 +76,11 @@ class Surface(unittest.TestCase):
                 self.assertIn("--help", result.stdout)
                 self.assert_usage(run(verb, "--no-such-option"), "--no-such-option", verb)
 
+    def test_help_fits_a_terminal(self):
+        for verb in [None, *verbs()]:
+            for line in run(*([verb] if verb else []), "--help").stdout.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+
     def test_policies_and_orders(self):
         """What the tables have, as a wrong name lists it."""
         for option in "policy", "order":

@@ -39,6 +39,29 @@ static void test_alignment(void **state)
 	gw_table_free(&table);
 }
 
+static void test_nothing_in_a_column(void **state)
+{
+	static const char *const headings[] = {"A", ">B", "C", "D", NULL};
+	static const char *const rows[][4] = {
+	        {"a", NULL, "long", NULL},
+	        {"a", NULL, "", NULL},
+	};
+	struct gw_table table;
+	char text[256] = "";
+
+	(void)state;
+	assert_int_equal(gw_table_init(&table, headings), 0);
+	print(&table, text, sizeof(text));
+	assert_string_equal(text, "A  B  C  D\n");
+	assert_int_equal(gw_table_add(&table, rows[0]), 0);
+	assert_int_equal(gw_table_add(&table, rows[1]), 0);
+	print(&table, text, sizeof(text));
+	assert_string_equal(text, "A  C\n"
+	                          "a  long\n"
+	                          "a\n");
+	gw_table_free(&table);
+}
+
 static void test_many_rows(void **state)
 {
 	static const char *const headings[] = {"N", NULL};
@@ -74,6 +97,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_alignment),
+	        cmocka_unit_test(test_nothing_in_a_column),
 	        cmocka_unit_test(test_many_rows),
 	        cmocka_unit_test(test_too_many_columns),
 	};

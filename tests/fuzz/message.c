@@ -12,45 +12,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "tests/fuzz/target.h"
 
 /* Kinds with long bodies are met by mutation only: now and then one is not. */
 #define MISSED_AT_MOST 3
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct {
-	unsigned long inputs, accepted, kinds[GW_MSG_KINDS];
+	unsigned long accepted, kinds[GW_MSG_KINDS];
 } seen;
 
-static void require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken: %s\n", what);
-	abort();
-}
-
-/* A run that does not get through proves nothing. Single inputs are free to. */
-static void report(void)
+bool target_report(unsigned long inputs)
 {
 	unsigned kinds = 0;
 
 	for (unsigned kind = 0; kind < GW_MSG_KINDS; kind++)
 		kinds += seen.kinds[kind] != 0;
 	fprintf(stderr, "message: %lu of %lu inputs decoded, %u of %d kinds\n", seen.accepted,
-	        seen.inputs, kinds, GW_MSG_KINDS - 1);
-	if (seen.inputs >= 1000 && kinds < GW_MSG_KINDS - 1 - MISSED_AT_MOST) {
-		fprintf(stderr, "message: not every kind was reached\n");
-		_exit(1);
-	}
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc, (void)argv;
-	return atexit(report);
+	        inputs, kinds, GW_MSG_KINDS - 1);
+	return kinds >= GW_MSG_KINDS - 1 - MISSED_AT_MOST;
 }
 
 static void check_again(const struct gw_message *message, const uint8_t *from, size_t used)
@@ -69,7 +49,7 @@ static void check(const uint8_t *from, size_t bytes, uint64_t pages)
 	size_t used;
 	int error = gw_message_decode(&message, from, bytes, pages, runs, &used);
 
-	seen.inputs++;
+	target_count();
 	if (error == -EAGAIN) {
 		require(used > bytes, "more bytes are needed than there are");
 		require(used <= GW_MESSAGE_HEADER_BYTES + GW_MESSAGE_BODY_MAX, "but not too many");
@@ -132,11 +112,9 @@ static void check_repaired(unsigned kind, const uint8_t *from, size_t size, uint
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint64_t sizes[] = {0, 1, 64, 131072, UINT64_C(1) << 40, UINT64_MAX};
-
 	if (size < 2)
 		return 0;
-	uint64_t pages = sizes[(data[0] & 0x7f) % (sizeof sizes / sizeof *sizes)];
+	uint64_t pages = target_pages(data[0]);
 	if (data[0] & 0x80)
 		check(data + 1, size - 1, pages);
 	else

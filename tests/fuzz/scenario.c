@@ -12,38 +12,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/target.h"
 
 static struct {
-	unsigned long inputs, accepted, chosen;
+	unsigned long accepted, chosen;
 } seen;
 
-static void require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "broken: %s\n", what);
-	abort();
-}
-
-/* A run that does not get through proves nothing. Single inputs are free to. */
-static void report(void)
+bool target_report(unsigned long inputs)
 {
 	fprintf(stderr, "scenario: %lu of %lu inputs read, %lu of them of chosen keys\n",
-	        seen.accepted, seen.inputs, seen.chosen);
-	if (seen.inputs >= 1000 && (!seen.chosen || seen.accepted == seen.chosen)) {
-		fprintf(stderr, "scenario: not both kinds of input were read\n");
-		_exit(1);
-	}
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc, (void)argv;
-	return atexit(report);
+	        seen.accepted, inputs, seen.chosen);
+	return seen.chosen && seen.accepted > seen.chosen; /* both kinds of input were read */
 }
 
 static void check_vm(const struct sim_scenario *s, const struct sim_vm *vm)
@@ -78,7 +58,7 @@ static void check(const char *text, size_t size, bool chosen)
 	int err = sim_scenario_parse(&scenario, text, size, "fuzz", "/nowhere", &error);
 	unsigned long line = 0;
 
-	seen.inputs++;
+	target_count();
 	if (err) {
 		require(err == -EINVAL, "what is impossible is -EINVAL");
 		require(sscanf(error.text, "fuzz:%lu:", &line) == 1 && line, "with its line");

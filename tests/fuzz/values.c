@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/values.h"
+#include "tests/fuzz/target.h"
 
 /* Whatever the text: an answer with a sentence, or a value that may be used. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -114,6 +114,8 @@ int gw_destination_marked(struct gw_destination *d, const struct gw_event *ev,
 			return -EPROTO;
 		d->end_marked = true;
 		d->end_number = ev->mark.number;
+		if (d->whole && gw_destination_verifies(d) && !d->compared)
+			gw_destination_ack(d, d->end_number, out);
 		gw_destination_maybe_pulled(d, out);
 		return 0;
 	default: return -EPROTO;

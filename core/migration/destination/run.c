@@ -88,9 +88,9 @@ void gw_destination_became_whole(struct gw_destination *d, const struct gw_event
 		gw_destination_say_done(d, out);
 		return;
 	}
-	if (!d->pulls || !d->link)
-		return;
-	gw_destination_ack(d, d->end_number, out);
+	/* An END of an older link comes again: the source knows of none that was acknowledged. */
+	if (d->pulls && d->link && d->end_marked)
+		gw_destination_ack(d, d->end_number, out);
 }
 
 void gw_destination_compared(struct gw_destination *d, const struct gw_event *ev,

@@ -116,6 +116,8 @@ int gw_source_standing(struct gw_source *s, const struct gw_event *ev, struct gw
 	enum gw_standing where = ev->message->standing.standing;
 	bool asked_for = s->asked && !s->answered;
 
+	if (gw_source_is_ours(s) && !s->asked)
+		return -EPROTO;
 	s->answered = true;
 	if (s->state == GW_STATE_CANCELLED)
 		return where == GW_STANDS_RUNNING || where == GW_STANDS_COMPLETE ? -EPROTO : 0;

@@ -159,7 +159,7 @@ int gw_source_done(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	if (s->state != GW_STATE_ACTIVATION && s->state != GW_STATE_PULL)
 		return -EPROTO;
 	/* On a new link it may have become whole by what came over the old one. */
-	if (s->state == GW_STATE_PULL && !s->marked && !s->stands)
+	if (s->pulls && !s->stands && (s->state == GW_STATE_ACTIVATION || !s->marked))
 		return -EPROTO;
 	s->metrics.faults = m->done.faults;
 	s->metrics.stall_ns = m->done.stall_ns / (s->config.vcpus ? s->config.vcpus : 1);

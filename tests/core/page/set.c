@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -280,9 +281,34 @@ static void chunks_of_one_run_are_not_touched(void **state)
 	assert_int_equal(gw_set_count(&b), MANY);
 }
 
+static void many_are_asked_for_at_once(void **state)
+{
+	enum { UNIVERSE = 3 * GW_CHUNK_PAGES + 70, ASKED = 5000 };
+	static uint64_t many[GW_SET_WORDS(UNIVERSE)];
+	static uint32_t pages[ASKED];
+	static bool in[ASKED];
+	struct gw_set set;
+
+	(void)state;
+	srand(3);
+	gw_set_init(&set, many, UNIVERSE);
+	gw_set_add_run(&set, (struct gw_run){100, GW_CHUNK_PAGES});
+	for (int i = 0; i < 900; i++)
+		gw_set_add(&set, GW_CHUNK_PAGES * 2 + (uint64_t)rand() % GW_CHUNK_PAGES);
+	for (int i = 0; i < ASKED; i++)
+		pages[i] = (uint32_t)rand() % (UNIVERSE + 1000); /* some beyond it */
+	for (size_t count = 0; count <= ASKED; count += count < 40 ? 1 : 620) {
+		memset(in, 7, sizeof(in));
+		gw_set_has_each(&set, pages, count, in);
+		for (size_t i = 0; i < count; i++)
+			assert_int_equal(in[i], gw_set_has(&set, pages[i]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(many_are_asked_for_at_once),
 	        cmocka_unit_test(the_picture_of_the_header),
 	        cmocka_unit_test(an_empty_universe_has_nothing),
 	        cmocka_unit_test(init_empties_whatever_was_there),

@@ -185,10 +185,11 @@ static void the_factored_score_is_the_matrix(void **state)
 		is_the_matrix(turn % 2);
 }
 
+enum { MANY = 20000, SEEN = 12 };
+
 /* More slots than a tile has, in windows that bring old and new pages in any order. */
 static void large_sets_are_scored_alike(void **state)
 {
-	enum { MANY = 20000, SEEN = 12 };
 	struct gw_write_set *set =
 	        make((struct gw_write_set_limits){16, SEEN * MANY, 2 * MANY, false});
 	static bool in[SEEN][MANY];
@@ -230,6 +231,122 @@ static void large_sets_are_scored_alike(void **state)
 	for (uint32_t i = 0; gw_write_set_known(set, i, &page, &score); i++, known++)
 		assert_true(fabs(score - wanted[page]) < 1e-9);
 	assert_in_range(known, MANY / 10 * 9, MANY);
+	free(words);
+	free(set);
+}
+
+/*
+ * The score with its loops as plain as can be, in the order in which it adds: pages are numbered as
+ * they come, tile after tile, of each window every other page into the same sum.
+ */
+struct plain {
+	uint32_t slots, windows;
+	uint32_t slot[MANY], page[MANY]; /* slot + 1 of a page; page of a slot */
+	bool in[SEEN][MANY];             /* by slot */
+	double followers[MANY], counted[MANY], score[MANY], weight[SEEN];
+};
+
+static void plain_observes(struct plain *p, const struct gw_run *runs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t *slot = &p->slot[runs[i].first];
+
+		if (!*slot) {
+			p->page[p->slots] = (uint32_t)runs[i].first;
+			*slot = ++p->slots;
+		}
+		p->in[p->windows][*slot - 1] = true;
+	}
+	p->windows++;
+}
+
+static uint32_t size_of(const struct plain *p, uint32_t window)
+{
+	uint32_t size = 0;
+
+	for (uint32_t s = 0; s < p->slots; s++)
+		size += p->in[window][s];
+	return size;
+}
+
+static void plain_weighs(struct plain *p, uint32_t t, uint32_t tile)
+{
+	double sums[2] = {0};
+	unsigned number = 0;
+
+	for (uint32_t s = tile; s < p->slots && s < tile + 8192; s++)
+		if (p->in[t][s])
+			sums[number++ % 2] += p->score[s];
+	p->weight[t] += sums[0] + sums[1];
+}
+
+static void plain_scores(struct plain *p, const struct gw_set *dirty)
+{
+	double before = 0;
+
+	for (uint32_t t = 0; t + 1 < p->windows; t++)
+		for (uint32_t s = 0, all = size_of(p, t) + size_of(p, t + 1) - 1; s < p->slots;
+		     s++) {
+			p->followers[s] += p->in[t][s] ? all : 0;
+			p->counted[s] += p->in[t][s];
+		}
+	for (uint32_t s = 0; s < p->slots; s++)
+		p->score[s] = gw_set_has(dirty, p->page[s]) && p->followers[s] > 0
+		                      ? 1 / p->followers[s]
+		                      : 0;
+	for (uint32_t tile = 0; tile < p->slots; tile += 8192)
+		for (uint32_t t = 0; t + 1 < p->windows; t++)
+			plain_weighs(p, t, tile);
+	for (uint32_t s = 0; s < p->slots; s++)
+		p->score[s] *= -p->counted[s];
+	for (uint32_t t = 0; t < p->windows; t++) {
+		double gets = before + p->weight[t];
+
+		before = p->weight[t];
+		for (uint32_t s = 0; s < p->slots; s++)
+			if (p->in[t][s])
+				p->score[s] += gets;
+	}
+	for (uint32_t s = 0; s < p->slots; s++)
+		if (p->score[s] * (p->followers[s] + 1) < 1e-12 * p->counted[s])
+			p->score[s] = 0;
+}
+
+/* Windows of none, a few and many pages, so that tiles end in the middle of a step, and at one. */
+static void scores_are_the_plain_loops_to_the_bit(void **state)
+{
+	struct gw_write_set *set =
+	        make((struct gw_write_set_limits){16, SEEN * MANY, 2 * MANY, false});
+	static struct plain p;
+	static struct gw_run runs[MANY];
+	uint64_t *words = calloc(gw_set_words(MANY), sizeof(*words)), page;
+	struct gw_set dirty;
+	double score;
+
+	(void)state;
+	srand(21);
+	gw_set_init(&dirty, words, MANY);
+	for (uint64_t i = 0; i < MANY; i++)
+		if (rand() % 3)
+			gw_set_add(&dirty, i);
+	for (int t = 0; t < SEEN; t++) {
+		const int one_in[] = {2, 7, 1000, 40, 3, 20000};
+		size_t count = 0;
+
+		for (uint64_t i = 0; i < MANY; i++)
+			if (rand() % one_in[t % 6] == 0)
+				runs[count++] = (struct gw_run){i, 1};
+		assert_int_equal(gw_write_set_observe(set, runs, count), 0);
+		plain_observes(&p, runs, count);
+	}
+	plain_scores(&p, &dirty);
+	gw_write_set_score(set, &dirty);
+	for (uint32_t s = 0; s < p.slots; s++) {
+		assert_true(gw_write_set_known(set, s, &page, &score));
+		assert_int_equal(page, p.page[s]);
+		assert_memory_equal(&score, &p.score[s], sizeof(score));
+	}
+	assert_false(gw_write_set_known(set, p.slots, &page, &score));
 	free(words);
 	free(set);
 }
@@ -300,6 +417,7 @@ int main(void)
 	        cmocka_unit_test(no_rounding_is_left),
 	        cmocka_unit_test(the_factored_score_is_the_matrix),
 	        cmocka_unit_test(large_sets_are_scored_alike),
+	        cmocka_unit_test(scores_are_the_plain_loops_to_the_bit),
 	        cmocka_unit_test(probabilities_sum_to_one),
 	        cmocka_unit_test(old_windows_go_without_a_trace),
 	        cmocka_unit_test(a_window_that_is_too_large_is_left_out),

@@ -7,7 +7,10 @@
 
 #include "live/host/fleet.h"
 
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 
 #define LINK 4000000u
 #define RATE 1600000u
@@ -128,8 +131,17 @@ static void test_networks_without_a_tap(void **state)
 	assert_non_null(strstr(notes[2], "nothing is reserved for what vm1 sends by user: a net"));
 }
 
-/* Started as a hypervisor would be. */
-static void says_network(const char *option, const char *value, const char *kind)
+static void open_tap(void)
+{
+	struct ifreq request = {.ifr_name = "t0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+	int tap = open("/dev/net/tun", O_RDWR);
+
+	if (tap < 0 || ioctl(tap, TUNSETIFF, &request))
+		_exit(1);
+}
+
+/* Started as a hypervisor would be, with a tap or without. */
+static void says_network(bool tap, const char *option, const char *value, const char *kind)
 {
 	struct gw_usage usage;
 	struct gw_vm vm = {0};
@@ -139,6 +151,8 @@ static void says_network(const char *option, const char *value, const char *kind
 	assert_true(vm.pid >= 0);
 	if (vm.pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (tap)
+			open_tap();
 		execlp("sh", "sh", "-c", "kill -STOP $$", "sh", option, value, NULL);
 		_exit(1);
 	}
@@ -147,6 +161,7 @@ static void says_network(const char *option, const char *value, const char *kind
 	shell(text);
 	gw_usage_open(&usage, &vm);
 	assert_string_equal(usage.untapped, kind);
+	assert_int_equal(usage.tap_count, tap);
 	gw_usage_close(&usage);
 	kill(vm.pid, SIGKILL);
 	waitpid(vm.pid, NULL, 0);
@@ -155,12 +170,59 @@ static void says_network(const char *option, const char *value, const char *kind
 static void test_which_networks_have_a_tap(void **state)
 {
 	(void)state;
-	says_network("-netdev", "user,id=net0", "user");
-	says_network("-netdev", "{\"type\":\"stream\",\"id\":\"net0\"}", "stream");
-	says_network("-nic", "vhost-user,chardev=char0", "vhost-user");
-	says_network("-netdev", "tap,id=net0,ifname=tap0", "");
-	says_network("-nic", "none", "");
-	says_network("-name", "user", "");
+	says_network(false, "-netdev", "user,id=net0", "user");
+	says_network(true, "-netdev", "{\"type\":\"stream\",\"id\":\"net0\"}", "stream");
+	says_network(false, "-nic", "vhost-user,chardev=char0", "vhost-user");
+	says_network(true, "-netdev", "tap,id=net0,ifname=t0", "");
+	says_network(true, "-netdev", "bridge,id=net0,br=br0", "");
+	says_network(false, "-netdev", "tap,id=net0,fd=7", "macvtap");
+	says_network(false, "-nic", "none", "");
+	says_network(false, "-name", "user", "");
+}
+
+static void send_frame(const char *device, size_t length)
+{
+	const struct sockaddr_ll to = {.sll_family = AF_PACKET,
+	                               .sll_ifindex = (int)if_nametoindex(device)};
+	uint8_t frame[1500] = {2, 0, 0, 0, 0, 77, 2, 0, 0, 0, 0, 78, 0x88, 0xb5};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(sendto(fd, frame, length, 0, (const struct sockaddr *)&to, sizeof(to)),
+	                 (ssize_t)length);
+	close(fd);
+}
+
+/* A reservation is of what leaves by the link: what a VM receives does not. */
+static void test_what_a_vm_sends(void **state)
+{
+	struct gw_usage_counts before, sent, received;
+
+	(void)state;
+	by_tap(&members[1], "v0");
+	members[1].usage.pid = getpid();
+	shell("ip link set v1 up");
+	before = gw_usage_read(&members[1].usage);
+	send_frame("v1", 1000);
+	sent = gw_usage_read(&members[1].usage);
+	send_frame("v0", 500);
+	received = gw_usage_read(&members[1].usage);
+	assert_true(sent.sent_bytes >= before.sent_bytes + 1000);
+	assert_true(received.sent_bytes < sent.sent_bytes + 500);
+	assert_true(received.network_bytes >= sent.network_bytes + 500);
+}
+
+/* One that has left sends by another host's link; those that move are what is divided. */
+static void test_what_others_send(void **state)
+{
+	const size_t first = 0;
+
+	(void)state;
+	gw_traffic_add(&members[0].traffic, 1000);
+	gw_traffic_add(&members[1].traffic, 200);
+	assert_int_equal(gw_fleet_sent_by_others(&evacuation, &first, 1), 200);
+	assert_int_equal(gw_fleet_sent_by_others(&evacuation, NULL, 0), 1200);
+	members[1].state = GW_MEMBER_MOVED;
+	assert_int_equal(gw_fleet_sent_by_others(&evacuation, &first, 1), 0);
 }
 
 /* How many notes there are besides where the moves' route leads by this device. */
@@ -266,6 +328,8 @@ int main(void)
 	        EACH(test_a_vm_in_another_network),
 	        EACH(test_networks_without_a_tap),
 	        EACH(test_which_networks_have_a_tap),
+	        EACH(test_what_a_vm_sends),
+	        EACH(test_what_others_send),
 	        EACH(test_the_device_that_was_named),
 	        EACH(test_two_at_once),
 	        EACH(test_the_tree_is_taken_away),

@@ -342,11 +342,11 @@ class Evacuation(unittest.TestCase):
 
     # -- traffic control: the hosts are namespaces of their own, joined by a veth pair --
 
-    def join(self):
+    def join(self, addresses=("10.78.0.1", "10.78.0.2")):
         """g0 is at a, g1 at b."""
         holders = {}
         self.rig.b.stop_agent()
-        for host, own in ((self.rig.a, "10.78.0.1"), (self.rig.b, "10.78.0.2")):
+        for host, own in zip((self.rig.a, self.rig.b), addresses):
             holder = self.rig.a.popen(["unshare", "-n", "sleep", "infinity"])
             self.assertTrue(eventually(lambda pid=holder.pid: os.readlink(
                 f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")))
@@ -356,8 +356,11 @@ class Evacuation(unittest.TestCase):
         self.at_a("ip", "link", "add", "g0", "type", "veth", "peer", "name", "g1", "netns",
                   holders[self.rig.b][0])
         for host, device in ((self.rig.a, "g0"), (self.rig.b, "g1")):
+            own = [host.listen + "/24"]
+            if ":" in host.listen:
+                own, host.listen = [host.listen + "/64", "nodad"], f"[{host.listen}]"
             for words in (["link", "set", "lo", "up"],
-                          ["address", "add", host.listen + "/24", "dev", device],
+                          ["address", "add", *own, "dev", device],
                           ["link", "set", device, "up"]):
                 subprocess.run([*host.within, "ip", *words], check=True)
         self.rig.b.serve(more=["--insecure"])
@@ -379,8 +382,8 @@ class Evacuation(unittest.TestCase):
         return self.rig.a.popen([GODWIT, *self.command("--bandwidth", LINK, *words)],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def test_traffic_classes(self):
-        self.join()
+    def classes_are_used(self, addresses):
+        self.join(addresses)
         self.guests(2)
         before, most = self.qdisc(), {}
         process = self.begin("--carries", "100mbit")
@@ -391,11 +394,19 @@ class Evacuation(unittest.TestCase):
         self.assertEqual(self.outcomes(result), ["moved"] * 2)
         self.assertEqual(result["traffic_control"],
                          "classes of traffic on g0, which is held to 100 Mbit/s")
-        for bulk in ("102", "106"):
-            self.assertGreater(most[bulk], 1 << 20, most)
-        self.assertLess(most["2"], 1 << 20, most)
+        for slot, vm in enumerate(result["vms"]):
+            link = vm["result"]["bytes_on_link"]
+            self.assertTrue(0.7 * link < most[f"{0x101 + 4 * slot:x}"] +
+                            most[f"{0x102 + 4 * slot:x}"] < 1.3 * link, (most, link))
+        self.assertLess(most["2"], 1 << 18, most)
         self.assertEqual(self.qdisc(), before)
         self.is_at(self.rig.b, "vm0", "vm1")
+
+    def test_traffic_classes(self):
+        self.classes_are_used(("10.78.0.1", "10.78.0.2"))
+
+    def test_traffic_classes_over_ipv6(self):
+        self.classes_are_used(("fd78::1", "fd78::2"))
 
     def test_traffic_classes_left_by_a_crash(self):
         self.join()

@@ -353,8 +353,9 @@ class Others(Case):
                          self.rig.story())
         self.assertLessEqual(int(seen.group(1)), 81)
         self.assertGreater(int(seen.group(2)), 1800)  # of 2048, at random
+        # The vCPU may have had no processor for all of a short round.
+        self.assertTrue(any(row["cpu_permille"] for row in result["rounds"]))
         for row in result["rounds"]:
-            self.assertGreater(row["cpu_permille"], 0)
             self.assertGreater(row["link_bytes_per_s"], 0)
             self.assertTrue(4096 < row["memory_pages"] <= PAGES)
         self.connect()
