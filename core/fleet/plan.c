@@ -223,12 +223,11 @@ static uint64_t lower(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* So many streams of that rate fill the link. */
+/* So many streams of that rate fill the link; not another one for a sixteenth of a stream. */
 static size_t lanes_of(uint64_t link_bytes_per_s, uint64_t stream_bytes_per_s)
 {
-	uint64_t n = stream_bytes_per_s
-	                     ? (link_bytes_per_s + stream_bytes_per_s - 1) / stream_bytes_per_s
-	                     : 1;
+	uint64_t most = stream_bytes_per_s - stream_bytes_per_s / 16;
+	uint64_t n = stream_bytes_per_s ? (link_bytes_per_s + most - 1) / stream_bytes_per_s : 1;
 
 	return n < 1 ? 1 : n > LANES_MAX ? LANES_MAX : (size_t)n;
 }

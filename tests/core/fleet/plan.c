@@ -217,6 +217,10 @@ static void streams(void **state)
 	assert_int_not_equal(moves[0].host, moves[1].host);
 	assert_int_equal(moves[1].begin_ns, 0);
 	assert_int_equal(plan.end_ns, 40 * SECOND);
+	hosts[0].link_bytes_per_s -= 1; /* no third one for what is left by rounding */
+	hosts[1] = hosts[0];
+	make();
+	assert_int_equal(moves[1].rate_bytes_per_s, 5 * MB - 1);
 	fleet.stream_bytes_per_s = 2 * MB; /* and one at a time leaves the rest unused */
 	vms[0].limit_bytes_per_s = MB;
 	make();
