@@ -269,6 +269,8 @@ static int tell(const struct gw_migrate_result *result, const struct asked *aske
 		gw_plan_print(&plan->plan, &result->metrics, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
+	if (result->metrics.mixed)
+		return gw_fail(error, EBADMSG, "%s", result->reason);
 	if (result->metrics.pages_different)
 		return gw_fail(error, EBADMSG,
 		               "%llu pages differ from the source's, the first is page %llu",

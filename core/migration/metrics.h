@@ -63,6 +63,7 @@ struct gw_metrics {
 	uint64_t pages_compared, pages_different, first_different;
 	enum gw_obstacle obstacle; /* of a VM that stayed */
 	bool verified;
+	bool mixed; /* pages that were pulled may be of later than the switch: the reason says why */
 	bool shadow_ran;
 	bool downtime_known; /* false if the switch was finished by a later agent */
 };

@@ -228,7 +228,7 @@ void gw_source_runs_again(struct gw_source *s, const struct gw_event *ev, struct
 		gw_source_cancel(s, ev, out, SOMEBODY_RESUMED, true);
 		return;
 	}
-	s->ran_on = true;
+	s->ran_on |= s->state != GW_STATE_PULL || !s->marked || s->asked; /* else all is sent */
 	gw_trace(out, ev->now_ns, WHO,
 	         "somebody else resumed the VM, which was handed over: it is stopped again");
 	gw_act(out, GW_ACT_STOP);
@@ -251,13 +251,17 @@ void gw_source_failed(struct gw_source *s, const struct gw_event *ev, struct gw_
 		return;
 	}
 	gw_trace(out, ev->now_ns, WHO, "%.200s", ev->text);
-	if (s->state == GW_STATE_CANCELLED && s->resuming) {
-		/* The VM stands here, stopped: it is ours, but a person must look. */
-		(void)snprintf(s->reason, sizeof(s->reason),
-		               "the VM is at the source but could not be resumed: %.140s",
-		               ev->text);
-		gw_source_came_back(s, ev, out);
-	}
+}
+
+/* The VM stands here, stopped: it is ours, but a person must look. */
+void gw_source_run_refused(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	gw_trace(out, ev->now_ns, WHO, "%.200s", ev->text);
+	if (s->state != GW_STATE_CANCELLED || !s->resuming)
+		return;
+	(void)snprintf(s->reason, sizeof(s->reason),
+	               "the VM is at the source but could not be resumed: %.140s", ev->text);
+	gw_source_came_back(s, ev, out);
 }
 
 /*

@@ -225,6 +225,7 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_EV_LINK_LOST: gw_source_link_lost(s, ev, out); break;
 	case GW_EV_VM_GONE: gw_source_vm_gone(s, ev, out); break;
 	case GW_EV_FAILED: gw_source_failed(s, ev, out); break;
+	case GW_EV_RUN_REFUSED: gw_source_run_refused(s, ev, out); break;
 	case GW_EV_UNWRITTEN: gw_source_unwritten(s, ev, out); break;
 	case GW_EV_ABORT: gw_source_user_abort(s, ev, out); break;
 	case GW_EV_TICK: gw_source_tick(s, ev, out); break;
