@@ -156,6 +156,7 @@ class Evacuation(unittest.TestCase):
         self.assertEqual(hot["result"]["policy"], hot["planned"]["policy"])
         self.assertEqual(calm["result"]["policy"], "precopy")
         self.assertNotIn("announced", hot["result"], "it was estimated twice")
+        self.assertLess(hot["result"]["observation_ns"], 2e9, "it was observed twice")
         for vm in (hot, calm):
             waits = vm["planned"]["unavailable_ns"]
             self.assertLessEqual(waits["low"], waits["middle"])
@@ -218,6 +219,57 @@ class Evacuation(unittest.TestCase):
         self.assertIn("note: vm1: ", done.stderr)
         self.is_at(self.rig.b, "vm0", "vm2")
         self.is_at(self.rig.a, "vm1")
+
+    def test_what_one_host_refuses_another_takes(self):
+        """The same, and a second host that has no VM of that name."""
+        self.guests(1, pages=1024)
+        self.c = self.third_host()
+        for host in (self.rig.b, self.c):
+            host.native("vm0", paused=True, pages=16)
+        result, done = self.evacuate(to=[self.rig.b, self.c], status=1)
+        self.assertEqual(self.of(result, "vm0")["result"]["obstacle"], "destination")
+        self.assertIn("another host is tried", done.stderr)
+        kill(self.c.vm("vm0").pid)
+        eventually(lambda: self.c.vm("vm0").state() is None)
+        subprocess.run(["rm", "-rf", os.path.join(self.c.dir, "vm0")], check=True)
+        result, _ = self.evacuate(to=[self.rig.b, self.c])
+        self.assertEqual(self.of(result, "vm0")["host"], address(self.c))
+        self.assertEqual(self.c.vm("vm0").state(), "running")
+
+    def test_what_fails_here_is_tried_nowhere_else(self):
+        """Somebody aborts the move: that says nothing of the host."""
+        self.guests(1, pages=8192)
+        self.c = self.third_host()
+        process = self.rig.a.popen(
+            [GODWIT, *self.command("--bandwidth", "20mbit", to=[self.rig.b, self.c])],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(eventually(lambda: self.rig.a.journals()))
+        self.assertTrue(eventually(
+            lambda: self.rig.a.run("abort", "vm0").returncode == 0))
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, out + err)
+        self.assertNotIn("another host is tried", err)
+        vm = self.of(self.result(), "vm0")
+        self.assertEqual((vm["outcome"], vm["result"]["obstacle"]), ("failed", "source"))
+        self.is_at(self.rig.a, "vm0")
+
+    def test_a_host_that_goes_away(self):
+        """Its agent ends during the move: the link is lost, and the other host takes the VM."""
+        self.guests(1, pages=8192)
+        self.c = self.third_host()
+        process = self.rig.a.popen(
+            [GODWIT, *self.command("--bandwidth", "50mbit", to=[self.rig.b, self.c])],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(eventually(lambda: any(
+            os.listdir(host.ram_dir) for host in (self.rig.b, self.c))))
+        gone = self.rig.b if os.listdir(self.rig.b.ram_dir) else self.c
+        stays = self.c if gone is self.rig.b else self.rig.b
+        gone.stop_agent()
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, out + err)
+        self.assertIn("another host is tried", err)
+        self.assertEqual(self.of(self.result(), "vm0")["host"], address(stays))
+        self.assertEqual(stays.vm("vm0").state(), "running")
 
     def test_one_that_cannot_be_moved(self):
         self.guests(3, pages=1024)
