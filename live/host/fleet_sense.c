@@ -20,9 +20,9 @@ static void sense_usage(struct gw_member *m, uint64_t passed_ns)
 {
 	struct gw_usage_counts now = gw_usage_read(&m->usage);
 
-	if (m->usage.network_known && now.network_bytes >= m->used.network_bytes)
+	if (m->usage.network_known && now.sent_bytes >= m->used.sent_bytes)
 		gw_traffic_add(&m->traffic,
-		               per_second(now.network_bytes - m->used.network_bytes, passed_ns));
+		               per_second(now.sent_bytes - m->used.sent_bytes, passed_ns));
 	if (m->usage.cpu_known && m->usage.vcpus && now.cpu_ns >= m->used.cpu_ns)
 		m->cpu_permille = (uint32_t)((now.cpu_ns - m->used.cpu_ns) * 1000 /
 		                             (passed_ns * m->usage.vcpus));
