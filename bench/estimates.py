@@ -3,7 +3,7 @@
 """bench/estimates.py - whether estimates hold what they promise; see docs/estimate.md.
 
     bench/estimates.py TRACE|DIR...                  coverage of the intervals, errors of the middles
-    bench/estimates.py --calibrate TRACE|DIR...      by what intervals are to be wider (--by)
+    bench/estimates.py --calibrate TRACE|DIR...      how many times as wide either side is to be (--by)
     bench/estimates.py --again FILE ...              the same of an earlier --json FILE
 
 Of each recording, at several points of it, 8 s are observed and estimated, over links of several
@@ -103,13 +103,19 @@ def all_points(asked):
 
 
 def widen(entries, factors):
-    """The intervals so many times as wide, on either side."""
+    """The intervals so many times as wide: below, above."""
     for entry in entries:
-        for figure, factor in factors.items():
+        for figure, (below, above) in factors.items():
             x = entry.get(figure)
             if x:
-                x["low"] = max(0, x["middle"] - factor * (x["middle"] - x["low"]))
-                x["high"] = x["middle"] + factor * (x["high"] - x["middle"])
+                x["low"] = max(0, x["middle"] - below * (x["middle"] - x["low"]))
+                x["high"] = x["middle"] + above * (x["high"] - x["middle"])
+
+
+def stall_of(entry):
+    """What is calibrated of the unavailable time: the rest is the downtime's."""
+    unavailable, downtime = entry["unavailable_ns"], entry["downtime_ns"]
+    return {key: max(0, unavailable[key] - downtime[key]) for key in unavailable}
 
 
 def quantile(values, share):
@@ -123,9 +129,15 @@ def inside(x):
 
 
 def excess(x):
-    """How many times its half the interval would have to be."""
-    half = x["high"] - x["middle"] if x["true"] > x["middle"] else x["middle"] - x["low"]
-    return abs(x["true"] - x["middle"]) / max(half, 1)
+    """How many times as wide the interval would have to be: below, above."""
+    return ((x["middle"] - x["true"]) / max(x["middle"] - x["low"], 1),
+            (x["true"] - x["middle"]) / max(x["high"] - x["middle"], 1))
+
+
+def score(x):
+    """The interval score for nine in ten (Gneiting and Raftery 2007): its width, and 20 times what it missed by."""
+    missed = max(0, x["low"] - x["true"]) + max(0, x["true"] - x["high"])
+    return x["high"] - x["low"] + 2 / (1 - PROMISED) * missed
 
 
 def error(x):
@@ -152,20 +164,44 @@ def show(entries, key, out):
     print("\n".join(table.render(cells)) + "\n", file=out)
 
 
+def show_widths(entries, out):
+    """A wide interval is no achievement: beside its coverage stand its width and its score."""
+    cells = [["figure", "held", "width, median share of what came", "interval score, share of what came"]]
+    for figure in FIGURES:
+        values = [x for x in of_figure(entries, figure) if x["true"]]
+        if values:
+            widths = [(x["high"] - x["low"]) / x["true"] for x in values]
+            scores = sum(map(score, values)) / sum(x["true"] for x in values)
+            cells.append([figure, coverage_cell(of_figure(entries, figure)), f"{quantile(widths, 0.5):.3f}",
+                          f"{scores:.3f}"])
+    print("\n".join(table.render(cells)) + "\n", file=out)
+
+
 def by_workload(entries):
     for group in sorted({entry["workload"] for entry in entries}):
         yield group, [entry for entry in entries if entry["workload"] == group]
 
 
+def of_calibrated(entries, figure):
+    if figure == "unavailable_ns":
+        return [stall_of(entry) for entry in entries if "faults" in entry]
+    return of_figure(entries, figure)
+
+
 def calibrate(entries):
-    """As wide as the worst recording needs: a VM to come is another one again."""
-    cells = [["figure", "moves", "wider by", "because of"]]
+    """The sides as all moves need them, and both as much wider as the worst recording needs: a VM to
+    come is another one again."""
+    cells = [["figure", "moves", "below", "above", "because of"]]
     by = []
     for figure in FIGURES:
-        worst, group = max((quantile(map(excess, of_figure(own, figure)), PROMISED), group)
-                           for group, own in by_workload(entries) if of_figure(own, figure))
-        by.append(f"{worst:.2f}")
-        cells.append([figure, str(len(of_figure(entries, figure))), by[-1], group])
+        values = [excess(x) for x in of_calibrated(entries, figure)]
+        below, above = (max(0.05, quantile(side, (1 + PROMISED) / 2)) for side in zip(*values))
+        worst, group = max(
+            (quantile([max(b / below, a / above) for b, a in map(excess, of_calibrated(own, figure))],
+                      PROMISED), group)
+            for group, own in by_workload(entries) if of_calibrated(own, figure))
+        by.append(f"{worst * below:.2f}:{worst * above:.2f}")
+        cells.append([figure, str(len(values)), *by[-1].split(":"), group])
     print("\n".join(table.render(cells)) + f"\n\n--by {','.join(by)}")
 
 
@@ -180,7 +216,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("traces", nargs="*", metavar="TRACE|DIR")
     parser.add_argument("--again", metavar="FILE", help="what an earlier run wrote by --json")
-    parser.add_argument("--by", metavar="N,...", help="intervals so many times as wide, one a figure")
+    parser.add_argument("--by", metavar="N:N,...", help="BELOW:ABOVE of each figure: sides so many times as wide")
     parser.add_argument("--rates", nargs="+", default=["200mbit", "400mbit", "1000mbit"], help="in mbit")
     parser.add_argument("--step", type=int, default=8, help="seconds from one observation to the next")
     parser.add_argument("--beyond", type=int, default=8,
@@ -204,7 +240,7 @@ def main():
         with open(asked.json, "w", encoding="utf-8") as file:
             json.dump({"schema": "godwit.estimates/1", "entries": entries, "failed": failed}, file)
     if asked.by:
-        widen(entries, dict(zip(FIGURES, map(float, asked.by.split(",")))))
+        widen(entries, dict(zip(FIGURES, (tuple(map(float, sides.split(":"))) for sides in asked.by.split(",")))))
     recordings = len({entry["workload"] for entry in entries})
     print(f"{len(entries)} moves of {recordings} recordings; {len(failed)} were expected to "
           "complete and did not\n")
@@ -212,6 +248,7 @@ def main():
         calibrate([entry for entry in entries if APART not in entry["policy"]])
         return
     counted = [entry for entry in entries if APART not in entry["policy"]]
+    show_widths(counted, sys.stdout)
     for key in (None, "policy", "workload", "rate"):
         show(entries if key == "policy" else counted, key, sys.stdout)
 

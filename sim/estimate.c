@@ -102,7 +102,7 @@ struct sample {
 	struct sim_extended future; /* owned: what was observed, and what may follow */
 	struct sim_costs costs;
 	uint64_t link_permyriad; /* of the rate that was told */
-	uint32_t unhidden;       /* waiting for a processor, in thousandths of the copying */
+	unsigned turns;          /* of others, before each of an agent's own */
 	uint64_t seed;
 };
 
@@ -112,6 +112,15 @@ static uint64_t about(struct sim_chance *chance, uint64_t doubt)
 	return 10000 - doubt + sim_chance_below(chance, 2 * doubt + 1);
 }
 
+/*
+ * Where processors are short work takes longer in two ways: a share of it meets others who want the
+ * same processor, and who has slept waits for some of their turns before its own.
+ */
+#define TURN_NS       1000000u
+#define TURNS_MAX     64u
+#define COPIES_A_TURN 8u /* a turn is lost in so many times as long as it takes to copy */
+#define FAULTS_A_TURN 8u /* and in so many faults: who serves them is mostly awake */
+
 static uint32_t slowness_of(const struct sim_estimate_options *options, struct sim_chance *chance)
 {
 	if (!options->slowness_count)
@@ -119,34 +128,49 @@ static uint32_t slowness_of(const struct sim_estimate_options *options, struct s
 	return options->slowness[sim_chance_below(chance, options->slowness_count)];
 }
 
-/* Any share of the work may meet others who want the same processor. */
-static void scale(uint64_t *value, uint32_t slowness, struct sim_chance *chance)
+static double mean_slowness(const struct sim_estimate_options *options)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < options->slowness_count; i++)
+		sum += options->slowness[i];
+	return options->slowness_count ? sum / 1000 / (double)options->slowness_count : 1;
+}
+
+/* In the mean half as many as work takes longer. */
+static unsigned turns_of_others(uint32_t slowness, struct sim_chance *chance)
+{
+	unsigned turns = 0;
+
+	while (turns < TURNS_MAX && sim_chance_below(chance, slowness + 1000u) >= 2000)
+		turns++;
+	return turns;
+}
+
+static uint64_t scaled(uint64_t value, uint32_t slowness, struct sim_chance *chance)
 {
 	uint64_t permyriad = about(chance, SIM_DOUBT_COSTS_PERCENT * 100u);
 	uint64_t permille = 1000 + sim_chance_below(chance, slowness - 1000 + 1u);
 
-	*value = (uint64_t)((unsigned __int128)*value * permyriad * permille / 10000000);
-}
-
-/* Of what the agents wait while they copy, the rest is hidden by what lies in the sockets. */
-#define UNHIDDEN 4u /* a fourth at most */
-
-static uint32_t unhidden(uint32_t slowness, struct sim_chance *chance)
-{
-	return (uint32_t)sim_chance_below(chance, (slowness - 1000) / UNHIDDEN + 1);
+	return (uint64_t)((unsigned __int128)value * permyriad * permille / 10000000);
 }
 
 /* What the agents' hosts take for what happens while the VM stands, or waits. */
-static void doubt_costs(struct sim_costs *costs, uint32_t slowness, struct sim_chance *chance)
+static void doubt_costs(struct sim_costs *costs, uint32_t slowness, unsigned turns,
+                        struct sim_chance *chance)
 {
-	scale(&costs->scan_ns_per_gib, slowness, chance);
-	scale(&costs->scan_ns_per_dirty_page, slowness, chance);
-	scale(&costs->fault_ns, slowness, chance);
-	scale(&costs->stop_ns, slowness, chance);
-	scale(&costs->cont_ns, slowness, chance);
-	scale(&costs->save_ns, slowness, chance);
-	scale(&costs->load_ns, slowness, chance);
-	scale(&costs->reserve_ns, slowness, chance);
+	uint64_t *const work[] = {&costs->scan_ns_per_gib, &costs->scan_ns_per_dirty_page,
+	                          &costs->fault_ns,        &costs->stop_ns,
+	                          &costs->cont_ns,         &costs->save_ns,
+	                          &costs->load_ns,         &costs->reserve_ns};
+	uint64_t *const commands[] = {&costs->stop_ns, &costs->cont_ns, &costs->save_ns,
+	                              &costs->load_ns};
+
+	for (size_t i = 0; i < sizeof(work) / sizeof(work[0]); i++)
+		*work[i] = scaled(*work[i], slowness, chance);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		*commands[i] += turns * TURN_NS;
+	costs->fault_ns += turns * TURN_NS / FAULTS_A_TURN;
 }
 
 static uint64_t length_of(const struct sim_trace *trace)
@@ -178,8 +202,8 @@ static int draw_samples(struct sample *samples, unsigned count, const struct sim
 
 		samples[i].link_permyriad = about(&chance, SIM_DOUBT_LINK_PERMILLE * 10u);
 		samples[i].costs = scenario->costs;
-		samples[i].unhidden = unhidden(slowness, &chance);
-		doubt_costs(&samples[i].costs, slowness, &chance);
+		samples[i].turns = turns_of_others(slowness, &chance);
+		doubt_costs(&samples[i].costs, slowness, samples[i].turns, &chance);
 		samples[i].seed = sim_chance_next(&chance);
 		err = sim_trace_extend(&samples[i].future, trace, windows * i / count, length_ns,
 		                       unseen_permille(i, &chance), samples[i].seed);
@@ -208,6 +232,7 @@ struct crew {
 	struct outcome *outcomes; /* of sample s, move m: s * move_count + m */
 	size_t all, count;        /* outcomes; and those that are being played now */
 	uint64_t limit_ns;
+	double slowness; /* as it was in the mean */
 	pthread_mutex_t lock;
 	pthread_cond_t news;
 	size_t next, done;
@@ -282,7 +307,8 @@ static void take(struct outcome *out, const struct sim_vm_outcome *vm)
 static uint64_t rate_in(const struct sample *sample, uint64_t bytes_per_s)
 {
 	double rate = (double)bytes_per_s * (double)sample->link_permyriad / 10000;
-	double waits = (double)sample->unhidden / 1000 / (double)sample->costs.copy_bytes_per_s;
+	double waits =
+	        (double)sample->turns / COPIES_A_TURN / (double)sample->costs.copy_bytes_per_s;
 
 	return (uint64_t)(rate / (1 + rate * waits));
 }
@@ -458,7 +484,7 @@ static struct gw_interval unavailable_of(const struct crew *crew, size_t move,
 	(void)values_of(crew, move, GW_FIGURE_DOWNTIME, downtimes);
 	for (size_t i = 0; i < count; i++)
 		stalls[i] -= downtimes[i];
-	return gw_unavailable_of(&f->figures[GW_FIGURE_DOWNTIME], stalls, count);
+	return gw_unavailable_of(&f->figures[GW_FIGURE_DOWNTIME], crew->slowness, stalls, count);
 }
 
 static struct gw_interval interval_of(const struct crew *crew, size_t move,
@@ -468,7 +494,8 @@ static struct gw_interval interval_of(const struct crew *crew, size_t move,
 
 	if (figure == GW_FIGURE_UNAVAILABLE)
 		return unavailable_of(crew, move, f);
-	return gw_interval_of(figure, values, values_of(crew, move, figure, values));
+	return gw_interval_of(figure, crew->slowness, values,
+	                      values_of(crew, move, figure, values));
 }
 
 /* Of the sample whose total time is the middle one. */
@@ -556,6 +583,7 @@ static int estimate_listed(struct sim_estimate *e, struct crew *crew,
 	crew->all = e->count * crew->sample_count;
 	crew->limit_ns = endless_ns(crew->scenario, crew->vm);
 	crew->observed_ns = length_of(trace);
+	crew->slowness = mean_slowness(options);
 	err = draw_samples(samples, crew->sample_count, crew->scenario, trace,
 	                   2 * crew->observed_ns + crew->limit_ns / 2, options);
 	if (!err)

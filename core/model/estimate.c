@@ -9,20 +9,26 @@
  * On either side an interval is so many times as far from the middle as the samples reach and,
  * beyond them, a share of the middle and a little: the samples all come of one observation. The
  * factors are those with which nine in ten of the moves of the worst training recording lie within
- * (split conformal prediction, by group; Vovk et al. 2005): `bench/estimates.py --calibrate`,
- * docs/estimate.md.
+ * (split conformal prediction, by group; Vovk et al. 2005): `bench/estimates.py --calibrate`. Where
+ * work is slower they grow with that, by what live moves on a busy machine needed (conformal
+ * prediction normalised by a difficulty, Papadopoulos et al. 2008); docs/estimate.md.
  */
+struct side {
+	double times, slower; /* times 1 + slower * (slowness - 1) */
+};
+
 struct width {
-	double below, above, share;
+	struct side below, above;
+	double share;
 	uint64_t least;
 };
 
 static const struct width widths[GW_FIGURES] = {
-        [GW_FIGURE_TOTAL_TIME] = {0.95, 0.95, 0.01, 10000000},
-        [GW_FIGURE_DOWNTIME] = {1.75, 1.75, 0.05, 500000},
-        [GW_FIGURE_UNAVAILABLE] = {3.17, 3.17, 0.05, 500000}, /* of the stall in it */
-        [GW_FIGURE_FAULTS] = {4.27, 4.27, 0.05, 3},
-        [GW_FIGURE_BYTES] = {0.83, 0.83, 0.01, 100000},
+        [GW_FIGURE_TOTAL_TIME] = {{0.65, 0.05}, {1.16, 1.0}, 0.01, 10000000},
+        [GW_FIGURE_DOWNTIME] = {{0.78, 0.8}, {1.07, 1.3}, 0.05, 500000},
+        [GW_FIGURE_UNAVAILABLE] = {{4.67, 0}, {2.88, 1.6}, 0.05, 500000}, /* the stall in it */
+        [GW_FIGURE_FAULTS] = {{4.40, 0}, {3.33, 0.3}, 0.05, 3},
+        [GW_FIGURE_BYTES] = {{0.93, 0.3}, {0.85, 0}, 0.01, 100000},
 };
 
 static const char *const names[GW_FIGURES] = {
@@ -50,8 +56,10 @@ static void sort(uint64_t *values, size_t count)
 	}
 }
 
-static uint64_t reach(const struct width *width, double times, uint64_t middle, uint64_t distance)
+static uint64_t reach(const struct width *width, const struct side *side, double slowness,
+                      uint64_t middle, uint64_t distance)
 {
+	double times = side->times * (1 + side->slower * (slowness - 1));
 	double far =
 	        times * ((double)distance + width->share * (double)middle + (double)width->least);
 
@@ -63,7 +71,8 @@ static uint64_t sum(uint64_t a, uint64_t b)
 	return a < UINT64_MAX - b ? a + b : UINT64_MAX;
 }
 
-struct gw_interval gw_interval_of(enum gw_figure figure, uint64_t *values, size_t count)
+struct gw_interval gw_interval_of(enum gw_figure figure, double slowness, uint64_t *values,
+                                  size_t count)
 {
 	const struct width *width = &widths[figure];
 	struct gw_interval x;
@@ -71,17 +80,18 @@ struct gw_interval gw_interval_of(enum gw_figure figure, uint64_t *values, size_
 
 	sort(values, count);
 	x.middle = values[count / 2];
-	below = reach(width, width->below, x.middle, x.middle - values[0]);
-	above = reach(width, width->above, x.middle, values[count - 1] - x.middle);
+	below = reach(width, &width->below, slowness, x.middle, x.middle - values[0]);
+	above = reach(width, &width->above, slowness, x.middle, values[count - 1] - x.middle);
 	x.low = below < x.middle ? x.middle - below : 0;
 	x.high = sum(x.middle, above);
 	return x;
 }
 
-struct gw_interval gw_unavailable_of(const struct gw_interval *downtime, uint64_t *stalls,
-                                     size_t count)
+struct gw_interval gw_unavailable_of(const struct gw_interval *downtime, double slowness,
+                                     uint64_t *stalls, size_t count)
 {
-	const struct gw_interval stall = gw_interval_of(GW_FIGURE_UNAVAILABLE, stalls, count);
+	const struct gw_interval stall =
+	        gw_interval_of(GW_FIGURE_UNAVAILABLE, slowness, stalls, count);
 
 	return (struct gw_interval){sum(downtime->low, stall.low),
 	                            sum(downtime->middle, stall.middle),

@@ -32,12 +32,16 @@ struct gw_interval {
 	uint64_t low, middle, high;
 };
 
-/* Sorts the values. `count` is at least 1. Not of the unavailable time. */
-struct gw_interval gw_interval_of(enum gw_figure figure, uint64_t *values, size_t count);
+/*
+ * Sorts the values; `count` is at least 1. `slowness`: how many times as long work takes for want
+ * of processors, 1 or more. Not of the unavailable time.
+ */
+struct gw_interval gw_interval_of(enum gw_figure figure, double slowness, uint64_t *values,
+                                  size_t count);
 /* Its downtime, and what vCPUs wait for pages after it: no end is below the downtime's. As above.
  */
-struct gw_interval gw_unavailable_of(const struct gw_interval *downtime, uint64_t *stalls,
-                                     size_t count);
+struct gw_interval gw_unavailable_of(const struct gw_interval *downtime, double slowness,
+                                     uint64_t *stalls, size_t count);
 
 struct gw_forecast {
 	char policy[32];

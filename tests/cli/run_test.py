@@ -11,6 +11,9 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 2))
+from tests import keeper  # noqa: E402
+
 GODWIT = os.path.abspath(sys.argv.pop(1))
 ARGUMENTS = ["-m", "64", "-nodefaults", "-display", "none", "-S"]
 
@@ -27,6 +30,7 @@ def gone(pid):
 class Run(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="godwit-run-")
+        keeper.keep(self.folder)
         self.name = f"test-{os.getpid()}-{self._testMethodName[5:]}"
         self.addCleanup(shutil.rmtree, self.folder)
 

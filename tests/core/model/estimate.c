@@ -21,7 +21,7 @@ static void an_interval_holds_its_samples(void **state)
 
 	(void)state;
 	for (unsigned figure = 0; figure < GW_FIGURES; figure++) {
-		struct gw_interval x = gw_interval_of(figure, values, 5);
+		struct gw_interval x = gw_interval_of(figure, 1, values, 5);
 
 		assert_int_equal(x.middle, 400 * MS);
 		assert_true(x.low < 400 * MS && x.high > 400 * MS);
@@ -32,8 +32,8 @@ static void an_interval_holds_its_samples(void **state)
 static void the_order_of_samples_is_nothing(void **state)
 {
 	uint64_t up[] = {1, 2, 3, 4, 100}, down[] = {100, 4, 3, 2, 1};
-	struct gw_interval a = gw_interval_of(GW_FIGURE_FAULTS, up, 5);
-	struct gw_interval b = gw_interval_of(GW_FIGURE_FAULTS, down, 5);
+	struct gw_interval a = gw_interval_of(GW_FIGURE_FAULTS, 1, up, 5);
+	struct gw_interval b = gw_interval_of(GW_FIGURE_FAULTS, 1, down, 5);
 
 	(void)state;
 	assert_memory_equal(&a, &b, sizeof(a));
@@ -43,7 +43,7 @@ static void the_order_of_samples_is_nothing(void **state)
 static void equal_samples_are_still_in_doubt(void **state)
 {
 	uint64_t one[] = {2000 * MS};
-	struct gw_interval x = gw_interval_of(GW_FIGURE_TOTAL_TIME, one, 1);
+	struct gw_interval x = gw_interval_of(GW_FIGURE_TOTAL_TIME, 1, one, 1);
 
 	(void)state;
 	assert_int_equal(x.middle, 2000 * MS);
@@ -56,9 +56,23 @@ static void nothing_overflows(void **state)
 
 	(void)state;
 	for (unsigned figure = 0; figure < GW_FIGURES; figure++) {
-		struct gw_interval x = gw_interval_of(figure, values, 2);
+		struct gw_interval x = gw_interval_of(figure, 1, values, 2);
 
 		assert_true(x.low <= x.middle && x.middle <= x.high);
+	}
+}
+
+static void where_work_is_slower_less_is_promised(void **state)
+{
+	(void)state;
+	for (unsigned figure = 0; figure < GW_FIGURES; figure++) {
+		uint64_t values[] = {500 * MS, 300 * MS, 400 * MS};
+		struct gw_interval idle = gw_interval_of(figure, 1, values, 3);
+		struct gw_interval busy = gw_interval_of(figure, 3, values, 3);
+
+		assert_int_equal(busy.middle, idle.middle);
+		assert_true(busy.low <= idle.low && busy.high >= idle.high);
+		assert_true(busy.high - busy.low > idle.high - idle.low);
 	}
 }
 
@@ -66,16 +80,16 @@ static void unavailable_is_downtime_and_stall(void **state)
 {
 	const struct gw_interval down = {5 * MS, 10 * MS, 30 * MS};
 	uint64_t none[] = {0, 0, 0}, stalls[] = {200 * MS, 100 * MS, 400 * MS};
-	struct gw_interval x = gw_unavailable_of(&down, stalls, 3);
+	struct gw_interval x = gw_unavailable_of(&down, 1, stalls, 3);
 
 	(void)state;
 	assert_int_equal(x.middle, 210 * MS);
 	assert_true(x.low >= down.low && x.low < 105 * MS && x.high > 430 * MS);
-	x = gw_unavailable_of(&down, none, 3);
+	x = gw_unavailable_of(&down, 1, none, 3);
 	assert_int_equal(x.low, down.low);
 	assert_int_equal(x.middle, down.middle);
 	assert_true(x.high > down.high);
-	x = gw_unavailable_of(&(struct gw_interval){0, UINT64_MAX, UINT64_MAX}, stalls, 3);
+	x = gw_unavailable_of(&(struct gw_interval){0, UINT64_MAX, UINT64_MAX}, 1, stalls, 3);
 	assert_true(x.low <= x.middle && x.middle <= x.high);
 }
 
@@ -252,6 +266,7 @@ int main(void)
 	        cmocka_unit_test(the_order_of_samples_is_nothing),
 	        cmocka_unit_test(equal_samples_are_still_in_doubt),
 	        cmocka_unit_test(nothing_overflows),
+	        cmocka_unit_test(where_work_is_slower_less_is_promised),
 	        cmocka_unit_test(unavailable_is_downtime_and_stall),
 	        cmocka_unit_test(the_least_unavailable_is_taken),
 	        cmocka_unit_test(limits_are_kept_by_the_upper_end),
