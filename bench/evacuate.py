@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """bench/evacuate.py - several VMs leave a host, in several settings and several ways.
 
-    link      over one link; a hot VM writes as many pages a second as it carries
+    link      over one link; a hot VM writes a little more than it carries
     ways      to two hosts, each behind a way of half of the link
     path      over a link that is called 10gbit and that nothing limits: agents' processors do
 
@@ -238,7 +238,7 @@ def main():
     parser.add_argument("--vms", type=int, default=8)
     parser.add_argument("--hot", type=int, default=2)
     parser.add_argument("--hot-writes", type=int,
-                        help="a second (default: as many pages as one way carries)")
+                        help="a second (default: 1.15 times the pages that one way carries)")
     parser.add_argument("--hot-set", type=int, default=48, help="MiB that they go to")
     parser.add_argument("--memory", type=int, default=96, help="MiB of each")
     parser.add_argument("--rate", default="400mbit")
@@ -249,7 +249,7 @@ def main():
     options = parser.parse_args()
     if not options.hot_writes:
         ways = 2 if options.setting == "ways" else 1
-        options.hot_writes = int(parse_rate(options.rate) / 8 * HEADERS / 4096 / ways)
+        options.hot_writes = int(1.15 * parse_rate(options.rate) / 8 * HEADERS / 4096 / ways)
     rows = []
     for _ in range(options.rounds):
         for way in options.ways.split(","):

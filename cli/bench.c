@@ -27,6 +27,7 @@ static const struct {
         {"bandwidth", false, "RATE", "what both are told to send at most; default none"},
         {"downtime", false, "MS", "the limit of both; default 300"},
         {"limit", false, "S", "after which a pre-copy is given up; default 30"},
+        {"guest", false, "KIND", "linux, or bare: without a system, under any KVM; default linux"},
         {"shared-ram", true, NULL, "QEMU's own migration, too, with memory in a shared file"},
         {"engine", true, NULL, "godwit's engine alone instead: bulk, fault, tracking"},
         {"parts", false, "NAME,...", "of the engine; default all three"},

@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -392,6 +393,17 @@ static int act(struct gw_evacuation *e, const struct asked *a, struct gw_error *
 	return err ? err : judge(e, error);
 }
 
+/* A few for each VM, of which there may be hundreds; shells mostly allow 1024. */
+static void allow_many_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static enum gw_exit look_and_act(const struct gw_cli_operands *names, const struct asked *a,
                                  struct gw_error *error)
 {
@@ -401,6 +413,7 @@ static enum gw_exit look_and_act(const struct gw_cli_operands *names, const stru
 
 	if (understand(&e, a, error))
 		return GW_EXIT_USAGE;
+	allow_many_files();
 	e.options.dir = dir;
 	if (gw_registry_dir(dir, sizeof(dir), error) ||
 	    gw_fleet_look(&e, names->items, (size_t)names->count, error))
@@ -421,7 +434,7 @@ static enum gw_exit run(const struct gw_verb *verb, int argc, char **argv, struc
 	        {"bandwidth", 'b', GW_CLI_RATE, &a.bandwidth, "RATE",
 	         "what all moves together may use (default: what the link is seen to carry)"},
 	        {"device", 0, GW_CLI_STRING, &a.device, "NAME",
-	         "whose traffic is controlled (default: none's; with --carries that to the hosts)"},
+	         "whose traffic is controlled (default: none; with --carries, that to the hosts)"},
 	        {"link", 0, GW_CLI_LIST, &a.links, "HOST=RATE",
 	         "what the way to that host carries (default: no less than the link here)"},
 	        {"carries", 0, GW_CLI_RATE, &a.carries, "RATE",

@@ -131,8 +131,10 @@ static int as_text(struct gw_error *error)
 		(void)gw_fail(error, -r, "no memory for the table");
 	else
 		r = list_all(add_text, &table, error);
-	if (!r)
+	if (!r && table.rows > 1)
 		gw_table_print(&table, stdout);
+	else if (!r)
+		(void)printf("no VM is known here: `godwit run` starts one that can be moved\n");
 	gw_table_free(&table);
 	return r;
 }

@@ -269,12 +269,29 @@ static int tell(const struct gw_migrate_result *result, const struct asked *aske
 		gw_plan_print(&plan->plan, &result->metrics, stdout);
 	if (result->outcome != GW_COMPLETED)
 		return gw_fail(error, EIO, "%s", result->reason);
+	if (result->metrics.mixed)
+		return gw_fail(error, EBADMSG, "%s", result->reason);
 	if (result->metrics.pages_different)
 		return gw_fail(error, EBADMSG,
 		               "%llu pages differ from the source's, the first is page %llu",
 		               (unsigned long long)result->metrics.pages_different,
 		               (unsigned long long)result->metrics.first_different);
 	return 0;
+}
+
+/* Of a move that was not begun; what cannot be written is not worth another sentence. */
+static void tell_why_not(const char *name, int err, const struct gw_error *why,
+                         const struct asked *asked)
+{
+	enum gw_obstacle obstacle = gw_link_failed(err) ? GW_AT_LINK : GW_AT_SOURCE;
+	struct gw_error ignored;
+
+	if (asked->json)
+		(void)gw_output_json(json_pack("{s:s, s:s, s:{s:s?}, s:s, s:s, s:s}", "schema",
+		                               "godwit.result/1", "world", "live", "vm", "name",
+		                               name, "outcome", "not begun", "reason", why->text,
+		                               "obstacle", gw_obstacle_name(obstacle)),
+		                     asked->json, &ignored);
 }
 
 static int open_trace(const char *path, FILE **file, struct gw_error *error)
@@ -485,6 +502,8 @@ static int act(const char *name, const struct asked *asked, const struct gw_migr
 	gw_progress_end(&telling.bar);
 	if (!err)
 		err = tell(&result, asked, settings, &telling.plan, error);
+	else
+		tell_why_not(name, err, error, asked);
 	gw_migrate_result_clear(&result);
 	sim_plan_clear(&telling.plan.plan);
 	close_trace(o.trace);

@@ -147,6 +147,9 @@ json_t *gw_result_json(const struct gw_result *r, json_t *settings)
 	(void)json_object_set_new(json, "observation_ns", number(r->observation_ns));
 	(void)json_object_set_new(json, "outcome", json_string(gw_outcome_name(r->outcome)));
 	(void)json_object_set_new(json, "reason", json_string(r->reason));
+	if (r->outcome == GW_STAYED)
+		(void)json_object_set_new(json, "obstacle",
+		                          json_string(gw_obstacle_name(m->obstacle)));
 	add_costs(json, r);
 	add_shadow(json, r);
 	(void)json_object_set_new(json, "state_bytes", number(r->state_bytes));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verb.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 
@@ -24,6 +25,9 @@ bool gw_verb_options(const struct gw_verb *verb, const struct gw_cli_option *opt
 		return false;
 	}
 	*status = GW_EXIT_USAGE;
+	if (r && operands->items && operands->count < min)
+		(void)gw_fail(error, EINVAL, "%s needs more: godwit %s %s", verb->name, verb->name,
+		              verb->usage);
 	return r == 0;
 }
 

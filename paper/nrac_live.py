@@ -3,6 +3,7 @@
 
 import os
 import sys
+from itertools import accumulate
 from statistics import fmean, median
 
 from kit.claim import Claim, Found
@@ -112,6 +113,12 @@ def evaluate(rows):
     return found
 
 
+def side_by_side(rows):
+    """How many labs there were at a time: cells that overlap, by the machine's clock."""
+    edges = sorted([(row["begin_ns"], 1) for row in rows] + [(row["end_ns"], -1) for row in rows])
+    return max(accumulate(step for _, step in edges))
+
+
 # --- pages ---
 
 def each_cell(found):
@@ -201,7 +208,8 @@ def live(run):
         traffic (HTB) on the host's device. "In turn" they go in the paper's order, `--at-once 1`. A VM may stand for
         {uplink.DOWNTIME}: over 5 Mbit/s device state alone takes half a second. The listing's reading is stopped after
         {uplink.LISTING_SECONDS:.0f} s. Medians; total time begins when the move does. Rounds beyond the first are added
-        by `bench/uplink.py DIR/s2/uplink.jsonl --rounds 5`.""")
+        by `bench/uplink.py DIR/s2/uplink.jsonl --rounds 5`; of these, up to {side_by_side(rows)} at a time in labs of
+        their own.""")
     found = evaluate(rows)
     tell(run, found)
     run.note("live-nrac", found)

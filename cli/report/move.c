@@ -85,7 +85,7 @@ static void say_cost(struct gw_page *page, const json_t *result)
 		gw_page_say(page, ".");
 	if (!isnan(bytes))
 		gw_page_say(page, " %s crossed the link", gw_page_show(text, GW_UNIT_BYTES, bytes));
-	if (bytes > 0 && ram > 0)
+	if (ram > 0 && bytes > 0.01 * ram)
 		gw_page_say(page, ", %.2f times its memory", bytes / ram);
 	if (!isnan(bytes))
 		gw_page_say(page, ".");
@@ -108,6 +108,11 @@ void gw_report_sentence(struct gw_page *page, const json_t *result)
 	            !strcmp(gw_report_string(result, "world"), "sim") ? " of simulated time" : "");
 	say_cost(page, result);
 	gw_page_markup(page, "</p>\n");
+	if (*gw_report_string(json_object_get(result, "chosen"), "reason")) {
+		gw_page_markup(page, "<p>Chosen before: ");
+		gw_page_text(page, gw_report_string(json_object_get(result, "chosen"), "reason"));
+		gw_page_markup(page, ".</p>\n");
+	}
 	if (!completed) {
 		gw_page_markup(page, "<p class=\"warn\">");
 		gw_page_say(page, "%s: %s", outcome, gw_report_string(result, "reason"));
@@ -119,6 +124,7 @@ void gw_report_sentence(struct gw_page *page, const json_t *result)
 
 static void tiles(struct gw_page *page, const json_t *result)
 {
+	const json_t *verified = json_object_get(result, "verified");
 	double again = gw_report_number(result, "pages_resent");
 	double sent = gw_report_number(result, "pages_sent");
 	char text[80], shown[GW_SHOWN_BYTES];
@@ -138,6 +144,11 @@ static void tiles(struct gw_page *page, const json_t *result)
 	gw_page_tile(page, "sent again", GW_UNIT_COUNT, again, text);
 	gw_page_tile(page, "network faults", GW_UNIT_COUNT, gw_report_number(result, "faults"),
 	             "pages that the VM waited for");
+	(void)snprintf(
+	        text, sizeof(text), "of %s pages compared",
+	        gw_page_show(shown, GW_UNIT_COUNT, gw_report_number(verified, "pages_compared")));
+	gw_page_tile(page, "different", GW_UNIT_COUNT,
+	             gw_report_number(verified, "pages_different"), text);
 	gw_page_tiles_end(page);
 }
 
@@ -181,12 +192,10 @@ static void verified_words(struct gw_page *page, const json_t *verified)
 static void words(struct gw_page *page, const json_t *result)
 {
 	double observed = gw_report_number(result, "observation_ns");
-	const json_t *chosen = json_object_get(result, "chosen");
 	const json_t *seed = json_object_get(result, "seed");
 	char shown[GW_SHOWN_BYTES];
 
 	gw_page_markup(page, "<dl class=\"words\">\n");
-	word(page, "chosen", gw_report_string(chosen, "reason"));
 	word(page, "world", gw_report_string(result, "world"));
 	word(page, "scenario", gw_report_string(result, "scenario"));
 	if (json_is_integer(seed)) {
@@ -584,11 +593,12 @@ void gw_report_move(struct gw_page *page, const json_t *result)
 
 	gw_report_course(result, &course);
 	tiles(page, result);
-	words(page, result);
 	gw_page_markup(page, "<h3>What happened when</h3>\n");
 	timeline(page, &course);
 	phase_table(page, result, &course);
 	gw_report_announced(page, result);
 	gw_report_rounds(page, result);
 	faults(page, result);
+	gw_page_markup(page, "<h3>Particulars</h3>\n");
+	words(page, result);
 }

@@ -324,7 +324,7 @@ static int take_bench(struct value *v, const json_t *bench)
 	int err = 0;
 
 	if (!json_array_size(results))
-		return wrong(v, " are missing", "results");
+		return wrong(v, " are no moves side by side", "results");
 	json_array_foreach(results, i, result)
 	{
 		if (!*gw_report_string(result, "engine") ||

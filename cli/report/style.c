@@ -26,7 +26,7 @@ const char gw_page_style[] =
         "a{color:var(--blue)}\n"
         "nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;padding:0;"
         "margin:1rem 0 0}\n"
-        ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.6rem,1fr));"
+        ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(7.7rem,1fr));"
         "gap:.6rem;margin:1.2rem 0}\n"
         ".tiles div{background:var(--panel);border-radius:8px;padding:.6rem .8rem}\n"
         ".tiles dt{font-size:.8rem;color:var(--muted)}\n"

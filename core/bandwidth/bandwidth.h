@@ -48,9 +48,10 @@ struct gw_mover {
 	uint32_t cpu_permille;             /* of all its vCPUs */
 	uint64_t left_bytes;               /* still to be sent, as far as is known */
 	uint64_t limit_bytes_per_s;        /* the user's; 0: none */
-	unsigned way;                      /* movers of one number share a link behind this one */
-	uint64_t way_bytes_per_s;          /* what that carries; 0: no less than this one */
-	uint64_t deadline_ns;              /* by when it must be over; 0: no matter */
+	uint64_t stream_bytes_per_s; /* what one move is thought to get at most; 0: not known */
+	unsigned way;                /* movers of one number share a link behind this one */
+	uint64_t way_bytes_per_s;    /* what that carries; 0: no less than this one */
+	uint64_t deadline_ns;        /* by when it must be over; 0: no matter */
 	bool pulls;        /* its policy switches early: what it dirties is not sent again */
 	bool first_pass;   /* little of it was sent: hardly anything is sent again yet */
 	unsigned priority; /* 0 first */

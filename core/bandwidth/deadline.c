@@ -192,6 +192,11 @@ static double needs(const struct order *o, const struct gw_mover *m)
 	return (double)loses(m) + (double)m->left_bytes * 1e9 / (double)(m->deadline_ns - now);
 }
 
+static uint64_t thought_to_get(const struct gw_mover *m, uint64_t rate)
+{
+	return m->stream_bytes_per_s && m->stream_bytes_per_s < rate ? m->stream_bytes_per_s : rate;
+}
+
 /* What those under way make of a link. */
 struct traffic {
 	uint64_t carries;
@@ -262,7 +267,7 @@ static void admit(const struct order *o, struct gw_grant *grants, size_t count)
 			gw_wait(&grants[n], "its turn comes later");
 			continue;
 		}
-		grants[n].want_bytes_per_s = gw_limited(m, link.room);
+		grants[n].want_bytes_per_s = thought_to_get(m, gw_limited(m, link.room));
 		if (way.carries && way.room < grants[n].want_bytes_per_s)
 			grants[n].want_bytes_per_s = way.room;
 		add(&link, o, m, grants[n].want_bytes_per_s);
@@ -297,7 +302,7 @@ static uint64_t give(const struct order *o, struct gw_grant *grants, size_t coun
 
 		if (m->state >= GW_MOVER_SWITCHES || grants[n].waits)
 			continue;
-		most = gw_limited(m, all ? UINT64_MAX : gw_usable(o->link, m));
+		most = gw_limited(m, all ? UINT64_MAX : thought_to_get(m, gw_usable(o->link, m)));
 		way = left_on_way(o, grants, count, m);
 		more = most > *rate ? most - *rate : 0;
 		more = more < free ? more : free;

@@ -38,6 +38,16 @@ const char *gw_outcome_name(enum gw_outcome outcome)
 	return "?";
 }
 
+const char *gw_obstacle_name(enum gw_obstacle obstacle)
+{
+	switch (obstacle) {
+	case GW_AT_SOURCE: return "source";
+	case GW_AT_DESTINATION: return "destination";
+	case GW_AT_LINK: return "link";
+	}
+	return "?";
+}
+
 bool gw_map_message(const struct gw_set *set, uint64_t *cursor, struct gw_run *runs,
                     struct gw_message *message)
 {

@@ -3,8 +3,9 @@
  * core/migration/event.h - what a world tells the machines, and what they tell it to do.
  *
  * step(machine, event, actions): the world carries out the actions in their order. An action that
- * names an event in brackets is answered by that event, or by GW_EV_FAILED; the world may answer at
- * once or later, but never from inside step(). Pointers in an event are borrowed for the call,
+ * names an event in brackets is answered by that event, or by GW_EV_FAILED; what asks for `cont`, by
+ * GW_EV_RUN_REFUSED, for a request before it may fail as well. The world may answer at once or
+ * later, but never from inside step(). Pointers in an event are borrowed for the call,
  * pointers in an action until the next step of that machine, to which the same actions are given.
  */
 #ifndef GW_CORE_MIGRATION_EVENT_H
@@ -51,7 +52,7 @@ enum gw_event_kind {
 	GW_EV_UNWRITTEN, /* it could not be (text) */
 	GW_EV_SURVEYED,  /* set: the pages that hold data */
 	GW_EV_RUNNING,   /* the VM runs here (or stands paused, as it was), whoever asked for it */
-	GW_EV_RUN_REFUSED, /* destination: `cont` was refused, or never asked: it did not run (text) */
+	GW_EV_RUN_REFUSED, /* `cont` was refused, or never asked: it does not run (text) */
 	GW_EV_VM_GONE,   /* the guest powered off, or the hypervisor died (text) */
 	GW_EV_FAILED,    /* what was asked for failed (text) */
 	GW_EV_RECOVER,   /* first event of an agent that follows a crashed one (record) */

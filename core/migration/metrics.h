@@ -23,12 +23,21 @@ enum gw_outcome {
 
 const char *gw_outcome_name(enum gw_outcome outcome);
 
+/* Where it was decided that a VM stays. */
+enum gw_obstacle {
+	GW_AT_SOURCE,      /* by its user, its policy, its VM: another host would change nothing */
+	GW_AT_DESTINATION, /* it refused, or gave up: another host may take the VM */
+	GW_AT_LINK,        /* the destination was not reached, or no more: likewise */
+};
+
+const char *gw_obstacle_name(enum gw_obstacle obstacle);
+
 struct gw_round {
 	unsigned round;
 	uint64_t sent_pages;
 	uint64_t skipped_pages;
-	uint64_t deferred_pages; /* left out of it by the policy */
-	uint64_t dirty_pages;    /* at its end */
+	uint64_t deferred_pages;        /* left out of it by the policy */
+	uint64_t dirty_pages;           /* at its end */
 	uint64_t predicted_dirty_pages; /* as forecast at its beginning, or GW_NO_FORECAST */
 	double sdf;                     /* gw_view_sdf() */
 	uint64_t duration_ns;
@@ -52,7 +61,9 @@ struct gw_metrics {
 	/* Faults since its first touch, and those on pages that it had touched before. */
 	uint64_t faults_watched, faults_foretold;
 	uint64_t pages_compared, pages_different, first_different;
+	enum gw_obstacle obstacle; /* of a VM that stayed */
 	bool verified;
+	bool mixed; /* pages that were pulled may be of later than the switch: the reason says why */
 	bool shadow_ran;
 	bool downtime_known; /* false if the switch was finished by a later agent */
 };

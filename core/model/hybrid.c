@@ -25,7 +25,7 @@ static const char *objection(enum gw_model_kind kind, const struct gw_model_inpu
 	if (!(in->read_rate >= 0) || !is_finite(in->read_rate))
 		return "the read rate must be 0 or more";
 	if (kind != GW_MODEL_POSTCOPY && (!(in->stop_limit > 0) || !is_finite(in->stop_limit)))
-		return "the stop limit must be more than 0";
+		return "the stop limit, what may be sent while the VM stands, must be more than 0";
 	if (kind != GW_MODEL_PRECOPY && !(in->background_share > 0 && in->background_share <= 1))
 		return "the background share must be more than 0 and at most 1";
 	if (kind == GW_MODEL_POSTCOPY && (!(in->state >= 0) || !is_finite(in->state)))

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/migration/metrics.h"
 #include "core/page/set.h"
 #include "core/policy/policy.h"
 #include "live/host/clock.h"
@@ -62,16 +63,14 @@ static void begin(struct gw_evacuation *e, struct gw_member *m)
 	(void)snprintf(m->why, sizeof(m->why), "%s", error.text);
 }
 
-/* The VM stayed, and that host is to blame: it is full, or gone. */
+/* The VM stayed, and not because of this host: that one is full, say, or gone. */
 static bool another_may_take_it(struct gw_evacuation *e, struct gw_member *m)
 {
-	const char *outcome = json_string_value(json_object_get(m->move.result, "outcome"));
-	bool stayed = !m->move.result || (outcome && !strcmp(outcome, "stayed"));
+	const char *obstacle = json_string_value(json_object_get(m->move.result, "obstacle"));
 
-	if (!stayed || e->stopped || m->unfinished)
+	if (!obstacle || !strcmp(obstacle, gw_obstacle_name(GW_AT_SOURCE)))
 		return false;
-	if (!strstr(m->move.said, "memory") && !strstr(m->move.said, "answer") &&
-	    !strstr(m->move.said, "listens") && !strstr(m->move.said, "no way to"))
+	if (e->stopped || m->unfinished)
 		return false;
 	m->tried |= UINT64_C(1) << m->host;
 	return gw_fleet_another(e, m) != GW_PLAN_NOWHERE;
@@ -126,15 +125,6 @@ static bool pulls(const char *name)
 	return name && !gw_policy_init(&policy, name) && policy.kind->pulls;
 }
 
-/* The user's, or what one move was seen to get at most. */
-static uint64_t limit_of(const struct gw_evacuation *e, const struct gw_member *m)
-{
-	uint64_t limit = m->limit_bytes_per_s, stream = gw_fleet_stream(e);
-
-	stream += stream / 8; /* so that more of it can be seen */
-	return !limit || stream < limit ? stream : limit;
-}
-
 /* 0: it carries no less than the link here. */
 static uint64_t way_of(const struct gw_evacuation *e, size_t host)
 {
@@ -166,7 +156,8 @@ static struct gw_mover mover_of(const struct gw_evacuation *e, const struct gw_m
 	        .traffic_next_bytes_per_s = gw_traffic_next(&m->traffic),
 	        .cpu_permille = m->cpu_permille,
 	        .left_bytes = left,
-	        .limit_bytes_per_s = limit_of(e, m),
+	        .limit_bytes_per_s = m->limit_bytes_per_s,
+	        .stream_bytes_per_s = gw_fleet_stream(e) / 8 * 9, /* or no more is ever seen */
 	        .way = (unsigned)m->host + 1,
 	        .way_bytes_per_s = m->host == GW_PLAN_NOWHERE ? 0 : way_of(e, m->host),
 	        .deadline_ns = deadline,

@@ -66,10 +66,8 @@ struct gw_member {
 	uint64_t tried; /* a bit for each host that turned out not to take it */
 	size_t host;    /* as planned, or where it is; GW_PLAN_NOWHERE */
 	char policy[32];
-	struct gw_move move;     /* owned */
-	struct gw_move_state at; /* as last heard */
-	/* Since when it has been watched for what it gets, and the least it was told meanwhile. */
-	uint64_t window_ns, window_bytes, least_told;
+	struct gw_move move;       /* owned */
+	struct gw_move_state at;   /* as last heard */
 	uint64_t begin_ns, end_ns; /* since the evacuation began */
 	struct gw_plan_move planned;
 	struct gw_grant grant;
@@ -127,7 +125,7 @@ struct gw_evacuation {
 	struct gw_classes classes;   /* of traffic on that device; owned while it runs */
 	char enforced[300];          /* by what the rates are: one sentence; "": not tried yet */
 	uint64_t link_bytes_per_s;   /* that the moves were seen to get; 0: not yet */
-	uint64_t stream_bytes_per_s; /* that one got that was granted more; 0: not seen */
+	uint64_t stream_bytes_per_s; /* that one gets of a link which carries more; 0: not seen */
 	unsigned streams; /* where nobody named the link: so many at a time show what it carries */
 	struct gw_schedule plan;      /* owned moves */
 	struct gw_schedule announced; /* the first plan's figures; its moves are not its own */
@@ -154,9 +152,11 @@ void gw_fleet_clear(struct gw_evacuation *evacuation);
 /* What everybody sent by the device, and the moves and the VMs of it, in the last interval. */
 struct gw_fleet_use {
 	uint64_t at_ns, device_bytes, moves_bytes; /* counters when last looked at */
-	uint64_t most_bytes_per_s;                 /* that moves were seen to send */
+	uint64_t most_bytes_per_s;                 /* that moves were seen to send ... */
+	unsigned most_count;                       /* ... so many at once */
 	uint64_t others_bytes_per_s;               /* Nu */
 	uint64_t window_ns, window_bytes;          /* where a measurement began; 0: none has */
+	unsigned window_count;                     /* moves under way since then */
 	uint64_t shown_ns;
 	bool filled; /* another stream would not make it more */
 };

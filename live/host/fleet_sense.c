@@ -7,10 +7,9 @@
 #include "live/host/fleet.h"
 #include "live/net/device.h"
 
-#define USAGE_NS  UINT64_C(250000000) /* of the VMs and the link is measured over */
-#define SEEN_NS   UINT64_C(500000000) /* the link's use is measured over */
-#define STREAM_NS UINT64_C(500000000) /* likewise one move's */
-#define NOTICED   7                   /* so many parts of what was seen count as more */
+#define USAGE_NS UINT64_C(250000000)  /* of the VMs and the link is measured over */
+#define SEEN_NS  UINT64_C(1000000000) /* the link's use is measured over */
+#define NOTICED  7                    /* so many parts of what was seen count as more */
 
 static uint64_t per_second(uint64_t bytes, uint64_t ns)
 {
@@ -71,26 +70,43 @@ static bool others_wait(const struct gw_evacuation *e)
 	return false;
 }
 
+static unsigned under_way(const struct gw_evacuation *e)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < e->count; i++)
+		count += e->members[i].state == GW_MEMBER_MOVES;
+	return count;
+}
+
+/* What all moves together sent, so many of them; 0: nothing is to be told yet. */
+static uint64_t measure(const struct gw_evacuation *e, struct gw_fleet_use *use, uint64_t now,
+                        uint64_t sent)
+{
+	unsigned count = under_way(e);
+	uint64_t rate;
+
+	if (!use->window_ns || use->window_count != count || !sent || !others_wait(e)) {
+		use->window_ns = now;
+		use->window_bytes = sent;
+		use->window_count = count;
+		return 0;
+	}
+	if (now - use->window_ns < SEEN_NS)
+		return 0;
+	rate = per_second(sent - use->window_bytes, now - use->window_ns);
+	use->window_ns = 0;
+	return rate;
+}
+
 /*
  * A link that nobody named carries what the moves were seen to get over it: of one at a time, then
  * of two, and so on as long as another one makes it noticeably more.
  */
-static bool learn_link(struct gw_evacuation *e, struct gw_fleet_use *use, uint64_t now,
-                       uint64_t sent)
+static bool learn_link(struct gw_evacuation *e, struct gw_fleet_use *use, uint64_t rate)
 {
-	uint64_t rate;
-
-	if (e->options.link_bytes_per_s)
+	if (!rate || use->window_count < e->streams)
 		return false;
-	if (!use->window_ns || !sent || !others_wait(e)) {
-		use->window_ns = now;
-		use->window_bytes = sent;
-		return false;
-	}
-	if (now - use->window_ns < SEEN_NS)
-		return false;
-	rate = per_second(sent - use->window_bytes, now - use->window_ns);
-	use->window_ns = 0;
 	if (rate > use->most_bytes_per_s + use->most_bytes_per_s / NOTICED) {
 		use->most_bytes_per_s = rate;
 		e->stream_bytes_per_s = rate / e->streams;
@@ -105,40 +121,32 @@ static bool learn_link(struct gw_evacuation *e, struct gw_fleet_use *use, uint64
 }
 
 /*
- * A move that copies, and sends less than it is granted for a while, shows what one stream gets:
- * its agent's path, or a way that nobody named.
+ * One that was named and is not used shows what one move gets, of its agent's path or of a way that
+ * nobody named. Where more at once made it no more, it was something else: a host whose processors
+ * are short, say.
  */
-static bool learn_stream(struct gw_evacuation *e, struct gw_member *m, uint64_t now)
+static bool learn_stream(struct gw_evacuation *e, struct gw_fleet_use *use, uint64_t rate)
 {
-	uint64_t told = m->rate_bytes_per_s, rate, sent;
-
-	if (!e->options.link_bytes_per_s)
+	if (!rate || use->filled)
 		return false;
-	if (m->state != GW_MEMBER_MOVES || m->at.state != GW_STATE_ITERATIVE_PRE_COPY) {
-		m->window_ns = 0;
-		return false;
+	if (use->window_count > use->most_count && use->most_bytes_per_s &&
+	    rate <= use->most_bytes_per_s + use->most_bytes_per_s / NOTICED) {
+		use->filled = true;
+		e->stream_bytes_per_s = 0;
+		return true;
 	}
-	if (!m->window_ns) {
-		m->window_ns = now;
-		m->window_bytes = m->at.sent_bytes;
-		m->least_told = told;
-	}
-	m->least_told = told < m->least_told ? told : m->least_told;
-	if (now - m->window_ns < STREAM_NS)
+	if (rate + rate / 3 >= e->options.link_bytes_per_s ||
+	    (use->most_count && use->window_count <= use->most_count))
 		return false;
-	sent = m->at.sent_bytes - m->window_bytes;
-	rate = per_second(sent, now - m->window_ns);
-	m->window_ns = 0;
-	if (rate <= e->stream_bytes_per_s ||
-	    (!e->stream_bytes_per_s && rate + rate / 3 >= m->least_told))
-		return false;
-	e->stream_bytes_per_s = rate;
+	use->most_bytes_per_s = rate;
+	use->most_count = use->window_count;
+	e->stream_bytes_per_s = rate / use->window_count;
 	return true;
 }
 
 static bool look_at_link(struct gw_evacuation *e, struct gw_fleet_use *use)
 {
-	uint64_t now = gw_now_ns(), device = 0, sent = sent_by_moves(e), passed, own;
+	uint64_t now = gw_now_ns(), device = 0, sent = sent_by_moves(e), passed, own, rate;
 
 	passed = now - use->at_ns;
 	own = own_traffic(e);
@@ -153,22 +161,20 @@ static bool look_at_link(struct gw_evacuation *e, struct gw_fleet_use *use)
 	use->at_ns = now;
 	use->device_bytes = device;
 	use->moves_bytes = sent;
-	return learn_link(e, use, now, sent);
+	rate = measure(e, use, now, sent);
+	return e->options.link_bytes_per_s ? learn_stream(e, use, rate) : learn_link(e, use, rate);
 }
 
 bool gw_fleet_sense(struct gw_evacuation *e, struct gw_fleet_use *use)
 {
 	uint64_t now;
-	bool learned = false;
 
 	for (size_t i = 0; i < e->count; i++)
 		sense_move(e, &e->members[i]);
 	now = gw_now_ns();
-	for (size_t i = 0; i < e->count; i++)
-		learned |= learn_stream(e, &e->members[i], now);
 	if (now - use->at_ns < USAGE_NS)
-		return learned;
+		return false;
 	for (size_t i = 0; i < e->count; i++)
 		sense_usage(&e->members[i], now - use->at_ns);
-	return look_at_link(e, use) || learned;
+	return look_at_link(e, use);
 }

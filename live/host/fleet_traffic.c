@@ -152,15 +152,21 @@ static uint64_t with_headers(uint64_t payload)
 	return payload + payload / 16;
 }
 
-/* Where the policy reserves nothing, what the VM is going to send is no less its own. */
+/*
+ * Where the policy reserves nothing, what the VM is going to send is no less its own. A quarter
+ * more than is expected: what a VM sends that was held back says nothing about what it wants to
+ * send, and by such forecasts its reservation would shrink and shrink. What it does not use of its
+ * guarantee goes to others.
+ */
 static uint64_t reserved_for(const struct gw_member *m)
 {
 	uint64_t next = gw_traffic_next(&m->traffic);
 
 	if (m->state == GW_MEMBER_MOVED)
 		return 0;
-	return with_headers(m->grant.reserved_bytes_per_s > next ? m->grant.reserved_bytes_per_s
-	                                                         : next);
+	if (next < m->grant.reserved_bytes_per_s)
+		next = m->grant.reserved_bytes_per_s;
+	return with_headers(next + next / 4);
 }
 
 static struct gw_class_share share_of(const struct gw_evacuation *e, const struct gw_member *m)

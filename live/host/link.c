@@ -93,6 +93,12 @@ void gw_link_close(struct gw_link *link, bool farewell)
 	gw_cleanup_close(&link->bulk);
 }
 
+bool gw_link_failed(int err)
+{
+	return err == -ECONNREFUSED || err == -EHOSTUNREACH || err == -ENETUNREACH ||
+	       err == -ETIMEDOUT || err == -ECONNRESET || err == -EPROTO || err == -EPROTONOSUPPORT;
+}
+
 uint64_t gw_link_bytes(const struct gw_link *link)
 {
 	uint64_t bytes = link->past_bytes;

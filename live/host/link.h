@@ -27,11 +27,14 @@ void gw_link_close(struct gw_link *link, bool farewell);
 /* What can be told of the way to an agent before anything is sent. */
 struct gw_link_facts {
 	uint64_t latency_ns;         /* one way, as TCP saw it when it connected */
-	uint64_t device_bytes_per_s; /* what the device that leads there says it carries; 0: nothing */
+	uint64_t device_bytes_per_s; /* what the device that leads there says it carries; 0: nothing
+	                              */
 };
 /* Connects to the agent, for that; fails where nobody listens. */
 int gw_link_look(const char *to, struct gw_link_facts *facts, int timeout_ms,
                  struct gw_error *error);
+/* Whether an error says that an agent was not reached, or no godwit that could be talked to. */
+bool gw_link_failed(int err);
 uint64_t gw_link_bytes(const struct gw_link *link);
 
 #endif

@@ -30,7 +30,7 @@
 enum { MINOR_LINK = 0x1, MINOR_OTHERS = 0x2, MINOR_FIRST = 0x100, MINORS_EACH = 4 };
 enum { URGENT = 1, BULK = 2, OWN = 3 };
 
-#define OTHERS_LEAST 20 /* part of the link */
+#define LEAST_SHARE 20 /* part of the link */
 
 uint32_t gw_classes_of(size_t slot)
 {
@@ -120,22 +120,38 @@ int gw_classes_match(struct gw_classes *c, size_t slot, const char *tap, struct 
 
 /* --- dividing -------------------------------------------------------------------------------- */
 
-static struct gw_class_share scaled(const struct gw_class_share *share, double factor)
+/* By what guarantees are multiplied, so that they fit beside the least of the others. */
+struct factors {
+	double moves, reserved;
+};
+
+static struct gw_class_share scaled(const struct gw_class_share *share, struct factors by)
 {
-	return (struct gw_class_share){(uint64_t)((double)share->rate * factor), share->ceiling,
-	                               (uint64_t)((double)share->reserved * factor)};
+	return (struct gw_class_share){(uint64_t)((double)share->rate * by.moves), share->ceiling,
+	                               (uint64_t)((double)share->reserved * by.reserved)};
 }
 
-/* By what all guarantees are multiplied, so that they fit beside the least of the others. */
-static double factor_of(const struct gw_classes *c, const struct gw_class_share *shares,
-                        uint64_t *others)
+static double factor_of(double sum, double room)
 {
-	double sum = 0, link = (double)c->link_bytes_per_s, room = link - link / OTHERS_LEAST;
-
-	for (size_t i = 0; i < c->count; i++)
-		sum += (double)shares[i].rate + (double)shares[i].reserved;
-	*others = (uint64_t)(sum < room ? link - sum : link / OTHERS_LEAST);
 	return sum > room ? room / sum : 1;
+}
+
+/* Reservations hold: what is too much is taken from the moves, but for a least of theirs. */
+static struct factors factors_of(const struct gw_classes *c, const struct gw_class_share *shares,
+                                 uint64_t *others)
+{
+	double link = (double)c->link_bytes_per_s, least = link / LEAST_SHARE;
+	double room = link - least, moves = 0, reserved = 0;
+	struct factors by;
+
+	for (size_t i = 0; i < c->count; i++) {
+		moves += (double)shares[i].rate;
+		reserved += (double)shares[i].reserved;
+	}
+	*others = (uint64_t)(moves + reserved < room ? link - moves - reserved : least);
+	by.reserved = factor_of(reserved, room - (moves < least ? moves : least));
+	by.moves = factor_of(moves, room - reserved * by.reserved);
+	return by;
 }
 
 static int put_migration(const struct gw_classes *c, size_t slot,
@@ -180,7 +196,7 @@ int gw_classes_divide(struct gw_classes *c, const struct gw_class_share *shares,
                       struct gw_error *error)
 {
 	struct gw_htb_class class = {MINOR_OTHERS, MINOR_LINK, 3, 0, c->link_bytes_per_s, 0};
-	double factor = factor_of(c, shares, &class.rate_bytes_per_s);
+	struct factors by = factors_of(c, shares, &class.rate_bytes_per_s);
 	int err = 0;
 
 	if (class.rate_bytes_per_s != c->others)
@@ -188,7 +204,7 @@ int gw_classes_divide(struct gw_classes *c, const struct gw_class_share *shares,
 	if (!err)
 		c->others = class.rate_bytes_per_s;
 	for (size_t i = 0; !err && i < c->count; i++) {
-		struct gw_class_share share = scaled(&shares[i], factor);
+		struct gw_class_share share = scaled(&shares[i], by);
 
 		err = put_slot(c, i, &share, error);
 	}

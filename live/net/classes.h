@@ -44,8 +44,9 @@ int gw_classes_install(struct gw_classes *classes, int ifindex, uint64_t link_by
 int gw_classes_match(struct gw_classes *classes, size_t slot, const char *tap,
                      struct gw_error *error);
 /*
- * One share a slot. Guarantees that together exceed the link are lowered in proportion, so that a
- * twentieth of it is left to what is nobody's. Only what has changed goes to the kernel.
+ * One share a slot. Guarantees that together exceed the link are lowered, the moves' before the
+ * reservations, so that a twentieth of it is left to what is nobody's. Only what has changed goes
+ * to the kernel.
  */
 int gw_classes_divide(struct gw_classes *classes, const struct gw_class_share *shares,
                       struct gw_error *error);

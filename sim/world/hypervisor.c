@@ -11,7 +11,8 @@
 void sim_command(struct migration *m, int side, enum command what, uint64_t takes)
 {
 	struct vm *vm = sim_vm_at(m, side);
-	enum gw_event_kind no = what == DO_RUN ? GW_EV_RUN_REFUSED : GW_EV_FAILED;
+	bool runs = what == DO_RUN || what == DO_RESUME;
+	enum gw_event_kind no = runs ? GW_EV_RUN_REFUSED : GW_EV_FAILED;
 	struct happening *h;
 
 	if (m->fail_next[side]) {

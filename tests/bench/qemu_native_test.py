@@ -10,8 +10,10 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench"))
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 2)
+sys.path[:0] = [ROOT, os.path.join(ROOT, "bench")]
 import qemu_native  # noqa: E402
+from tests import keeper  # noqa: E402
 
 ARGUMENTS = ["-machine", "pc,accel=tcg", "-m", "64", "-nodefaults", "-display", "none",
              "-no-user-config"]
@@ -37,6 +39,7 @@ def free_port():
 class Native(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="godwit-native-")
+        keeper.keep(self.folder)
         self.addCleanup(shutil.rmtree, self.folder)
 
     def pair(self, *destination_arguments):

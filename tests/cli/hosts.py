@@ -12,8 +12,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 2))
+
+from tests import keeper  # noqa: E402
 
 PATIENCE = 60
 
@@ -87,6 +92,7 @@ class Host:
         self.godwit_path, self.native_path = programs
         self.folder = tempfile.mkdtemp(prefix="gw-", dir="/tmp")
         self.ram = ram_dir or tempfile.mkdtemp(prefix=f"godwit-test-{name}-", dir="/dev/shm")
+        keeper.keep(self.folder, self.ram)
         self.agent = None
         self.address = None
         test.addCleanup(self.clean_up)

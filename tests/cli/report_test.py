@@ -165,9 +165,9 @@ class Report(unittest.TestCase):
         self.assertIsNotNone(tree)
 
     def test_medians_of_a_sweep(self):
-        path, lines = self.simulate("-p", "precopy,postcopy,hybrid", "--seed", "1-7")
+        path, lines = self.simulate("-p", "precopy,postcopy,hybrid", "--seed", "1-8")
         tree, text = self.report(path)
-        self.assertIn("21 moves", text)
+        self.assertIn("24 moves", text)
         rows = {row.find(f"{HTML}th/{HTML}bdi").text: row for row in tree.iter(HTML + "tr")
                 if row.find(f"{HTML}th/{HTML}bdi") is not None and len(row) == 9}
         self.assertEqual(set(rows), {"precopy", "postcopy", "hybrid"})
@@ -286,7 +286,9 @@ class Report(unittest.TestCase):
                 for vm in evacuation["vms"]:
                     vm.update(name=word, host=word, outcome=word, reason=word)
                 path = self.write(f"{number}.json", one)
-                tree, _ = self.report(path)
+                tree, text = self.report(path)
+                self.assertEqual(re.findall(r">[^<]*[\"'][^<]*<", text.partition("<body>")[2]
+                                            .partition('id="words"')[0]), [])
                 printable = re.sub("[\x00-\x08\x0b-\x1f\x7f\ufffe]", "\ufffd", word)
                 self.assertTrue(printable in "".join(tree.itertext()))
                 self.report(path, self.write("evacuation.json", evacuation))
@@ -363,7 +365,7 @@ class Report(unittest.TestCase):
             json.dumps(result(rounds={})): ":1: rounds is no list",
             json.dumps(result(policy=7)): ":1: policy is missing, or no text",
             json.dumps({"schema": "godwit.evacuation/1"}): ":1: vms is missing",
-            json.dumps({"schema": "godwit.bench/1"}): ":1: results are missing",
+            json.dumps({"schema": "godwit.bench/1"}): ":1: results are no moves side by side",
             "\0\1\2": ":1: this is no JSON",
         }
         for number, (text, part) in enumerate(cases.items()):
@@ -384,9 +386,11 @@ class Report(unittest.TestCase):
             self.assertEqual(file.read(), "as it was")
         self.assertIn("cannot write the page",
                       self.fails(1, one, "-o", os.path.join(self.folder, "no", "page.html")))
-        self.assertIn("cannot write the page", self.fails(1, one, "-o", self.folder))
+        os.mkdir(os.path.join(self.folder, "sub"))
+        self.assertIn("cannot write the page",
+                      self.fails(1, one, "-o", os.path.join(self.folder, "sub")))
         self.assertIn("cannot write the page", self.fails(1, one, "-o", "/dev/full"))
-        self.assertEqual(sorted(os.listdir(self.folder)), ["bad.json", "one.json", "page.html"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["bad.json", "one.json", "page.html", "sub"])
 
     def test_streams(self):
         one = self.write("one.json", result())

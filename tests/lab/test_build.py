@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 from support import ROOT, main
+from tests import keeper
 
 APT_CACHE = """#!/bin/sh
 for package; do :; done
@@ -23,6 +24,7 @@ dpkg-deb --root-owner-group -b "{archive}/$2" . >/dev/null
 class BuildTest(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="godwit-build-")
+        keeper.keep(self.folder)
         self.addCleanup(shutil.rmtree, self.folder)
         self.archive, self.out = self.at("archive"), self.at("out")
         for name, text in (("apt-cache", APT_CACHE), ("apt-get", APT_GET)):

@@ -14,6 +14,7 @@ from support import ROOT, main
 from lab import guest
 from lab.lab import MARK, NETNS, why_no_namespaces
 from lab.show import duration
+from tests import keeper
 
 BUILD = os.environ.get("GODWIT_BUILD") or os.path.join(ROOT, "build")
 DEMO = [sys.executable, os.path.join(ROOT, "lab", "demo.py"), "--build", BUILD]
@@ -37,6 +38,7 @@ class _Case(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="gwdemo-")
         self.addCleanup(folder.cleanup)
         self.output = folder.name
+        keeper.keep(self.output)
 
     def start(self, *arguments, before=()):
         demo = subprocess.Popen([*before, *DEMO, "--output", self.output, *arguments],

@@ -47,6 +47,12 @@ class Figures(unittest.TestCase):
         self.assertIsNone(nrac_live.against_plain(rounds("text", (20,), stay=("cpu",)), rounds("plain", (21,)))["cpu"])
 
 
+    def test_labs_side_by_side(self):
+        rows = rounds("plain", (20, 20)) + [{"begin_ns": 30 * S, "end_ns": 40 * S}]
+        self.assertEqual(nrac_live.side_by_side(rows), 2)
+        self.assertEqual(nrac_live.side_by_side(rows[1:]), 1)
+
+
 class Verdicts(unittest.TestCase):
     def verdicts(self, rows):
         """{(where, says): verdict}"""

@@ -7,6 +7,7 @@
 
 #define FAREWELL_NS (5 * SECOND) /* how long the last word is waited for */
 #define PING_NS     (2 * SECOND)
+#define PROGRESS    65536        /* bytes: far more than PING and PONG are */
 #define RETRY_NS    (SECOND / 4) /* between two attempts to connect */
 
 static void silence(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
@@ -23,6 +24,16 @@ static void silence(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 	}
 }
 
+/* The VM stands. A slow link may take long for a large state: what it carries counts. */
+static bool is_stuck(struct gw_source *s, const struct gw_event *ev)
+{
+	if (ev->link_bytes - s->waiting_bytes >= PROGRESS) {
+		s->waiting_bytes = ev->link_bytes;
+		s->waiting_since_ns = ev->now_ns;
+	}
+	return ev->now_ns - s->waiting_since_ns >= s->config.switch_timeout_ns;
+}
+
 static bool watches_silence(const struct gw_source *s)
 {
 	return s->link && s->state >= GW_STATE_ITERATIVE_PRE_COPY && s->state <= GW_STATE_PULL;
@@ -32,14 +43,13 @@ void gw_source_tick(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 {
 	if (s->state == GW_STATE_RESERVATION &&
 	    ev->now_ns - s->waiting_since_ns >= s->config.accept_timeout_ns) {
-		gw_source_cancel(s, ev, out, "the destination did not answer the offer in time",
-		                 true);
+		gw_source_cancel_for(s, ev, out, GW_AT_LINK,
+		                     "the destination did not answer the offer in time", true);
 		return;
 	}
-	if (s->state == GW_STATE_STOP_AND_COPY && s->marked &&
-	    ev->now_ns - s->waiting_since_ns >= s->config.switch_timeout_ns) {
-		gw_source_cancel(s, ev, out,
-		                 "the destination did not load the device state in time", true);
+	if (s->state == GW_STATE_STOP_AND_COPY && s->marked && is_stuck(s, ev)) {
+		gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION,
+		                     "the destination did not load the device state in time", true);
 		return;
 	}
 	if (s->state == GW_STATE_CANCELLED && !s->settled) {

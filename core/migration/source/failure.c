@@ -96,12 +96,20 @@ void gw_source_cancel(struct gw_source *s, const struct gw_event *ev, struct gw_
 	}
 }
 
+void gw_source_cancel_for(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                          enum gw_obstacle obstacle, const char *why, bool tell)
+{
+	if (s->state != GW_STATE_CANCELLED && !s->finished)
+		s->metrics.obstacle = obstacle;
+	gw_source_cancel(s, ev, out, why, tell);
+}
+
 void gw_source_never_ran_there(struct gw_source *s, const struct gw_event *ev,
                                struct gw_actions *out, const char *why)
 {
 	s->stop_asked = true;
 	s->may_be_prepared = false;
-	gw_source_cancel(s, ev, out, why, false);
+	gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION, why, false);
 }
 
 /* It ran there, if only for an instant: our copy is kept, but only a person may run it. */
@@ -161,7 +169,8 @@ int gw_source_aborted(struct gw_source *s, const struct gw_event *ev, struct gw_
 	case GW_STATE_ITERATIVE_PRE_COPY:
 	case GW_STATE_STOP_AND_COPY:
 		s->may_be_prepared = false;
-		gw_source_cancel(s, ev, out, text, ev->message->kind == GW_MSG_ABORT);
+		gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION, text,
+		                     ev->message->kind == GW_MSG_ABORT);
 		return 0;
 	case GW_STATE_COMMITMENT:
 		if (ev->message->kind == GW_MSG_ABORTED)
@@ -219,7 +228,7 @@ void gw_source_runs_again(struct gw_source *s, const struct gw_event *ev, struct
 		gw_source_cancel(s, ev, out, SOMEBODY_RESUMED, true);
 		return;
 	}
-	s->ran_on = true;
+	s->ran_on |= s->state != GW_STATE_PULL || !s->marked || s->asked; /* else all is sent */
 	gw_trace(out, ev->now_ns, WHO,
 	         "somebody else resumed the VM, which was handed over: it is stopped again");
 	gw_act(out, GW_ACT_STOP);
@@ -242,13 +251,17 @@ void gw_source_failed(struct gw_source *s, const struct gw_event *ev, struct gw_
 		return;
 	}
 	gw_trace(out, ev->now_ns, WHO, "%.200s", ev->text);
-	if (s->state == GW_STATE_CANCELLED && s->resuming) {
-		/* The VM stands here, stopped: it is ours, but a person must look. */
-		(void)snprintf(s->reason, sizeof(s->reason),
-		               "the VM is at the source but could not be resumed: %.140s",
-		               ev->text);
-		gw_source_came_back(s, ev, out);
-	}
+}
+
+/* The VM stands here, stopped: it is ours, but a person must look. */
+void gw_source_run_refused(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out)
+{
+	gw_trace(out, ev->now_ns, WHO, "%.200s", ev->text);
+	if (s->state != GW_STATE_CANCELLED || !s->resuming)
+		return;
+	(void)snprintf(s->reason, sizeof(s->reason),
+	               "the VM is at the source but could not be resumed: %.140s", ev->text);
+	gw_source_came_back(s, ev, out);
 }
 
 /*

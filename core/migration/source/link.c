@@ -37,7 +37,7 @@ void gw_source_link_lost(struct gw_source *s, const struct gw_event *ev, struct 
 	if (gw_source_is_ours(s)) {
 		(void)snprintf(why, sizeof(why), "the link to the destination was lost: %.150s",
 		               ev->text);
-		gw_source_cancel(s, ev, out, why, true);
+		gw_source_cancel_for(s, ev, out, GW_AT_LINK, why, true);
 	} else if (s->state == GW_STATE_CANCELLED && !s->may_be_prepared) {
 		s->settled = true;
 		gw_source_settle(s, ev, out);

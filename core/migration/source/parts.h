@@ -63,9 +63,10 @@ struct gw_source {
 
 	uint64_t begun_ns; /* Reservation accepted */
 	uint64_t stopped_ns, commit_ns;
-	uint64_t image_pages; /* owed at the switch */
-	uint64_t push_rate;   /* after the switch, as the policy asked; 0: the user's limit */
-	uint64_t first_rate;  /* that the policy asked for before tracking began */
+	uint64_t image_pages;   /* owed at the switch */
+	uint64_t push_rate;     /* after the switch, as the policy asked; 0: the user's limit */
+	uint64_t first_rate;    /* that the policy asked for before tracking began */
+	uint64_t waiting_bytes; /* on the link, when something was last seen to go on */
 	uint64_t heard_ns, pinged_ns, waiting_since_ns, lost_ns, retry_ns;
 
 	bool sending; /* ROOM is wanted */
@@ -85,7 +86,7 @@ struct gw_source {
 	bool have_whole;      /* the MAP of what is there came to its end, over this link */
 	bool looking;         /* whether the VM still stands, before COMMIT is said */
 	bool committed;       /* COMMIT may have been heard, or may still be */
-	bool ran_on;          /* after COMMIT was said: somebody else resumed it */
+	bool ran_on;          /* after COMMIT was said, by somebody else: its image is changed */
 	bool vm_ended;        /* in the switch: what is there is all that is left of it */
 	bool asked;           /* RESUME was sent: STANDING says how it goes on */
 	bool answered;        /* STANDING came over this link */
@@ -185,6 +186,9 @@ void gw_source_settle(struct gw_source *s, const struct gw_event *ev, struct gw_
 void gw_source_came_back(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_cancel(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
                       const char *why, bool tell);
+/* The same, where the source is not to blame for it. */
+void gw_source_cancel_for(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out,
+                          enum gw_obstacle obstacle, const char *why, bool tell);
 void gw_source_never_ran_there(struct gw_source *s, const struct gw_event *ev,
                                struct gw_actions *out, const char *why);
 void gw_source_give_up_waiting(struct gw_source *s, const struct gw_event *ev,
@@ -194,6 +198,7 @@ void gw_source_vm_gone(struct gw_source *s, const struct gw_event *ev, struct gw
 void gw_source_runs_again(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_user_abort(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_failed(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
+void gw_source_run_refused(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 void gw_source_unwritten(struct gw_source *s, const struct gw_event *ev, struct gw_actions *out);
 
 /* link.c */

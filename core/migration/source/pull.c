@@ -148,6 +148,11 @@ static void release(struct gw_source *s, const struct gw_event *ev, struct gw_ac
 	gw_act(out, GW_ACT_RELEASE);
 	gw_act_journal(out, GW_REC_RELEASED, true);
 	gw_act_say(out, GW_MSG_RELEASED);
+	s->metrics.mixed = s->pulls && s->ran_on;
+	if (s->metrics.mixed)
+		gw_source_keep_reason(s, "the VM runs at the destination, but somebody resumed it "
+		                         "here before all its pages had gone: what it wrote then "
+		                         "may be among them");
 	gw_source_keep_reason(s, "the VM runs at the destination");
 	gw_source_finish(s, ev, out, GW_COMPLETED);
 }

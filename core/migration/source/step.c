@@ -156,7 +156,8 @@ static int message(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_MSG_REFUSE:
 		if (s->state != GW_STATE_RESERVATION)
 			return s->state == GW_STATE_CANCELLED ? 0 : -EPROTO;
-		gw_source_cancel(s, ev, out, gw_message_text(m, text, sizeof(text)), false);
+		gw_source_cancel_for(s, ev, out, GW_AT_DESTINATION,
+		                     gw_message_text(m, text, sizeof(text)), false);
 		return 0;
 	case GW_MSG_ROUND_ACK: return gw_source_round_acked(s, ev, out);
 	case GW_MSG_PREPARED: return gw_source_prepared(s, ev, out);
@@ -224,6 +225,7 @@ int gw_source_step(struct gw_source *s, const struct gw_event *ev, struct gw_act
 	case GW_EV_LINK_LOST: gw_source_link_lost(s, ev, out); break;
 	case GW_EV_VM_GONE: gw_source_vm_gone(s, ev, out); break;
 	case GW_EV_FAILED: gw_source_failed(s, ev, out); break;
+	case GW_EV_RUN_REFUSED: gw_source_run_refused(s, ev, out); break;
 	case GW_EV_UNWRITTEN: gw_source_unwritten(s, ev, out); break;
 	case GW_EV_ABORT: gw_source_user_abort(s, ev, out); break;
 	case GW_EV_TICK: gw_source_tick(s, ev, out); break;

@@ -112,6 +112,7 @@ void gw_source_switch_known(struct gw_source *s, const struct gw_event *ev, stru
 	gw_act(out, GW_ACT_SAVE);
 	s->may_be_prepared = true;
 	s->waiting_since_ns = ev->now_ns;
+	s->waiting_bytes = ev->link_bytes;
 }
 
 /* Before COMMIT: nobody else may have resumed the VM. */

@@ -41,9 +41,6 @@ void gw_migrate_drain_queue(struct agent *a)
 	while (!a->finished && gw_answers_take(&a->answers, &answer)) {
 		struct gw_event event = {.kind = answer.kind};
 
-		if (answer.kind == GW_EV_FAILED && a->resuming)
-			continue; /* of an earlier request: whether the VM runs is not known yet */
-
 		if (answer.kind == GW_EV_SURVEYED || answer.kind == GW_EV_TRACKING ||
 		    answer.kind == GW_EV_SCANNED)
 			event.set = &a->pages;

@@ -318,6 +318,8 @@ int gw_migrate_recover(struct gw_journal *journal, const struct gw_migrate_optio
 	if (!err) {
 		a.control = gw_control_open(a.journal.path, NULL);
 		describe(&a);
+		if (a.runs)
+			gw_migrate_queue(&a, GW_EV_RUNNING, NULL);
 		run(&a, &first);
 	}
 	if (a.guest)

@@ -54,7 +54,7 @@ static void resume_refused(struct agent *a, const char *why)
 		return;
 	}
 	a->resuming = false;
-	gw_migrate_queue(a, GW_EV_FAILED, why);
+	gw_migrate_queue(a, GW_EV_RUN_REFUSED, why);
 }
 
 void gw_migrate_ask_to_run(struct agent *a)

@@ -330,6 +330,11 @@ static void ways_behind(void **state)
 	assert_false(grants[1].waits);
 	granted(2, 6000000, 0);
 	assert_true(grants[3].waits);
+	m[1].state = GW_MOVER_COPIES;
+	divide(20000000, 0, m, 4); /* what the link has more is of no use on their way */
+	granted(0, 4000000, 0);
+	granted(1, 0, 0);
+	granted(2, 6000000, 0);
 	with("fair", NULL, NULL); /* no other policy gives one more than its way carries, either */
 	divide(100000000, 0, m, 4);
 	granted(0, 4000000, 0);
@@ -355,6 +360,15 @@ static void streams_that_fill_a_link(void **state)
 		                         .limit_bytes_per_s = 3000000};
 	divide(10000000, 0, m, 5);
 	assert_false(grants[4].waits);
+	for (size_t i = 0; i < 5; i++) /* what they are thought to get is no limit */
+		m[i] = (struct gw_mover){.left_bytes = 400000000, .stream_bytes_per_s = 4000000};
+	divide(10000000, 0, m, 5);
+	granted(0, 4000000, 0);
+	granted(1, 4000000, 0);
+	granted(2, 2000000, 0);
+	assert_true(grants[3].waits);
+	divide(10000000, 0, m, 1);
+	granted(0, 10000000, 0);
 }
 
 /* Room that is less than twice what a VM dirties is none for it. */

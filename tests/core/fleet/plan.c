@@ -192,6 +192,11 @@ static void lanes(void **state)
 	make();
 	assert_int_equal(moves[0].rate_bytes_per_s, 10 * MB);
 	assert_int_equal(plan.end_ns, 20 * SECOND);
+	fleet.link_count = 1; /* nobody else comes: one that is alone gets all of its own link */
+	vms[1].source = 0;
+	hosts[0].link_bytes_per_s = 25 * MB;
+	make();
+	assert_int_equal(moves[0].rate_bytes_per_s, 10 * MB);
 }
 
 /* A link of 10 MB/s that one agent fills with 6, or whose hosts' links carry 5: two at a time. */
@@ -238,7 +243,7 @@ static void homes(void **state)
 	(void)state;
 	set_up(8);
 	fleet.link_count = fleet.host_count = 2;
-	hosts[0].link_bytes_per_s = 30 * MB;
+	hosts[0] = (struct gw_fleet_host){.free_bytes = 300000 * MB, .link_bytes_per_s = 30 * MB};
 	hosts[1] = (struct gw_fleet_host){.free_bytes = 200000 * MB, .link_bytes_per_s = 10 * MB};
 	links[1] = 30 * MB;
 	fleet.stream_bytes_per_s = 10 * MB;
@@ -250,7 +255,7 @@ static void homes(void **state)
 	fleet.link_count = 1;
 	for (size_t i = 0; i < 8; i++)
 		vms[i].source = 0;
-	hosts[1].free_bytes = 100300 * MB; /* by memory: there, and then in turns */
+	hosts[1].free_bytes = 300300 * MB; /* by memory: there, and then in turns */
 	make();
 	assert_int_equal(moves[0].host, 1);
 	assert_int_equal(moves[1].host, 1);
@@ -275,6 +280,8 @@ static const struct gw_fleet_way ways[] = {
 /* 18 + 2 x 0.2 against 11 + 2 x 2. */
 static void as_estimated(void **state)
 {
+	struct gw_fleet_way two[2];
+
 	(void)state;
 	set_up(1);
 	vms[0].ways = ways;
@@ -292,6 +299,12 @@ static void as_estimated(void **state)
 	assert_int_equal(plan.unavailable.low, SECOND);
 	assert_int_equal(plan.unavailable.middle, 2 * SECOND);
 	assert_int_equal(plan.unavailable.high, 3 * SECOND);
+	memcpy(two, ways, sizeof(two));
+	two[1].total_time.middle = 13 * SECOND; /* 17 against 18.4: less than a tenth */
+	vms[0].ways = two;
+	make();
+	assert_string_equal(moves[0].policy, "slow");
+	vms[0].ways = ways;
 	links[0] = 5 * MB; /* half of the rate */
 	make();
 	assert_int_equal(moves[0].end_ns, 22 * SECOND);

@@ -116,7 +116,7 @@ static void over_the_same_link_it_is_acknowledged(void **state)
 static void over_another_link_only_its_own_is(void **state)
 {
 	struct gw_set there;
-	uint64_t words[(PAGES + 63) / 64];
+	uint64_t *words = calloc(gw_set_words(PAGES), sizeof(*words));
 	void *memory;
 	struct gw_destination *d = pulled(&memory);
 
@@ -127,6 +127,7 @@ static void over_another_link_only_its_own_is(void **state)
 	hears(d, (struct gw_message){.kind = GW_MSG_RESUME});
 	assert_non_null(found(GW_ACT_SURVEY));
 	takes(d, (struct gw_event){.kind = GW_EV_SURVEYED, .set = &there});
+	free(words);
 	happens(d, GW_EV_DISARMED);
 	assert_int_equal(found(GW_ACT_JOURNAL)->journal.record, GW_REC_WHOLE);
 	assert_false(acks());

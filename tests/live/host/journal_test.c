@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "live/host/journal.h"
+#include "tests/live/keeper.h"
 
 struct fixture {
 	char dir[64];
@@ -31,6 +32,7 @@ static int set_up(void **state)
 
 	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/godwit-journal-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
+	keep(f->dir);
 	assert_int_equal(gw_id_random(&f->journal.id, &error), 0);
 	f->journal.side = GW_SIDE_DESTINATION;
 	(void)snprintf(f->journal.name, sizeof(f->journal.name), "web");

@@ -8,17 +8,14 @@
 
 A host is a GODWIT_DIR and a GODWIT_RAM_DIR of its own, so what is left behind anywhere is seen. All
 processes of a rig carry its GODWIT_DIR in their environment: that is how they are found at the end.
-A test that is killed, as by a time limit, ends nothing itself: a keeper, which outlives it, does.
 """
 
 import contextlib
-import functools
 import glob
 import json
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +30,8 @@ sys.path.insert(0, ROOT)
 
 from lab import guest  # noqa: E402
 from lab.relay import Relay  # noqa: E402
+from tests import keeper  # noqa: E402
+from tests.keeper import alive  # noqa: E402
 
 BUILD = os.environ.get("GODWIT_BUILD", os.path.join(ROOT, "build"))
 GODWIT = os.path.join(BUILD, "godwit")
@@ -63,13 +62,6 @@ def state_of(pid):
     except OSError:
         return None
     return None if letter in "ZX" else letter
-
-
-def alive(pid):
-    """Whether any thread of it is there still: the last one gives its files and locks back."""
-    with contextlib.suppress(OSError):
-        return state_of(pid) is not None or len(os.listdir(f"/proc/{pid}/task")) > 1
-    return False
 
 
 def kill(pid, how=signal.SIGKILL):
@@ -442,49 +434,13 @@ class Host:
         return eventually(lambda: set(self.journals().values()) <= {"whole"})
 
 
-def processes_of(folders):
-    """Every process that carries one of these rigs' folders in its environment."""
-    marks = [b"GODWIT_DIR=" + folder.encode() + b"/" for folder in folders]
-    found = []
-    for entry in os.listdir("/proc"):
-        with contextlib.suppress(OSError):
-            if entry.isdigit():
-                with open(f"/proc/{entry}/environ", "rb") as file:
-                    environment = file.read()
-                if any(mark in environment for mark in marks) and alive(int(entry)):
-                    found.append(int(entry))
-    return found
-
-
-def remove(folders):
-    """The rigs of these folders, with all that runs in them."""
-    for _ in range(3):  # an agent that dies may have been starting something
-        for pid in processes_of(folders):
-            kill(pid)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@functools.cache
-def keeper():
-    """One for all rigs of this test: it is told their folders, a line each, and waits for our end."""
-    return subprocess.Popen([sys.executable, os.path.abspath(__file__), "--keep"], text=True,
-                            stdin=subprocess.PIPE, start_new_session=True)
-
-
-def keep():
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    remove([line.rstrip("\n") for line in sys.stdin])
-
-
 class Rig:
     """Two hosts, a and b. Everything is gone at the end of the test."""
 
     def __init__(self, test):
         self.dir = tempfile.mkdtemp(prefix="gw-", dir="/tmp")
         self.ram_dir = tempfile.mkdtemp(prefix="gw-", dir="/dev/shm")
-        print(self.dir, self.ram_dir, sep="\n", file=keeper().stdin, flush=True)
+        keeper.keep(self.dir, self.ram_dir)
         self.processes = []
         self.log = open(os.path.join(self.dir, "log"), "a", encoding="utf-8")
         self.a, self.b = Host(self, "a"), Host(self, "b")
@@ -500,7 +456,7 @@ class Rig:
         return relay
 
     def pids(self):
-        return processes_of([self.dir])
+        return keeper.users_of([self.dir])
 
     def thaw(self):
         """Lets whoever holds at a fault point go on."""
@@ -554,7 +510,7 @@ class Rig:
     def close(self):
         for relay in getattr(self, "_closing", []):
             relay.close()
-        remove([self.dir, self.ram_dir])
+        keeper.remove([self.dir, self.ram_dir])
         for process in self.processes:
             with contextlib.suppress(Exception):
                 process.wait(10)
@@ -569,7 +525,3 @@ def main(why_not=None):
         print(f"skipped: {why_not}")
         sys.exit(77)
     unittest.main(verbosity=2)
-
-
-if __name__ == "__main__" and sys.argv[1:] == ["--keep"]:
-    keep()

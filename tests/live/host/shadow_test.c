@@ -25,6 +25,7 @@
 #include "live/memory/faults.h"
 #include "live/vm/launch.h"
 #include "live/vm/native.h"
+#include "tests/live/keeper.h"
 
 #define PAGES       4096u
 #define STATE_BYTES (1u << 20)
@@ -103,6 +104,7 @@ static int set_up(void **state)
 	assert_non_null(s);
 	(void)snprintf(s->dir, sizeof(s->dir), "/dev/shm/godwit-shadow-XXXXXX");
 	assert_non_null(mkdtemp(s->dir));
+	keep(s->dir);
 	(void)snprintf(s->ram_path, sizeof(s->ram_path), "%s/ram", s->dir);
 	start_guest(&s->guest.vm, s->dir, s->ram_path, false);
 	(void)snprintf(s->guest.kind, sizeof(s->guest.kind), "native");
@@ -252,6 +254,7 @@ static void watch_target(struct scene *s, uint64_t *order)
 	int pair[2];
 
 	assert_non_null(mkdtemp(dir));
+	keep(dir);
 	(void)snprintf(ram_path, sizeof(ram_path), "%s/ram", dir);
 	start_guest(&vm, dir, ram_path, true);
 	assert_int_equal(gw_ram_open(&ram, ram_path, vm->pid, NULL), 0);

@@ -101,6 +101,13 @@ class Evacuation(unittest.TestCase):
         self.assertIn("vm1", done.stdout)
         self.is_at(self.rig.a, "vm0", "vm1")
 
+    def test_more_files_than_a_shell_allows(self):
+        self.guests(10, pages=256, vcpus=2)
+        self.rig.a.within = ["prlimit", "--nofile=20:4096"]
+        result, _ = self.evacuate("--plan")
+        for vm in result["vms"]:
+            self.assertGreater(vm["dirty_bytes_per_s"], 0, vm)
+
     def test_named_ones_by_priority(self):
         self.guests(3)
         result, _ = self.evacuate("vm0", "vm2", "--priority", "vm0=5", "--at-once", "1")
@@ -149,6 +156,7 @@ class Evacuation(unittest.TestCase):
         self.assertEqual(hot["result"]["policy"], hot["planned"]["policy"])
         self.assertEqual(calm["result"]["policy"], "precopy")
         self.assertNotIn("announced", hot["result"], "it was estimated twice")
+        self.assertLess(hot["result"]["observation_ns"], 2e9, "it was observed twice")
         for vm in (hot, calm):
             waits = vm["planned"]["unavailable_ns"]
             self.assertLessEqual(waits["low"], waits["middle"])
@@ -211,6 +219,57 @@ class Evacuation(unittest.TestCase):
         self.assertIn("note: vm1: ", done.stderr)
         self.is_at(self.rig.b, "vm0", "vm2")
         self.is_at(self.rig.a, "vm1")
+
+    def test_what_one_host_refuses_another_takes(self):
+        """The same, and a second host that has no VM of that name."""
+        self.guests(1, pages=1024)
+        self.c = self.third_host()
+        for host in (self.rig.b, self.c):
+            host.native("vm0", paused=True, pages=16)
+        result, done = self.evacuate(to=[self.rig.b, self.c], status=1)
+        self.assertEqual(self.of(result, "vm0")["result"]["obstacle"], "destination")
+        self.assertIn("another host is tried", done.stderr)
+        kill(self.c.vm("vm0").pid)
+        eventually(lambda: self.c.vm("vm0").state() is None)
+        subprocess.run(["rm", "-rf", os.path.join(self.c.dir, "vm0")], check=True)
+        result, _ = self.evacuate(to=[self.rig.b, self.c])
+        self.assertEqual(self.of(result, "vm0")["host"], address(self.c))
+        self.assertEqual(self.c.vm("vm0").state(), "running")
+
+    def test_what_fails_here_is_tried_nowhere_else(self):
+        """Somebody aborts the move: that says nothing of the host."""
+        self.guests(1, pages=8192)
+        self.c = self.third_host()
+        process = self.rig.a.popen(
+            [GODWIT, *self.command("--bandwidth", "20mbit", to=[self.rig.b, self.c])],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(eventually(lambda: self.rig.a.journals()))
+        self.assertTrue(eventually(
+            lambda: self.rig.a.run("abort", "vm0").returncode == 0))
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, out + err)
+        self.assertNotIn("another host is tried", err)
+        vm = self.of(self.result(), "vm0")
+        self.assertEqual((vm["outcome"], vm["result"]["obstacle"]), ("failed", "source"))
+        self.is_at(self.rig.a, "vm0")
+
+    def test_a_host_that_goes_away(self):
+        """Its agent ends during the move: the link is lost, and the other host takes the VM."""
+        self.guests(1, pages=8192)
+        self.c = self.third_host()
+        process = self.rig.a.popen(
+            [GODWIT, *self.command("--bandwidth", "50mbit", to=[self.rig.b, self.c])],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(eventually(lambda: any(
+            os.listdir(host.ram_dir) for host in (self.rig.b, self.c))))
+        gone = self.rig.b if os.listdir(self.rig.b.ram_dir) else self.c
+        stays = self.c if gone is self.rig.b else self.rig.b
+        gone.stop_agent()
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, out + err)
+        self.assertIn("another host is tried", err)
+        self.assertEqual(self.of(self.result(), "vm0")["host"], address(stays))
+        self.assertEqual(stays.vm("vm0").state(), "running")
 
     def test_one_that_cannot_be_moved(self):
         self.guests(3, pages=1024)
@@ -382,11 +441,11 @@ class Evacuation(unittest.TestCase):
         return self.rig.a.popen([GODWIT, *self.command("--bandwidth", LINK, *words)],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def classes_are_used(self, addresses):
+    def classes_are_used(self, addresses, policy, **config):
         self.join(addresses)
-        self.guests(2)
+        self.guests(2, **config)
         before, most = self.qdisc(), {}
-        process = self.begin("--carries", "100mbit")
+        process = self.begin("--carries", "100mbit", "--policy", policy)
         while process.poll() is None:
             most = self.sent() or most
             time.sleep(0.02)
@@ -395,18 +454,20 @@ class Evacuation(unittest.TestCase):
         self.assertEqual(result["traffic_control"],
                          "classes of traffic on g0, which is held to 100 Mbit/s")
         for slot, vm in enumerate(result["vms"]):
-            link = vm["result"]["bytes_on_link"]
-            self.assertTrue(0.7 * link < most[f"{0x101 + 4 * slot:x}"] +
-                            most[f"{0x102 + 4 * slot:x}"] < 1.3 * link, (most, link))
+            urgent, bulk = most[f"{0x101 + 4 * slot:x}"], most[f"{0x102 + 4 * slot:x}"]
+            link, faults = vm["result"]["bytes_on_link"], vm["result"].get("faults", 0)
+            self.assertTrue(0.7 * link < urgent + bulk < 1.3 * link, (most, link))
+            self.assertEqual(faults > 20, policy == "postcopy")
+            self.assertGreaterEqual(urgent, 4096 * faults / 2)
         self.assertLess(most["2"], 1 << 18, most)
         self.assertEqual(self.qdisc(), before)
         self.is_at(self.rig.b, "vm0", "vm1")
 
     def test_traffic_classes(self):
-        self.classes_are_used(("10.78.0.1", "10.78.0.2"))
+        self.classes_are_used(("10.78.0.1", "10.78.0.2"), "precopy")
 
     def test_traffic_classes_over_ipv6(self):
-        self.classes_are_used(("fd78::1", "fd78::2"))
+        self.classes_are_used(("fd78::1", "fd78::2"), "postcopy", writes=5000, set=2048)
 
     def test_traffic_classes_left_by_a_crash(self):
         self.join()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Real Linux VMs on taps leave a host together over a device with traffic classes.
 
-Three VMs boot once and go to and fro, each serving a client all the time. What is looked at are
+Two VMs boot once and go to and fro, each serving a client all the time. What is looked at are
 counters and configuration, not times.
 """
 import json
@@ -17,9 +17,8 @@ from lab.lab import qmp, why_no_namespaces
 from lab.shared import UPLINK, SharedLab, Tenants
 
 RATE = "400mbit"
-VMS = {"busy": {"ws": "4M", "rate": 500}, "idle": {"ws": "1M", "rate": 10},
-       "web": {"ws": "4M", "rate": 100}}  # slots of the tree are in the order of names
-STREAM = {"busy": 1000, "idle": 1000, "web": 500000}  # bytes a second that its client takes
+VMS = {"calm": {"ws": "1M", "rate": 10}, "web": {"ws": "4M", "rate": 500}}  # by their slots
+STREAM = {"calm": 1000, "web": 500000}  # bytes a second that its client takes
 
 
 class Evacuation(unittest.TestCase):
@@ -115,38 +114,38 @@ class Evacuation(unittest.TestCase):
             with self.subTest(vm["name"], urgent=urgent, bulk=bulk, link=link, own=own):
                 self.assertTrue(0.7 * link < urgent + bulk < 1.3 * link)
                 self.assertGreater(own, 0)
-        self.assertGreater(most[0x10b], 3 * max(most[0x103], most[0x107]))
-        self.assertLess(most[0x10b], 3 * (self.taken("web") - taken))
+        self.assertGreater(most[0x107], 3 * most[0x103])
+        self.assertLess(most[0x107], 3 * (self.taken("web") - taken))
         self.assertLess(most[2], 200000)
 
     def test_2_left_by_a_crash(self):
         before = self.configuration(self.lab.b)
-        process = self.begin("idle", "--carries", "20mbit", source=self.lab.b)
+        process = self.begin("calm", "--carries", "20mbit", source=self.lab.b)
         self.assertTrue(eventually(lambda: self.sent(self.lab.b).get(0x102, 0) > 500000),
                         self.said())
         kill(process.pid)
         process.wait()
         self.assertIn(f"htb 474d: dev {UPLINK} root", self.configuration(self.lab.b))
         self.is_served()
-        self.assertTrue(eventually(lambda: self.runs_at(self.lab.b, "idle")))
-        self.arrive(self.begin("idle", "--carries", RATE, source=self.lab.b), "idle")
+        self.assertTrue(eventually(lambda: self.runs_at(self.lab.b, "calm")))
+        self.arrive(self.begin("calm", "--carries", RATE, source=self.lab.b), "calm")
         self.assertEqual(self.configuration(self.lab.b), before)
 
     def test_3_an_operators_own(self):
         for words in ("qdisc add dev %s root handle 1: htb default 10",
                       "class add dev %s parent 1: classid 1:10 htb rate 400mbit"):
-            self.at(self.lab.b, "tc", *(words % UPLINK).split())
-        before = self.configuration(self.lab.b) + self.classes()
-        process = self.begin("busy", "--carries", RATE, source=self.lab.b)
+            self.at(self.lab.a, "tc", *(words % UPLINK).split())
+        before = self.configuration(self.lab.a) + self.classes()
+        process = self.begin("calm", "--carries", RATE, source=self.lab.a)
         self.assertTrue(eventually(lambda: "note: " in self.said()))
-        self.assertEqual(self.configuration(self.lab.b) + self.classes(), before)
-        result = self.arrive(process, "busy")
-        self.assertEqual(self.configuration(self.lab.b) + self.classes(), before)
+        self.assertEqual(self.configuration(self.lab.a) + self.classes(), before)
+        result = self.arrive(process, "calm")
+        self.assertEqual(self.configuration(self.lab.a) + self.classes(), before)
         self.assertRegex(result["traffic_control"],
                          f"not enforced.*{UPLINK} has a traffic control of its own .htb")
 
     def classes(self):
-        return self.at(self.lab.b, "tc", "class", "show", "dev", UPLINK)
+        return self.at(self.lab.a, "tc", "class", "show", "dev", UPLINK)
 
 
 if __name__ == "__main__":

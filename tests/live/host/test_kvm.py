@@ -137,7 +137,7 @@ class Moves(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         shown = json.loads(done.stdout)
         self.assertEqual(shown["tracker"], "pagemap")
-        self.assertGreater(shown["written_pages"]["set"], 256)
+        self.assertGreater(shown["written_pages"]["set"], 64)
         self.assertGreater(shown["cpu_share"], 0)
         self.assertGreater(shown["read_pages"]["median"], 0)
         pid, = self.here.guests()
@@ -148,7 +148,7 @@ class Moves(Case):
         for policy, line in (("precopy", "first pass over"),
                              ("stop-copy", "pages are left at the switch")):
             with self.subTest(policy=policy):
-                move, pid = self.move(policy=policy, bandwidth="40mbit")
+                move, pid = self.move(policy=policy, bandwidth="15mbit")
                 self.assertTrue(move.reached(line), self.rig.story())
                 os.kill(move.pid, signal.SIGINT)
                 self.assertIn("stopped by the user", move.fails())
@@ -202,8 +202,12 @@ class Moves(Case):
         self.is_well(boots=2)
 
     def it_notices_an_old_page(self):
-        """Else it would be no judge: one of its pages, seldom written, goes back in time."""
-        page = 255
+        """Else it would be no judge. Seldom it writes that page anew before it looks: once more."""
+        page = 255  # not of those that are mostly written
+        self.assertTrue(any(self.goes_back(page) for _ in range(5)))
+        self.assertIn(f"a page is wrong: page {page} ", self.status().error)
+
+    def goes_back(self, page):
         at = 0x800000 + page * PAGE
         with open(self.ram(), "r+b") as file, mmap.mmap(file.fileno(), MEMORY) as memory:
             old = memory[at:at + PAGE]
@@ -211,30 +215,21 @@ class Moves(Case):
             qmp(self.control(), "stop")
             memory[at:at + PAGE] = old
             qmp(self.control(), "cont")
-        self.assertTrue(eventually(lambda: self.status().errors > 0))
-        self.assertIn(f"a page is wrong: page {page} ", self.status().error)
+        return eventually(lambda: self.status().errors > 0, patience=5)
 
 
 class CommandLines(Case):
     """What users tell QEMU that changes what KVM does, or where the memory lies."""
 
-    def there_and_back(self, policies=("precopy", "hybrid", "postcopy")):
-        for policy in policies:
+    def test_what_the_guest_sees_and_what_it_does_not(self):
+        """Its processor and interrupt controller stay as they are; memory is not locked there."""
+        self.prepare()
+        under_kvm = ["-cpu", "host", "-machine", "kernel-irqchip=split"]
+        self.boot(more=[*(under_kvm if ACCEL == "kvm" else ["-cpu", "max"]),
+                        "-overcommit", "mem-lock=on"], cpus=1)
+        for policy in ("precopy", "hybrid", "postcopy"):
             self.arrives(*self.move(policy=policy, bandwidth=LINK))
             self.is_well()
-
-    def test_the_interrupt_controller_is_split(self):
-        if ACCEL != "kvm":
-            self.skipTest("of KVM alone")
-        self.prepare()
-        self.boot(more=("-machine", "kernel-irqchip=split"), cpus=1)
-        self.there_and_back()
-
-    def test_the_host_s_processor_and_locked_memory(self):
-        self.prepare()
-        self.boot(more=("-cpu", "host" if ACCEL == "kvm" else "max", "-overcommit",
-                        "mem-lock=on"), cpus=1)
-        self.there_and_back()
 
     def test_a_destination_whose_processor_lacks_something(self):
         """Its QEMU would load the state, and the guest would miss it later."""

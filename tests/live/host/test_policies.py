@@ -142,10 +142,10 @@ class Limit(unittest.TestCase):
         rig = Rig(self)
         rig.b.serve()
         rig.a.native("vm", vcpus=4, pages=PAGES, populate=PAGES, writes="max", set=PAGES)
-        result = rig.a.migrate("vm", rig.b, policy="postcopy", bandwidth="20mbit").completes()
+        result = rig.a.migrate("vm", rig.b, policy="postcopy", bandwidth="40mbit").completes()
         self.assertGreater(result["faults"], 100)
         rate = result["bytes_on_link"] * 10**9 / result["total_time_ns"]
-        self.assertLess(rate, 1.15 * 2500000)
+        self.assertLess(rate, 1.15 * 5000000)
 
 
 if __name__ == "__main__":

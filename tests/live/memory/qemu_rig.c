@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/live/keeper.h"
 #include "tests/live/memory/stand_in.h"
 
 #define ARGS_MAX 48
@@ -98,6 +99,7 @@ int qemu_start(struct qemu *vm, const char *accel, const char *const *args)
 	int ends[2], ret;
 
 	(void)snprintf(vm->path, sizeof(vm->path), "/dev/shm/godwit-test-%d", (int)getpid());
+	keep(vm->path);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
 		return -1;
 	vm->pid = fork();

@@ -214,6 +214,22 @@ static void test_a_vm_keeps_its_reservation(void **state)
 		close_source(all[i]);
 }
 
+/* Guarantees are more than the link: those of the moves are lowered. */
+static void test_reservations_come_first(void **state)
+{
+	const struct gw_class_share shares[] = {{LINK, LINK, 0}, {LINK / 2, LINK, LINK / 2}};
+	struct gw_error error;
+	long long moves;
+
+	(void)state;
+	install();
+	assert_int_equal(gw_classes_match(&classes, VM_SLOT, "v0", &error), 0);
+	divide(shares);
+	moves = class_field(MIGRATION, "rate") + class_field("474d:104", "rate");
+	assert_true(class_field("474d:107", "rate") == LINK / 2);
+	assert_true(moves > LINK / 10 * 4 && moves < LINK / 2);
+}
+
 static void test_ceilings_hold(void **state)
 {
 	const struct gw_class_share shares[] = {{LINK / 16, LINK / 8, 0}, {LINK / 16, LINK, 0}};
@@ -289,8 +305,8 @@ static void test_installed_and_removed(void **state)
 	/* Guarantees fit into the link, and leave the others something. */
 	divide(too_much);
 	assert_true(class_field("474d:2", "rate") == LINK / 20);
-	assert_true(class_field(MIGRATION, "rate") == LINK / 40 * 19);
-	assert_true(class_field("474d:107", "rate") == LINK / 40 * 19);
+	assert_true(class_field(MIGRATION, "rate") == LINK / 20);
+	assert_true(class_field("474d:107", "rate") == LINK / 20 * 18);
 	gw_classes_remove(&classes);
 	gw_classes_remove(&classes);
 	after = output_of("tc qdisc show");
@@ -665,6 +681,7 @@ int main(void)
 	        cmocka_unit_test_teardown(test_installed_and_removed, remove_tree),
 	        cmocka_unit_test_teardown(test_fast_devices, remove_tree),
 	        cmocka_unit_test_teardown(test_a_vm_keeps_its_reservation, remove_tree),
+	        cmocka_unit_test_teardown(test_reservations_come_first, remove_tree),
 	        cmocka_unit_test_teardown(test_ceilings_hold, remove_tree),
 	        cmocka_unit_test_teardown(test_urgent_before_bulk, remove_tree),
 	        cmocka_unit_test_teardown(test_guests_behind_a_router, destroy_router),

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/live/keeper.h"
+
 #define PATIENCE_MS 30000
 
 struct gw_native_config rig_config(const char *text)
@@ -46,6 +48,8 @@ static void make_place(struct place *place)
 	assert_non_null(mkdtemp(place->dir));
 	(void)snprintf(place->ram, sizeof(place->ram), "/dev/shm/godwit-native-%d-%u",
 	               (int)getpid(), count++);
+	keep(place->dir);
+	keep(place->ram);
 	(void)snprintf(place->control, sizeof(place->control), "%s/%s", place->dir,
 	               GW_NATIVE_CONTROL);
 }

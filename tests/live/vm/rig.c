@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "tests/live/keeper.h"
 
 #define PATIENCE_MS 20000
 
@@ -28,10 +29,12 @@ int rig_setup(void **state)
 	(void)snprintf(rig->dir, sizeof(rig->dir), "/tmp/godwit-vm-XXXXXX");
 	if (!mkdtemp(rig->dir))
 		return -1;
+	keep(rig->dir);
 	base = strrchr(rig->dir, '/') + 1;
 	for (int side = 0; side < 2; side++) {
 		(void)snprintf(rig->ram[side], sizeof(rig->ram[side]), "/dev/shm/%s-%d.ram", base,
 		               side);
+		keep(rig->ram[side]);
 		(void)snprintf(rig->qmp[side], sizeof(rig->qmp[side]), "%s/%d.qmp", rig->dir, side);
 		(void)snprintf(rig->log[side], sizeof(rig->log[side]), "%s/%d.log", rig->dir, side);
 	}

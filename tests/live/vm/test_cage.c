@@ -26,6 +26,7 @@
 
 #include "live/vm/cage.h"
 #include "live/vm/launch.h"
+#include "tests/live/keeper.h"
 
 #define PAGE 4096
 
@@ -82,6 +83,7 @@ static int set_up(void **state)
 		return -1;
 	(void)snprintf(p->dir, sizeof(p->dir), "/dev/shm/godwit-cage-XXXXXX");
 	assert_non_null(mkdtemp(p->dir));
+	keep(p->dir);
 	(void)snprintf(p->image, sizeof(p->image), "%s/image", p->dir);
 	(void)snprintf(p->file, sizeof(p->file), "%s/file", p->dir);
 	put_file(p->image, 'i');

@@ -14,6 +14,7 @@
 
 #include "live/vm/overlay.h"
 #include "live/vm/shadow_command.h"
+#include "tests/live/keeper.h"
 
 #define FIRST_FD 4
 
@@ -26,6 +27,7 @@ static int make_image(void **state)
 	(void)state;
 	(void)snprintf(image, sizeof(image), "/tmp/godwit-image-XXXXXX");
 	fd = mkstemp(image);
+	keep(image);
 	assert_true(fd >= 0);
 	close(fd);
 	return 0;
