@@ -499,6 +499,23 @@ class Evacuation(unittest.TestCase):
         self.not_enforced("no device was named for them: --device g0")
         self.assertNotIn("htb", self.at_a("tc", "qdisc", "show"))
 
+    def test_two_over_one_device(self):
+        """The second one leaves the first one's tree alone, whenever either ends."""
+        self.join()
+        self.guests(2, pages=2048)
+        before = self.qdisc()
+        first = self.begin("vm0", "--carries", "100mbit", "--limit", "vm0=4mbit")
+        self.assertTrue(eventually(lambda: self.sent().get("102", 0) > 1 << 16))
+        during = self.qdisc()
+        result, _ = self.evacuate("vm1", "--carries", "100mbit")
+        self.assertRegex(result["traffic_control"], "not enforced.*another migration shapes")
+        self.assertEqual(self.qdisc(), during)
+        first.send_signal(signal.SIGINT)
+        self.assertEqual(first.wait(60), 1)
+        self.assertEqual(self.qdisc(), before)
+        self.is_at(self.rig.a, "vm0")
+        self.is_at(self.rig.b, "vm1")
+
     def not_enforced(self, why, *words):
         """All the same they are moved."""
         before = self.qdisc()
