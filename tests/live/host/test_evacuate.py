@@ -83,7 +83,7 @@ class Evacuation(unittest.TestCase):
         result, done = self.evacuate("--deadline", "10m", "--verify")
         self.assertEqual(self.outcomes(result), ["moved"] * 4)
         self.assertIn("host ", done.stdout)
-        self.assertIn("announced", done.stdout)
+        self.assertRegex(done.stdout, r"s, announced were .* s; unavailable for .* announced were")
         for vm in result["vms"]:
             self.assertEqual(vm["result"]["verified"]["pages_different"], 0)
             self.assertEqual(vm["host"], address(self.rig.b))
