@@ -48,6 +48,7 @@ WAYS = {
 }
 HEADERS = 1448 / 1514  # of TCP over Ethernet: what of the link's rate is payload
 PATIENCE = 280
+READS = 1000  # a second, of every guest
 
 
 class TwoWays(Lab):
@@ -83,8 +84,6 @@ class Fleet:
             self.serve(host)
         for number in range(self.options.vms):
             self.start(number)
-        for number in range(self.options.vms):
-            self.await_guest(f"vm{number}")
         return self
 
     def serve(self, host):
@@ -97,13 +96,11 @@ class Fleet:
             stderr=subprocess.DEVNULL))
 
     def await_guest(self, name):
-        """Until all of its memory is written, and it has run for a moment."""
+        """Until all of its memory is written, and it has run for a second."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             status = self.status(name)
-            if status.get("state") == "running" and int(status["writes"]) > self.options.hot_writes:
-                return
-            if status.get("state") == "running" and int(status["reads"]) > 1000:
+            if status.get("state") == "running" and int(status["reads"]) > READS:
                 return
             time.sleep(0.05)
         raise SystemExit(f"{name} does not run")
@@ -150,7 +147,7 @@ class Fleet:
         pages = self.options.memory * 256
         config = {"pages": pages, "populate": pages, "seed": number + 1,
                   "writes": self.options.hot_writes if hot else 200,
-                  "set": self.options.hot_set * 256 if hot else 1024, "reads": 1000}
+                  "set": self.options.hot_set * 256 if hot else 1024, "reads": READS}
         words = [os.path.join(self.build, "guest", "native-guest"), "--name", name, "--ram",
                  os.path.join(self.folder, "a-ram", f"godwit-{name}.ram"), "--control",
                  os.path.join(folder, "native.sock")]
@@ -175,6 +172,8 @@ class Fleet:
                  *self.link(), *WAYS[way]]
         for to in self.to:
             words += ["--to", to]
+        for number in range(self.options.vms):
+            self.await_guest(f"vm{number}")
         before = self.carried()
         try:
             done = self.lab.a.run(words, env=self.environment("a"), capture_output=True, text=True,

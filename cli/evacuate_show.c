@@ -289,24 +289,35 @@ static uint64_t figure(const struct gw_member *m, const char *name)
 	return (uint64_t)json_integer_value(json_object_get(m->move.result, name));
 }
 
+/* Of all VMs together. */
+static uint64_t unavailable_ns(const struct gw_evacuation *e)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < e->count; i++)
+		sum += figure(&e->members[i], "unavailable_ns");
+	return sum;
+}
+
 int gw_evacuation_summary(const struct gw_evacuation *e, FILE *out)
 {
 	static const char *const headings[] = {"NAME",         "OUTCOME",  "AT", ">BEGAN", ">ENDED",
 	                                       ">UNAVAILABLE", ">ON LINK", "",   NULL};
+	char stood[32], foretold[32];
 	struct gw_table table;
 	int err = gw_table_init(&table, headings);
 
 	for (size_t i = 0; !err && i < e->count; i++) {
 		const struct gw_member *m = &e->members[i];
 		bool moved = m->state == GW_MEMBER_MOVED;
-		char begin[24], end[24], stood[32], size[32];
+		char begin[24], end[24], away[32], size[32];
 		const char *const row[] = {
 		        m->name,
 		        state_name(m->state),
 		        moved ? host_of(e, m) : "here",
 		        m->end_ns ? seconds(begin, sizeof(begin), m->begin_ns) : NULL,
 		        m->end_ns ? seconds(end, sizeof(end), m->end_ns) : NULL,
-		        moved ? gw_show_duration(stood, sizeof(stood), figure(m, "unavailable_ns"))
+		        moved ? gw_show_duration(away, sizeof(away), figure(m, "unavailable_ns"))
 		              : NULL,
 		        moved ? gw_show_size(size, sizeof(size), figure(m, "bytes_on_link")) : NULL,
 		        moved ? "" : m->why,
@@ -317,8 +328,12 @@ int gw_evacuation_summary(const struct gw_evacuation *e, FILE *out)
 	if (!err)
 		gw_table_print(&table, out);
 	gw_table_free(&table);
-	(void)fprintf(out, "%.1f s, announced were %.1f s\n",
-	              (double)(e->ended_ns - e->began_ns) / 1e9, (double)e->announced.end_ns / 1e9);
+	(void)fprintf(
+	        out,
+	        "%.1f s, announced were %.1f s; unavailable for %s in all, announced were %s\n",
+	        (double)(e->ended_ns - e->began_ns) / 1e9, (double)e->announced.end_ns / 1e9,
+	        gw_show_duration(stood, sizeof(stood), unavailable_ns(e)),
+	        gw_show_duration(foretold, sizeof(foretold), e->announced.unavailable.middle));
 	return err;
 }
 
@@ -370,13 +385,10 @@ static json_t *plan_json(const struct gw_schedule *p)
 
 json_t *gw_evacuation_json(const struct gw_evacuation *e)
 {
-	uint64_t unavailable = 0;
 	json_t *members = json_array(), *json;
 
-	for (size_t i = 0; i < e->count; i++) {
+	for (size_t i = 0; i < e->count; i++)
 		(void)json_array_append_new(members, member_json(e, &e->members[i]));
-		unavailable += figure(&e->members[i], "unavailable_ns");
-	}
 	json = json_pack("{s:s, s:s, s:o, s:o}", "schema", "godwit.evacuation/1", "sharing",
 	                 e->options.sharing.kind->name, "vms", members, "plan",
 	                 plan_json(e->began_ns ? &e->announced : &e->plan));
@@ -391,7 +403,7 @@ json_t *gw_evacuation_json(const struct gw_evacuation *e)
 		        json, json_pack("{s:I, s:I, s:I, s:I, s:b, s:s}", "began_at_ns",
 		                        (json_int_t)e->began_ns, "total_time_ns",
 		                        (json_int_t)(e->ended_ns - e->began_ns), "unavailable_ns",
-		                        (json_int_t)unavailable, "bytes_on_link",
+		                        (json_int_t)unavailable_ns(e), "bytes_on_link",
 		                        (json_int_t)e->sent_bytes, "stopped", e->stopped,
 		                        "traffic_control", e->enforced));
 	return json;

@@ -50,6 +50,10 @@ PULLS = ("postcopy", "hybrid")  # these serve page faults
 TRACKS = ("precopy", "hybrid")  # these track written pages
 WORK_RATE = 2000  # pages/s that the guest rewrites
 GUEST_OPTIONS = {"ws": "64M", "alloc": "64M", "rate": WORK_RATE, "sweep": 4000}
+PAGE = "report.html"
+# What a demo leaves: of its moves, and besides.
+MOVE = re.compile(r"[0-9]{2,}-[ab]-to-[ab]-.*\.(json|trace)")
+OTHER = re.compile(r"demo\.json(\.new)?|agent-[ab]\.(log|trace)|console\.log")
 SETTLE_SECONDS = 0.6  # after a move: what the client noticed of it comes to an end
 
 
@@ -498,6 +502,15 @@ class Demo:
             file.write("\n")
         os.replace(path + ".new", path)
 
+    def _draw(self):
+        """All moves that left a result, as one page; whether there is one."""
+        results = [os.path.join(self.output, name) for name in sorted(os.listdir(self.output))
+                   if MOVE.fullmatch(name) and name.endswith(".json")]
+        page = [self.stage.godwit, "report", *results, "-q", "-o",
+                os.path.join(self.output, PAGE)]
+        return bool(results) and subprocess.run(page, stderr=subprocess.DEVNULL,
+                                                check=False).returncode == 0
+
     def _table(self):
         if not self.moves:
             return
@@ -568,8 +581,9 @@ class Demo:
         for problem in self.problems:
             screen.wrapped("NOT RIGHT: " + problem, "  ", paint=screen.bad)
         shown = os.path.relpath(self.output)
+        page = f"{PAGE} to look at, " if self._draw() else ""
         screen.line(f"  Results: {self.output if shown.startswith('..') else shown}"
-                    " (demo.json, a file and a trace for each move, logs)")
+                    f" ({page}demo.json, a file and a trace for each move, logs)")
 
 
 def _last_line(path):
@@ -594,8 +608,7 @@ def _prepare_output(path):
     try:
         os.makedirs(path, exist_ok=True)
         for entry in os.listdir(path):
-            if re.fullmatch(r"[0-9]{2,}-[ab]-to-[ab]-.*\.(json|trace)|demo\.json(\.new)?"
-                            r"|agent-[ab]\.(log|trace)|console\.log", entry):
+            if MOVE.fullmatch(entry) or OTHER.fullmatch(entry) or entry == PAGE:
                 os.unlink(os.path.join(path, entry))
         with open(os.path.join(path, "demo.json.new"), "w", encoding="ascii"):
             pass

@@ -443,14 +443,53 @@ void gw_report_fleet(struct gw_page *page, const struct gw_report *report,
 {
 	struct fleet f;
 
-	if (open_fleet(&f, report, fleet)) {
-		json_decref(f.json);
-		return;
+	if (!open_fleet(&f, report, fleet)) {
+		tiles(page, &f);
+		say_late(page, &f);
+		picture(page, &f);
+		table(page, &f);
+		whole_moves(page, &f);
 	}
-	tiles(page, &f);
-	say_late(page, &f);
-	picture(page, &f);
-	table(page, &f);
-	whole_moves(page, &f);
 	close_fleet(&f);
+}
+
+/* --- several evacuations --------------------------------------------------------------------- */
+
+static void evacuation_row(struct gw_page *page, const struct fleet *f, const char *path)
+{
+	const json_t *plan = json_object_get(f->json, "plan");
+	size_t late = 0;
+	char text[64];
+
+	for (size_t i = 0; i < f->count; i++)
+		late += f->bars[i].late;
+	gw_page_row(page);
+	gw_page_head_cell(page, path);
+	gw_page_text_cell(page, gw_report_string(f->json, "sharing"));
+	(void)snprintf(text, sizeof(text), "%zu of %zu", moved(f), f->count);
+	gw_page_markup(page, "<td class=\"n\">%s</td>", text);
+	gw_page_data_cell(page, GW_UNIT_COUNT, isnan(f->deadline) ? (double)NAN : (double)late);
+	gw_page_data_cell(page, GW_UNIT_TIME, gw_report_number(plan, "end_ns"));
+	gw_page_data_cell(page, GW_UNIT_TIME, gw_report_number(f->json, "total_time_ns"));
+	gw_page_data_cell(page, GW_UNIT_TIME, sum(f, "unavailable_ns"));
+	gw_page_data_cell(page, GW_UNIT_BYTES, sum(f, "bytes_on_link"));
+	gw_page_row_end(page);
+}
+
+void gw_report_evacuations(struct gw_page *page, const struct gw_report *report)
+{
+	static const char *const headings[] = {"result",       "sharing",      ">moved",
+	                                       ">late",        ">announced",   ">took",
+	                                       ">unavailable", ">on the link", NULL};
+	struct fleet f;
+
+	gw_page_table(page, "Unavailable and bytes of all VMs of each together.", headings);
+	for (size_t i = 0; i < report->fleet_count && i < TABLE_MAX; i++) {
+		if (report->fleets[i].moves)
+			continue;
+		if (!open_fleet(&f, report, &report->fleets[i]))
+			evacuation_row(page, &f, report->files[report->fleets[i].place.file].path);
+		close_fleet(&f);
+	}
+	gw_page_table_end(page);
 }

@@ -149,6 +149,8 @@ void gw_report_knobs(struct gw_page *page, const struct gw_report_group *const *
                      size_t count);
 void gw_report_fleet(struct gw_page *page, const struct gw_report *report,
                      const struct gw_report_fleet *fleet);
+/* All evacuations in one table. */
+void gw_report_evacuations(struct gw_page *page, const struct gw_report *report);
 void gw_report_estimate(struct gw_page *page, const json_t *estimate);
 /* A group in a few words: "sdf-hybrid alpha=0.3"; returns text. */
 const char *gw_report_label(const struct gw_report_group *group, char *text, size_t bytes);

@@ -104,6 +104,15 @@ static void estimates(struct gw_page *page, const struct gw_report *report)
 static void fleets(struct gw_page *page, const struct gw_report *report)
 {
 	char id[40], heading[200];
+	size_t evacuations = 0;
+
+	for (size_t i = 0; i < report->fleet_count; i++)
+		evacuations += !report->fleets[i].moves;
+	if (evacuations > 1) {
+		gw_page_section(page, "evacuations", "Evacuations side by side");
+		gw_report_evacuations(page, report);
+		gw_page_section_end(page);
+	}
 
 	for (size_t i = 0; i < report->fleet_count && i < FLEETS_MAX; i++) {
 		const struct gw_report_fleet *fleet = &report->fleets[i];

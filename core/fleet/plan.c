@@ -66,6 +66,9 @@ struct gw_expected gw_expect(const struct gw_fleet_vm *vm, bool pulls, uint64_t 
 /* The three of which an interval is made. */
 enum view { EXPECTED, SOONEST, LATEST, VIEWS };
 
+/* How often what a move takes besides is counted. */
+static const uint64_t costs[VIEWS] = {[EXPECTED] = 1, [SOONEST] = 0, [LATEST] = 2};
+
 static uint64_t seen_as(const struct gw_interval *interval, enum view view)
 {
 	return view == SOONEST ? interval->low : view == LATEST ? interval->high : interval->middle;
@@ -223,12 +226,11 @@ static uint64_t lower(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* So many streams of that rate fill the link. */
+/* So many streams of that rate fill the link; not another one for a sixteenth of a stream. */
 static size_t lanes_of(uint64_t link_bytes_per_s, uint64_t stream_bytes_per_s)
 {
-	uint64_t n = stream_bytes_per_s
-	                     ? (link_bytes_per_s + stream_bytes_per_s - 1) / stream_bytes_per_s
-	                     : 1;
+	uint64_t most = stream_bytes_per_s - stream_bytes_per_s / 16;
+	uint64_t n = stream_bytes_per_s ? (link_bytes_per_s + most - 1) / stream_bytes_per_s : 1;
 
 	return n < 1 ? 1 : n > LANES_MAX ? LANES_MAX : (size_t)n;
 }
@@ -404,9 +406,9 @@ static bool find_place(const struct making *m, const struct gw_fleet_vm *vm, str
 static uint64_t begins_at(const struct making *m, const struct place *p, enum view view)
 {
 	uint64_t free = larger(m->out[p->out][view], m->in[p->in][view]);
-	uint64_t costs = view == LATEST ? 2 : 1;
 
-	return larger(costs * m->fleet->begin_ns, free ? free + costs * m->fleet->gap_ns : 0);
+	return larger(costs[view] * m->fleet->begin_ns,
+	              free ? free + costs[view] * m->fleet->gap_ns : 0);
 }
 
 /* Takes both lanes up in one of the views; returns when the move is over. */
@@ -416,7 +418,7 @@ static uint64_t take_up(const struct making *m, const struct place *p, const str
 	uint64_t end = begins_at(m, p, view) + e->copy_ns + e->after_ns;
 
 	m->out[p->out][view] = m->in[p->in][view] = end;
-	return end + (view == LATEST ? 2 : 1) * m->fleet->switch_ns;
+	return end + costs[view] * m->fleet->switch_ns;
 }
 
 static void judge(const struct gw_fleet *f, struct gw_plan_move *move, bool endless)

@@ -18,8 +18,8 @@
  * its rate is another one. Else it is that of rounds at the lane's rate, each as long as what was
  * dirtied in the one before, never more than the writable working set; the interval is from a guest
  * that writes nothing on a link with 5 % more to one that writes twice as much (operators see dirty
- * rates double during a move) on a link with 10 % less. The plan's latest end has costs twice as
- * high besides, added up.
+ * rates double during a move) on a link with 10 % less. The plan's soonest end has no costs besides,
+ * its latest twice as high ones, added up.
  */
 #ifndef GW_CORE_FLEET_PLAN_H
 #define GW_CORE_FLEET_PLAN_H

@@ -13,9 +13,9 @@
 
 /* As bench/evacuate.py found them: until the first page goes, what the link stands idle between two
  * moves, and from the last page to the release. */
-#define BEGIN_NS  UINT64_C(300000000)
-#define GAP_NS    UINT64_C(100000000)
-#define SWITCH_NS UINT64_C(200000000)
+#define BEGIN_NS  UINT64_C(200000000)
+#define GAP_NS    UINT64_C(30000000)
+#define SWITCH_NS UINT64_C(100000000)
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {

@@ -20,9 +20,9 @@ static void sense_usage(struct gw_member *m, uint64_t passed_ns)
 {
 	struct gw_usage_counts now = gw_usage_read(&m->usage);
 
-	if (m->usage.network_known && now.network_bytes >= m->used.network_bytes)
+	if (m->usage.network_known && now.sent_bytes >= m->used.sent_bytes)
 		gw_traffic_add(&m->traffic,
-		               per_second(now.network_bytes - m->used.network_bytes, passed_ns));
+		               per_second(now.sent_bytes - m->used.sent_bytes, passed_ns));
 	if (m->usage.cpu_known && m->usage.vcpus && now.cpu_ns >= m->used.cpu_ns)
 		m->cpu_permille = (uint32_t)((now.cpu_ns - m->used.cpu_ns) * 1000 /
 		                             (passed_ns * m->usage.vcpus));
@@ -120,6 +120,17 @@ static bool learn_link(struct gw_evacuation *e, struct gw_fleet_use *use, uint64
 	return false;
 }
 
+/* What the moves may send: less than the link where something is reserved. */
+static uint64_t granted(const struct gw_evacuation *e)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < e->count; i++)
+		if (e->members[i].state == GW_MEMBER_MOVES)
+			sum += e->members[i].rate_bytes_per_s;
+	return sum;
+}
+
 /*
  * One that was named and is not used shows what one move gets, of its agent's path or of a way that
  * nobody named. Where more at once made it no more, it was something else: a host whose processors
@@ -135,7 +146,7 @@ static bool learn_stream(struct gw_evacuation *e, struct gw_fleet_use *use, uint
 		e->stream_bytes_per_s = 0;
 		return true;
 	}
-	if (rate + rate / 3 >= e->options.link_bytes_per_s ||
+	if (rate + rate / 3 >= e->options.link_bytes_per_s || rate + rate / 3 >= granted(e) ||
 	    (use->most_count && use->window_count <= use->most_count))
 		return false;
 	use->most_bytes_per_s = rate;

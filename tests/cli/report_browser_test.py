@@ -16,7 +16,9 @@ import tempfile
 import unittest
 import zlib
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(os.path.dirname(HERE))]
+from tests import keeper  # noqa: E402
 from report_test import GODWIT, HOSTILE, Report, result  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -65,6 +67,7 @@ class Browser(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
+        keeper.keep(self.folder)
 
     def browse(self, page, *flags):
         done = subprocess.run([CHROMIUM, *FLAGS, f"--user-data-dir={self.folder}/profile", *flags,

@@ -231,6 +231,17 @@ class Report(unittest.TestCase):
         self.assertLessEqual({4000000000.0, 900000000.0, 8000000000.0, 7500000000.0},
                              self.values(tree))
 
+    def test_several_evacuations(self):
+        other = dict(self.evacuation(), total_time_ns=9123456789, sharing="fair")
+        tree, text = self.report(self.write("one.json", self.evacuation()),
+                                 self.write("other.json", other))
+        table = next(s for s in tree.iter(HTML + "section") if s.get("id") == "evacuations")
+        rows = [["".join(cell.itertext()) for cell in row] for row in table.iter(HTML + "tr")][1:]
+        self.assertEqual([row[1:4] for row in rows],
+                         [["deadline", "5 of 6", "1"], ["fair", "5 of 6", "1"]])
+        self.assertIn(9123456789.0, self.values(table))
+        self.assertIn("Who moved when: ", text)
+
     def test_plan_alone(self):
         plan = self.evacuation()
         del plan["total_time_ns"]

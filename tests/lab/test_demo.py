@@ -107,6 +107,8 @@ class _Case(unittest.TestCase):
         self.assertGreaterEqual(whole["longest_silence_ns"],
                                 max(m["client"]["longest_silence_ns"] for m in summary["moves"]))
         self.assertIs(whole["lost"], False)
+        with open(os.path.join(self.output, "report.html"), encoding="utf-8") as file:
+            self.assertIn(f"{len(summary['moves'])} moves of virtual machines", file.read())
 
 
 class LinuxDemoTest(_Case):

@@ -5,6 +5,7 @@
  */
 #include "../net/world.h"
 
+#include "live/host/clock.h"
 #include "live/host/fleet.h"
 
 #include <linux/if_packet.h>
@@ -212,6 +213,22 @@ static void test_what_a_vm_sends(void **state)
 	assert_true(received.network_bytes >= sent.network_bytes + 500);
 }
 
+static void test_what_is_sensed(void **state)
+{
+	struct gw_fleet_use use = {.at_ns = gw_now_ns() - 500000000};
+
+	(void)state;
+	by_tap(&members[1], "v0");
+	members[1].usage.pid = getpid();
+	shell("ip link set v1 up");
+	members[1].used = gw_usage_read(&members[1].usage);
+	for (int i = 0; i < 100; i++)
+		send_frame("v0", 1500);
+	(void)gw_fleet_sense(&evacuation, &use);
+	assert_true(members[1].used.network_bytes >= 150000);
+	assert_in_range(gw_traffic_mean(&members[1].traffic), 0, 10000);
+}
+
 /* One that has left sends by another host's link; those that move are what is divided. */
 static void test_what_others_send(void **state)
 {
@@ -330,6 +347,7 @@ int main(void)
 	        EACH(test_networks_without_a_tap),
 	        EACH(test_which_networks_have_a_tap),
 	        EACH(test_what_a_vm_sends),
+	        EACH(test_what_is_sensed),
 	        EACH(test_what_others_send),
 	        EACH(test_the_device_that_was_named),
 	        EACH(test_two_at_once),

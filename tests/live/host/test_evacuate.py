@@ -83,7 +83,7 @@ class Evacuation(unittest.TestCase):
         result, done = self.evacuate("--deadline", "10m", "--verify")
         self.assertEqual(self.outcomes(result), ["moved"] * 4)
         self.assertIn("host ", done.stdout)
-        self.assertIn("announced", done.stdout)
+        self.assertRegex(done.stdout, r"s, announced were .* s; unavailable for .* announced were")
         for vm in result["vms"]:
             self.assertEqual(vm["result"]["verified"]["pages_different"], 0)
             self.assertEqual(vm["host"], address(self.rig.b))
@@ -498,6 +498,23 @@ class Evacuation(unittest.TestCase):
         self.assertTrue(self.rig.a.no_open_question())
         self.not_enforced("no device was named for them: --device g0")
         self.assertNotIn("htb", self.at_a("tc", "qdisc", "show"))
+
+    def test_two_over_one_device(self):
+        """The second one leaves the first one's tree alone, whenever either ends."""
+        self.join()
+        self.guests(2, pages=2048)
+        before = self.qdisc()
+        first = self.begin("vm0", "--carries", "100mbit", "--limit", "vm0=4mbit")
+        self.assertTrue(eventually(lambda: self.sent().get("102", 0) > 1 << 16))
+        during = self.qdisc()
+        result, _ = self.evacuate("vm1", "--carries", "100mbit")
+        self.assertRegex(result["traffic_control"], "not enforced.*another migration shapes")
+        self.assertEqual(self.qdisc(), during)
+        first.send_signal(signal.SIGINT)
+        self.assertEqual(first.wait(60), 1)
+        self.assertEqual(self.qdisc(), before)
+        self.is_at(self.rig.a, "vm0")
+        self.is_at(self.rig.b, "vm1")
 
     def not_enforced(self, why, *words):
         """All the same they are moved."""

@@ -231,18 +231,27 @@ class CommandLines(Case):
             self.arrives(*self.move(policy=policy, bandwidth=LINK))
             self.is_well()
 
-    def test_a_destination_whose_processor_lacks_something(self):
+    def test_a_destination_that_lacks_something(self):
         """Its QEMU would load the state, and the guest would miss it later."""
         self.prepare()
-        self.there.stop_agent()
+        self.boot(more=("-cpu", "qemu64"), cpus=1)
         less = os.path.join(self.rig.dir, "qemu")
         with open(less, "w", encoding="ascii") as file:
             file.write(f'#!/bin/bash\nexec {guest.QEMU} "${{@/qemu64/qemu64,-cx16}}"\n')
         os.chmod(less, 0o755)
+        self.there.stop_agent()
         self.there.serve(more=("--images", BUILD, "--qemu", less))
-        self.boot(more=("-cpu", "qemu64"), cpus=1)
+        self.stays("features that the destination's lacks (CPUID 1, ECX: 2000)")
+        if ACCEL == "kvm":
+            self.there.stop_agent()
+            self.there.within = ["unshare", "-m", "sh", "-c",
+                                 'mount --bind /dev/null /dev/kvm && exec "$@"', "sh"]
+            self.there.serve(more=("--images", BUILD))
+            self.stays("runs under KVM, which the destination does not offer")
+
+    def stays(self, why):
         move, pid = self.move(policy="precopy")
-        self.assertIn("features that the destination's lacks (CPUID 1, ECX: 2000)", move.fails())
+        self.assertIn(why, move.fails())
         self.assertEqual(self.here.guests(), [pid])
         self.assertTrue(self.there.is_clean(), self.there.left())
         self.is_well()
