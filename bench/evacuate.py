@@ -238,7 +238,8 @@ def main():
     parser.add_argument("--hot", type=int, default=2)
     parser.add_argument("--hot-writes", type=int,
                         help="a second (default: 1.15 times the pages that one way carries)")
-    parser.add_argument("--hot-set", type=int, default=48, help="MiB that they go to")
+    parser.add_argument("--hot-set", type=int,
+                        help="MiB that they go to (default: 48 for one way, half of it for two)")
     parser.add_argument("--memory", type=int, default=96, help="MiB of each")
     parser.add_argument("--rate", default="400mbit")
     parser.add_argument("--rounds", type=int, default=3)
@@ -246,8 +247,9 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
     parser.add_argument("--json", help="every run, one a line")
     options = parser.parse_args()
+    ways = 2 if options.setting == "ways" else 1
+    options.hot_set = options.hot_set or 48 // ways
     if not options.hot_writes:
-        ways = 2 if options.setting == "ways" else 1
         options.hot_writes = int(1.15 * parse_rate(options.rate) / 8 * HEADERS / 4096 / ways)
     rows = []
     for _ in range(options.rounds):
