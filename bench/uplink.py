@@ -40,7 +40,7 @@ NETWORK = "network"
 VMS = {
     "idle": {"ws": "1M", "rate": 0, "sweep": 0, "pattern": "idle"},
     "memory": {"ws": "8M", "rate": 400, "sweep": 0, "pattern": "locality"},
-    "cpu": {"ws": "4M", "rate": 20, "sweep": 0, "pattern": "locality", "spin": 40},
+    "cpu": {"ws": "4M", "rate": 20, "sweep": 0, "pattern": "locality", "spin": 30},
     NETWORK: {"ws": "8M", "rate": 20, "sweep": 0, "pattern": "locality"},
 }
 LINKS = {"free": "1gbit", "50 Mbit/s": "50mbit", "30 Mbit/s": "30mbit"}
