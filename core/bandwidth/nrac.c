@@ -25,6 +25,8 @@
 #include "core/bandwidth/divide.h"
 #include "core/setting.h"
 
+#define LEAST_PART 64 /* of the link: no migration begins with less */
+
 enum reading { LISTING, TEXT };
 
 struct nrac {
@@ -37,6 +39,7 @@ _Static_assert(sizeof(struct nrac) <= GW_BANDWIDTH_MEMORY, "fits");
 struct dividing {
 	enum reading reading;
 	uint64_t free;       /* of migrations and reservations */
+	uint64_t least;      /* with which one begins */
 	uint64_t unreserved; /* the VMs' own traffic that has no reservation */
 	bool delays;         /* a VM that is not network-intensive has less than it dirties */
 };
@@ -116,7 +119,7 @@ static void grant_one(struct dividing *d, const struct gw_bandwidth *policy,
 	d->free -= grant->rate_bytes_per_s + grant->reserved_bytes_per_s;
 	if (grant->reserved_bytes_per_s)
 		d->unreserved = others;
-	if (!grant->rate_bytes_per_s && mover->state == GW_MOVER_WAITS && !free)
+	if (mover->state == GW_MOVER_WAITS && free < d->least)
 		gw_wait(grant, "nothing is free");
 }
 
@@ -133,6 +136,7 @@ static void divide(const struct gw_bandwidth *policy, const struct gw_uplink *li
 {
 	struct dividing d = {.reading = ((const struct nrac *)policy->memory)->reading};
 
+	d.least = link->total_bytes_per_s / LEAST_PART;
 	d.free = gw_serve_switching(movers, grants, count, gw_uplink_free(link));
 	for (size_t i = 0; i < count; i++)
 		d.unreserved += movers[i].traffic_bytes_per_s;

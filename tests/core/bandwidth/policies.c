@@ -118,6 +118,25 @@ static void text(void **state)
 	granted(0, 0, 6000000);
 }
 
+/* What is left because a few bytes of own traffic come and go is no rate to begin with. */
+static void crumbs(void **state)
+{
+	struct gw_mover m[2] = {
+	        {.state = GW_MOVER_COPIES, .traffic_bytes_per_s = 100, .dirty_bytes_per_s = 1000},
+	        {.state = GW_MOVER_WAITS, .traffic_bytes_per_s = 500, .dirty_bytes_per_s = 1000},
+	};
+
+	(void)state;
+	with("nrac", "reading", "text");
+	divide(6250000, 250000, m, 2);
+	granted(0, 6000000 - 500, 0);
+	assert_true(grants[1].waits);
+	m[0].limit_bytes_per_s = 5000000;
+	divide(6250000, 250000, m, 2);
+	assert_false(grants[1].waits);
+	granted(1, 1000000 - 100, 0);
+}
+
 /* Line 8: one that is not network-intensive has too little, so those that are wait. */
 static void delayed(void **state)
 {
@@ -524,14 +543,23 @@ static void somebody_begins(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(settings),        cmocka_unit_test(classes),
-	        cmocka_unit_test(listing),         cmocka_unit_test(text),
-	        cmocka_unit_test(delayed),         cmocka_unit_test(work_conserving),
-	        cmocka_unit_test(equal_shares),    cmocka_unit_test(one_after_the_other),
-	        cmocka_unit_test(in_time),         cmocka_unit_test(the_lost_come_last),
-	        cmocka_unit_test(room_must_pay),   cmocka_unit_test(properties),
-	        cmocka_unit_test(somebody_begins), cmocka_unit_test(what_was_begun_is_ended),
-	        cmocka_unit_test(ways_behind),     cmocka_unit_test(streams_that_fill_a_link),
+	        cmocka_unit_test(settings),
+	        cmocka_unit_test(classes),
+	        cmocka_unit_test(listing),
+	        cmocka_unit_test(text),
+	        cmocka_unit_test(crumbs),
+	        cmocka_unit_test(delayed),
+	        cmocka_unit_test(work_conserving),
+	        cmocka_unit_test(equal_shares),
+	        cmocka_unit_test(one_after_the_other),
+	        cmocka_unit_test(in_time),
+	        cmocka_unit_test(the_lost_come_last),
+	        cmocka_unit_test(room_must_pay),
+	        cmocka_unit_test(properties),
+	        cmocka_unit_test(somebody_begins),
+	        cmocka_unit_test(what_was_begun_is_ended),
+	        cmocka_unit_test(ways_behind),
+	        cmocka_unit_test(streams_that_fill_a_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
