@@ -10,7 +10,7 @@ from kit.claim import Claim, Found
 from kit.live import ROOT
 from kit.numbers import interval
 from kit.run import Column, NotHere, PaperError
-from nrac import AT_ONCE, CONSERVING, IN_TURN, KEPT, LISTING, NARROW, NEAR, PLAIN, TEXT, USABLE, VMS
+from nrac import AT_ONCE, CONSERVING, IN_TURN, KEPT, LINKS, LISTING, NARROW, NEAR, PLAIN, TEXT, USABLE, VMS
 
 WAYS = {"plain": PLAIN, "listing": LISTING, "text": TEXT, "conserving": CONSERVING}
 MOVES = (IN_TURN, AT_ONCE)
@@ -100,7 +100,7 @@ def against_plain(ours, plain):
 def evaluate(rows):
     """{link: {moves: {way: figures}}}, of what there is."""
     found = {}
-    for link in dict.fromkeys(row["link"] for row in rows):
+    for link in LINKS:
         for moves in MOVES:
             cell = {way: [row for row in rows if (row["link"], row["moves"], row["way"]) == (link, moves, way)]
                     for way in WAYS}
@@ -222,6 +222,10 @@ def cell_of(found, link, moves):
     return Found(found["live-nrac"].get(link, {}).get(moves, {}))
 
 
+def rounds_of(seen):
+    return f"{seen['count']} rounds" if seen["count"] > 1 else "1 round, so without an interval"
+
+
 def told_more(seen, plain):
     return ", ".join(
         f"{vm} does not end" if more is None else
@@ -235,7 +239,7 @@ def compared(link, moves, check):
         told, checks = [], []
         cell = cell_of(found, link, moves)
         for way in USABLE:
-            told.append(f"{way}: {told_more(cell[way], cell[PLAIN])}")
+            told.append(f"{way}, {rounds_of(cell[way])}: {told_more(cell[way], cell[PLAIN])}")
             checks += [verdict for vm, more in cell[way]["more_s"].items()
                        if (verdict := check(vm, more)) is not None]
         return "; ".join(told), checks

@@ -272,6 +272,7 @@ CLAIMS = [
     Claim("section 4", "grey prediction does well with the few samples that a move gives", "",
           "a smaller median error than the last value's, both forms, modelled and recorded", few_samples),
     *nrac.CLAIMS,
+    *nrac_live.CLAIMS,
 ]
 
 PAPER = Paper(

@@ -131,7 +131,9 @@ static void tiles(struct gw_page *page, const json_t *result)
 
 	gw_page_tiles(page);
 	gw_page_tile(page, "total time", GW_UNIT_TIME, gw_report_number(result, "total_time_ns"),
-	             "until the source was released");
+	             isnan(gw_report_number(result, "downtime_ns"))
+	                     ? "until it was given up"
+	                     : "until the source was released");
 	gw_page_tile(page, "downtime", GW_UNIT_TIME, gw_report_number(result, "downtime_ns"),
 	             "no vCPU ran");
 	gw_page_tile(page, "unavailable", GW_UNIT_TIME, gw_report_number(result, "unavailable_ns"),

@@ -69,7 +69,7 @@ const char gw_page_style[] =
         "vertical-align:bottom}\n"
         ".n{text-align:right;white-space:nowrap}\n"
         "thead th{white-space:nowrap;overflow-wrap:normal}\ntd:not(.n){min-width:5.5rem}\n"
-        "td.why{min-width:17rem}\n"
+        "td.why{min-width:14rem}\n"
         "details{border:1px solid var(--line);border-radius:8px;margin:.6rem 0;padding:0 1rem}\n"
         "summary{cursor:pointer;padding:.6rem 0;font-weight:600}\n"
         "summary small{font-weight:400;color:var(--muted)}\n"

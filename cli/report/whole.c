@@ -49,11 +49,13 @@ static void title_of(const struct gw_report *report, const json_t *only, char *t
 		title_of_evacuation(only, text, bytes);
 	} else if (only) {
 		const char *vm = gw_report_string(json_object_get(only, "vm"), "name");
-		bool done = !strcmp(gw_report_string(only, "outcome"), "completed");
+		const char *outcome = gw_report_string(only, "outcome");
 
 		(void)snprintf(text, bytes, "%s %s",
 		               gw_page_shorten(name, sizeof(name), *vm ? vm : "A VM", 60),
-		               done ? "has moved" : "did not move to the end");
+		               !strcmp(outcome, "completed") ? "has moved"
+		               : !strcmp(outcome, "stayed")  ? "stayed where it was"
+		                                             : "did not move to the end");
 	} else if (report->move_count) {
 		(void)snprintf(text, bytes, "%zu moves of virtual machines", report->move_count);
 	} else {

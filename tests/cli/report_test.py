@@ -161,6 +161,7 @@ class Report(unittest.TestCase):
             del one[key]
         tree, text = self.report(self.write("one.json", one))
         self.assertIn("stayed: the guest dirties more", text)
+        self.assertIn("web stayed where it was", text)
         self.assertNotIn(">downtime<", text.partition('id="words"')[0])
         self.assertIsNotNone(tree)
 

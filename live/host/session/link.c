@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "live/host/session/parts.h"
 
@@ -52,11 +53,16 @@ int gw_session_receive_link(int router, int fds[3])
 	                         .msg_controllen = sizeof(space.bytes)};
 	ssize_t n = recvmsg(router, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	size_t came = head ? (head->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
 
-	if (!head || head->cmsg_len != CMSG_LEN(3 * sizeof(int)))
-		return n == 0 ? -1 : 0;
-	memcpy(fds, CMSG_DATA(head), 3 * sizeof(int));
-	return 1;
+	if (came)
+		memcpy(fds, CMSG_DATA(head), came * sizeof(int));
+	if (came == 3)
+		return 1;
+	/* Fewer come where this process may open no more. */
+	while (came)
+		close(fds[--came]);
+	return n == 0 ? -1 : 0;
 }
 
 void gw_session_take_link(struct session *s)

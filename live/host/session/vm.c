@@ -173,6 +173,11 @@ void gw_session_keep_state(struct session *s, const uint8_t *from, size_t count)
 {
 	struct bytes *b = &s->state;
 
+	if (b->taken && b->count + count > b->room) {
+		b->count -= b->taken;
+		memmove(b->at, b->at + b->taken, b->count);
+		b->taken = 0;
+	}
 	if (b->count + count > b->room) {
 		size_t room = 2 * (b->count + count);
 		uint8_t *larger = room > STATE_HELD_MAX ? NULL : realloc(b->at, room);

@@ -48,7 +48,9 @@ static int prepare(void **state)
 	        .count = 2,
 	        .ifindex = (int)if_nametoindex("g0"),
 	};
-	shell("ip link add v0 type veth peer name v1 && ip link set v0 up");
+	/* Until a device is in operation, what is sent by it is dropped. */
+	shell("ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up &&"
+	      "until [ $(ip link show | grep -c ' v[01]@.* state UP ') = 2 ]; do :; done");
 	return 0;
 }
 
@@ -202,7 +204,6 @@ static void test_what_a_vm_sends(void **state)
 	(void)state;
 	by_tap(&members[1], "v0");
 	members[1].usage.pid = getpid();
-	shell("ip link set v1 up");
 	before = gw_usage_read(&members[1].usage);
 	send_frame("v1", 1000);
 	sent = gw_usage_read(&members[1].usage);
@@ -220,7 +221,6 @@ static void test_what_is_sensed(void **state)
 	(void)state;
 	by_tap(&members[1], "v0");
 	members[1].usage.pid = getpid();
-	shell("ip link set v1 up");
 	members[1].used = gw_usage_read(&members[1].usage);
 	for (int i = 0; i < 100; i++)
 		send_frame("v0", 1500);

@@ -516,6 +516,23 @@ class Evacuation(unittest.TestCase):
         self.is_at(self.rig.a, "vm0")
         self.is_at(self.rig.b, "vm1")
 
+    def test_killed_while_one_is_pulled(self):
+        """That move goes on by itself, also while the next evacuation makes a tree of its own."""
+        self.join()
+        self.guests(2, pages=2048)
+        before = self.qdisc()
+        process = self.begin("vm0", "--carries", "100mbit", "--policy", "postcopy", "--limit",
+                             "vm0=20mbit")
+        self.assertTrue(eventually(lambda: self.rig.b.vm("vm0").state() == "running"))
+        kill(process.pid)
+        process.wait()
+        self.assertIn("htb 474d:", self.qdisc())
+        result, _ = self.evacuate("vm1", "--carries", "100mbit")
+        self.assertIn("classes of traffic on g0", result["traffic_control"])
+        self.assertTrue(eventually(self.rig.a.no_open_question))
+        self.is_at(self.rig.b, "vm0", "vm1")
+        self.assertEqual(self.qdisc(), before)
+
     def not_enforced(self, why, *words):
         """All the same they are moved."""
         before = self.qdisc()
