@@ -316,6 +316,8 @@ static void count_lanes(struct making *m)
 	m->out_lanes = 0;
 	for (size_t i = 0; i < m->fleet->link_count; i++) {
 		m->lanes[i] = lanes_of(m->fleet->links[i], stream);
+		if (m->fleet->at_once)
+			m->lanes[i] = lower(m->lanes[i], m->fleet->at_once);
 		m->out_lanes += m->lanes[i];
 	}
 }

@@ -18,8 +18,8 @@
  * its rate is another one. Else it is that of rounds at the lane's rate, each as long as what was
  * dirtied in the one before, never more than the writable working set; the interval is from a guest
  * that writes nothing on a link with 5 % more to one that writes twice as much (operators see dirty
- * rates double during a move) on a link with 10 % less. The plan's soonest end has no costs besides,
- * its latest twice as high ones, added up.
+ * rates double during a move) on a link with 10 % less. The plan's soonest end has no costs
+ * besides, its latest twice as high ones, added up.
  */
 #ifndef GW_CORE_FLEET_PLAN_H
 #define GW_CORE_FLEET_PLAN_H
@@ -71,6 +71,7 @@ struct gw_fleet {
 	uint64_t deadline_ns;        /* of all of it, from now; 0: none */
 	uint64_t stream_bytes_per_s; /* one move sends no faster: its agent's path; 0: no such limit
 	                              */
+	unsigned at_once;            /* so many of a source at most; 0: as many as pay */
 	/* What a move takes besides: before it copies, of which only gap_ns is not hidden behind
 	 * the copying of the one before it; and after it. */
 	uint64_t begin_ns, gap_ns, switch_ns;

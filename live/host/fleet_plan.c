@@ -163,6 +163,7 @@ static bool prepare(const struct gw_evacuation *e, struct planning *p)
 	p->fleet.host_count = e->host_count;
 	p->fleet.deadline_ns = e->options.deadline_ns;
 	p->fleet.stream_bytes_per_s = gw_fleet_stream(e);
+	p->fleet.at_once = e->options.at_once;
 	p->fleet.begin_ns = BEGIN_NS;
 	p->fleet.gap_ns = GAP_NS;
 	p->fleet.switch_ns = SWITCH_NS;

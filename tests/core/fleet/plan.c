@@ -221,6 +221,10 @@ static void streams(void **state)
 	hosts[1] = hosts[0];
 	make();
 	assert_int_equal(moves[1].rate_bytes_per_s, 5 * MB - 1);
+	fleet.at_once = 1;
+	make();
+	assert_int_equal(moves[1].begin_ns, moves[0].end_ns);
+	fleet.at_once = 0;
 	fleet.stream_bytes_per_s = 2 * MB; /* and one at a time leaves the rest unused */
 	vms[0].limit_bytes_per_s = MB;
 	make();
