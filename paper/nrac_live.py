@@ -2,35 +2,19 @@
 """S2's second half on real VMs: bench/uplink.py's four, and the client of the one that serves."""
 
 import os
-import sys
 from itertools import accumulate
 from statistics import fmean, median
 
 from kit.claim import Claim, Found
-from kit.live import ROOT
+from kit.live import bench
 from kit.numbers import interval
-from kit.run import Column, NotHere, PaperError
+from kit.run import Column, PaperError
 from nrac import AT_ONCE, CONSERVING, IN_TURN, KEPT, LINKS, LISTING, NARROW, NEAR, PLAIN, TEXT, USABLE, VMS
 
 WAYS = {"plain": PLAIN, "listing": LISTING, "text": TEXT, "conserving": CONSERVING}
 MOVES = (IN_TURN, AT_ONCE)
-ROUNDS = 1  # a round takes 20 minutes
+ROUNDS = 1  # the cells of a round take 20 minutes together
 MS = 1e6
-
-
-def bench(run):
-    """bench/uplink.py, where this machine can."""
-    os.environ["GODWIT_BUILD"] = os.path.dirname(run.godwit_path)
-    sys.path[:0] = [ROOT, os.path.join(ROOT, "bench")]
-    try:
-        import uplink  # pylint: disable=import-outside-toplevel
-        from lab import guest, lab
-    except ImportError:
-        raise NotHere("moves of real VMs need the source tree; --sim-only does without") from None
-    why = lab.why_no_namespaces() or guest.why_no_qemu()
-    if why:
-        raise NotHere(f"no live moves here: {why}; --sim-only does without")
-    return uplink
 
 
 # --- figures ---
@@ -188,7 +172,7 @@ def draw(run, found):
 
 
 def live(run):
-    uplink = bench(run)
+    uplink = bench(run, "uplink")
     path = os.path.join(run.folder, "uplink.jsonl")
     links, ways = (("30 Mbit/s",), ("plain", "conserving")) if run.quick else (tuple(uplink.LINKS), tuple(WAYS))
     run.say("four real VMs leave over one link, with a client (20 minutes; kept, so it may be interrupted)")

@@ -2,14 +2,13 @@
 """S4: the source runs on, and what its copy touches first is sent first."""
 
 import os
-import sys
 from statistics import fmean
 
 from kit.claim import Claim
 from kit.numbers import interval
 from kit.paper import Paper
-from kit.live import ROOT
-from kit.run import Column, NotHere, PaperError
+from kit.live import bench
+from kit.run import Column, PaperError
 
 # A task on one vCPU that never idles: it touches 20,000 pages a second, a fifth of them to write.
 RATES = {"write_rate": 4000, "read_rate": 16000, "cpu": 1}
@@ -210,21 +209,6 @@ LIVE_LINKS = ("200mbit:2ms", "400mbit:1ms")
 LIVE_ROUNDS = 3
 
 
-def bench(run):
-    """bench/run_ahead.py, where this machine can."""
-    os.environ["GODWIT_BUILD"] = os.path.dirname(run.godwit_path)
-    sys.path[:0] = [ROOT, os.path.join(ROOT, "bench")]
-    try:
-        import run_ahead  # pylint: disable=import-outside-toplevel
-        from lab import guest, lab
-    except ImportError:
-        raise NotHere("moves of real VMs need the source tree; --sim-only does without") from None
-    why = lab.why_no_namespaces() or guest.why_no_qemu()
-    if why:
-        raise NotHere(f"no live moves here: {why}; --sim-only does without")
-    return run_ahead
-
-
 def live_cell(rows, workload, link):
     by_order = {order: {row["round"]: row for row in rows if (row["workload"], row["link_name"], row["bench_order"])
                         == (workload, link, order)} for order in LIVE_ORDERS}
@@ -258,7 +242,7 @@ def live_cell(rows, workload, link):
 
 
 def live(run):
-    run_ahead = bench(run)
+    run_ahead = bench(run, "run_ahead")
     workloads = LIVE_WORKLOADS[2:3] if run.quick else LIVE_WORKLOADS
     run.say("moves of real VMs over a link with a latency (a quarter of an hour; kept, so it may be interrupted)")
     try:

@@ -10,6 +10,7 @@ made again: an interrupted run goes on where it stopped. Another folder measures
 """
 
 import contextlib
+import importlib
 import json
 import os
 import subprocess
@@ -27,6 +28,21 @@ NATIVE_COSTS = {"stop": "200us", "cont": "200us", "save": "500us", "load": "500u
 def link_bytes_per_s(rate_mbit=400):
     """What a link of that rate carries of a stream."""
     return rate_mbit * 1e6 / 8 * PAYLOAD
+
+
+def bench(run, name):
+    """bench/NAME.py, which moves real VMs, where this machine can."""
+    os.environ["GODWIT_BUILD"] = os.path.dirname(run.godwit_path)
+    sys.path[:0] = [ROOT, os.path.join(ROOT, "bench")]
+    try:
+        module = importlib.import_module(name)
+        from lab import guest, lab
+    except ImportError:
+        raise NotHere("moves of real VMs need the source tree; --sim-only does without") from None
+    why = lab.why_no_namespaces() or guest.why_no_qemu()
+    if why:
+        raise NotHere(f"no live moves here: {why}; --sim-only does without")
+    return module
 
 
 class Moves:
